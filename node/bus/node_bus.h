@@ -1,0 +1,92 @@
+// A replica's sockets: PUB and one SUB per peer for broadcasts, a ROUTER and one DEALER per peer for point to point,
+// a ROUTER of its own for clients. CURVE on all, with an enforced ZAP handler that is bound before anything else.
+// One thread uses a NodeBus (the ZAP handler has a thread of its own inside).
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "node/crypto/keys.h"
+#include "node/pbft/messages.h"
+#include "node/runtime/transport.h"
+
+namespace pbft::bus {
+
+using CurveKey = std::array<std::uint8_t, 32>;  // X25519 public key, raw
+
+// Endpoints as ZeroMQ writes them: "tcp://127.0.0.1:4001". To bind, "*" as port picks a free one.
+struct Endpoints {
+  std::string publish;  // PUB
+  std::string peer;     // ROUTER for replicas
+  std::string client;   // ROUTER for clients
+};
+
+struct PeerAddress {
+  PublicKey key;
+  Endpoints endpoints;
+};
+
+struct NodeBusOptions {
+  ReplicaId self;
+  Endpoints bind;
+  std::vector<PeerAddress> replicas;  // index = ReplicaId; the own entry's endpoints are not used
+  // Whether the holder of this X25519 key may connect as a client. Called from the ZAP thread.
+  std::function<bool(const CurveKey&)> admit_client;
+  int high_water_mark = 10'000;  // frames per connection and direction
+  std::size_t max_frame_bytes = Limits::max_packet_bytes;
+  std::size_t max_routes = 65'536;  // client sessions whose route is known; the least recently learnt goes first
+};
+
+// Counted since the start. Names appear in /status and metrics as they are.
+struct BusCounters {
+  std::map<std::string, std::uint64_t> values;
+};
+
+class NodeBusHandler {
+ public:
+  virtual ~NodeBusHandler() = default;
+  // A frame that came over the connection of replica `channel` (by CURVE key, or by SUB socket).
+  virtual void on_peer_frame(SharedBytes frame, ReplicaId channel) = 0;
+  // A frame from a client connection; `origin` answers it.
+  virtual void on_client_frame(SharedBytes frame, const CurveKey& channel, Origin origin) = 0;
+};
+
+class NodeBus final : public runtime::Transport {
+ public:
+  // Binds and connects. The error names the endpoint and the reason.
+  [[nodiscard]] static tl::expected<std::unique_ptr<NodeBus>, std::string> open(const crypto::Identity& identity,
+                                                                                NodeBusOptions options);
+  ~NodeBus() override;
+
+  // Waits until something arrives, wake() is called or the time is over; hands at most `max_frames` frames to the
+  // handler, taking turns between sockets so that no peer and no client can starve another.
+  void poll(std::chrono::microseconds timeout, std::size_t max_frames, NodeBusHandler& handler);
+  // Any thread: makes poll return.
+  void wake();
+
+  void broadcast(Bytes frame) override;
+  void send(ReplicaId to, Bytes frame) override;
+  void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override;
+  void answer(Origin origin, Bytes frame) override;
+
+  // Where replies to this session (session 0: to this open_session number) go from now on. Only to be called after a
+  // message from there was authenticated and the connection's key is that of the client.
+  void learn_route(const ClientId& client, SessionId session, RequestNumber number, Origin origin);
+
+  [[nodiscard]] const Endpoints& bound() const;  // with the ports that were picked
+  [[nodiscard]] BusCounters counters() const;    // any thread
+
+ private:
+  struct Impl;
+  explicit NodeBus(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pbft::bus

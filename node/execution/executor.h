@@ -1,0 +1,46 @@
+// Runs committed batches through the plugin. Owns the cached replies (the client table's results); the core owns
+// the decision what is run. One thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "node/execution/plugin.h"
+#include "node/pbft/effects.h"
+#include "storage/store.h"
+
+namespace pbft::execution {
+
+// A reply that is to go to its client's session.
+struct OutgoingReply {
+  ClientId client;
+  View view;
+  SessionId session;  // 0 for open_session: then the route is that of the open_session number
+  RequestNumber number;
+  ReplyStatus status = ReplyStatus::ok;
+  SharedBytes result;
+};
+
+class Executor {
+ public:
+  // Loads the cached replies from the store. `store` and `plugin` must outlive it.
+  [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(storage::Store& store, Plugin& plugin);
+  ~Executor();
+
+  // Runs the listed requests in order, each seeing the writes of those before it, and writes state, results, client
+  // table, ledger entry and executed number in one atomic, unsynced write. A request whose plugin call fails or
+  // exceeds a limit leaves no change behind and has a failed result; the same on every replica.
+  [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
+  [[nodiscard]] ReadReply query(const ClientId& client, RequestNumber number, BytesView operation) const;
+  // The cached reply, or nothing.
+  [[nodiscard]] std::optional<OutgoingReply> cached(const ClientId& client, SessionId session, RequestNumber number) const;
+
+ private:
+  struct Impl;
+  explicit Executor(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pbft::execution

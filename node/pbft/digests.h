@@ -1,0 +1,27 @@
+// The digests that the protocol names things by: pure functions, BLAKE2b-256 with a domain tag each, so that
+// a digest of one kind is never one of another. Byte layouts are given in node/wire/README.md.
+#pragma once
+
+#include <span>
+
+#include "node/pbft/messages.h"
+#include "node/pbft/types.h"
+
+namespace pbft {
+
+// BLAKE2b-256 over the tag's length and bytes and then the data. Tags are at most 255 bytes.
+[[nodiscard]] Digest tagged_digest(std::string_view tag, BytesView data);
+
+[[nodiscard]] Digest bundle_digest(BytesView body);
+[[nodiscard]] Digest batch_digest(Timestamp time, const std::vector<BundlePtr>& bundles);
+[[nodiscard]] const Digest& null_batch_digest();
+[[nodiscard]] BatchPtr null_batch();
+
+// The ledger's hash chain: head(n) = H(head(n - 1), n, batch digest); head(0) = genesis_ledger_head().
+[[nodiscard]] Digest genesis_ledger_head();
+[[nodiscard]] Digest ledger_head(const Digest& previous, SequenceNumber n, const Digest& batch);
+
+[[nodiscard]] Digest checkpoint_root(const CheckpointSummary& summary);
+[[nodiscard]] Digest reply_digest(ReplyStatus status, BytesView result);
+
+}  // namespace pbft

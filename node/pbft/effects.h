@@ -1,0 +1,213 @@
+// The door out: everything that the core ever asks for.
+//
+// THE ORDERING CONTRACT. The effects of one step are performed in the order of the fields of Effects:
+// first all of `persist`, in one atomic batch that is on stable storage (where durability is "fsync") before
+// anything else of the step happens; then `send`; then `execute`, in order; then `truncate`. Effects of a
+// later step never overtake those of an earlier one within the same field. A driver may gather several steps:
+// it persists what all of them persist in one synced write, then sends what all of them send, and so on; it may
+// never send or execute what a step emitted before that step's records are durable. So: durable before audible.
+// A driver that cannot persist stops; it does not go on without.
+#pragma once
+
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "node/pbft/input.h"
+#include "node/pbft/messages.h"
+#include "node/pbft/types.h"
+
+namespace pbft {
+
+// ---- persist: what this replica promised (storage: families `batches`, `journal`, `checkpoints`) -----
+
+// The batch itself, once, by (n, digest), with the bundles' proofs.
+struct PersistBatch {
+  SequenceNumber n;
+  BatchPtr batch;
+};
+// This replica voted for (view, n, digest): as primary by PRE-PREPARE, as backup by PREPARE.
+// Its batch is persisted no later than the mark.
+struct PersistAccepted {
+  View view;
+  SequenceNumber n;
+  Digest digest;
+};
+// (view, n, digest) prepared here. Precedes this replica's COMMIT.
+struct PersistPrepared {
+  View view;
+  SequenceNumber n;
+  Digest digest;
+};
+// The low water mark and its proof. Precedes the truncation of everything at or below n.
+struct PersistStable {
+  StableCheckpoint proof;
+  CheckpointSummary summary;
+};
+using JournalRecord = std::variant<PersistBatch, PersistAccepted, PersistPrepared, PersistStable>;
+
+// ---- send -------------------------------------------------------------------------------------------
+
+struct Broadcast {
+  PeerMessage message;  // to all other replicas, over PUB/SUB
+};
+struct SendTo {
+  ReplicaId to;
+  PeerMessage message;  // point to point, over ROUTER/DEALER
+};
+// Answers from storage what is no longer in the core's memory. A peer that asks for what is not there gets
+// no answer.
+struct ServeBatch {
+  ReplicaId to;
+  SequenceNumber n;
+  Digest digest;
+};
+struct ServeLedger {
+  ReplicaId to;
+  SequenceNumber first;
+  SequenceNumber last;
+};
+// Sends the cached reply of an executed request again, in full.
+struct ResendReply {
+  ClientId client;
+  View view;
+  SessionId session;
+  RequestNumber number;
+};
+// A reply that no execution stands behind (unknown session, busy ...).
+struct SendReply {
+  ClientId client;
+  Reply reply;
+};
+using Send = std::variant<Broadcast, SendTo, ServeBatch, ServeLedger, ResendReply, SendReply>;
+
+// ---- execute ----------------------------------------------------------------------------------------
+
+// One request of the batch that is to take effect. What is not listed is a duplicate and does nothing.
+struct RunRequest {
+  std::uint32_t bundle = 0;   // index into batch->bundles
+  std::uint32_t request = 0;  // index into its requests
+  // Set where the core itself decides the outcome (open_session, refusals): the plugin is not asked.
+  std::optional<std::pair<ReplyStatus, Bytes>> decided;
+  bool cached = true;  // false: no session keeps this reply (refusals); the reply is sent and forgotten
+};
+
+// The client table's changes by this batch, apart from the results. Written with them in one atomic write.
+// Applied before the replies of the batch are added, except `evicted`, which is applied last.
+struct SessionUpdate {
+  ClientId client;
+  SessionId session;
+  RequestNumber opened_by;   // number of the open_session request
+  RequestNumber low;         // replies below are forgotten
+  SequenceNumber last_used;
+};
+struct ClientUpdate {
+  ClientId client;
+  RequestNumber last_open;  // highest open_session number that took effect
+  SessionId last_session;   // highest session id ever given to this client
+};
+struct EvictedSession {
+  ClientId client;
+  SessionId session;
+};
+
+// Run the batch: state, results, client table, ledger entry and executed number in one atomic write, which
+// needs no sync of its own; then send the replies; then report Executed{n}. Batches come in order, no gaps.
+struct Execute {
+  SequenceNumber n;
+  View view;  // for the replies
+  BatchPtr batch;
+  Timestamp time;      // agreed time: max(previous, batch->time)
+  Digest ledger_head;  // after this batch
+  std::vector<RunRequest> run;
+  std::vector<ClientUpdate> clients;
+  std::vector<SessionUpdate> sessions;
+  std::vector<EvictedSession> evicted;
+};
+// Make the state at n (just executed) servable and durable; report CheckpointTaken.
+struct TakeCheckpoint {
+  SequenceNumber n;
+};
+// Run the plugin's query on the state as executed now and send the ReadReply to the origin.
+struct AnswerRead {
+  Origin origin;
+  ClientId client;
+  RequestNumber number;
+  SharedBytes operation;
+};
+using ExecuteEffect = std::variant<Execute, TakeCheckpoint, AnswerRead>;
+
+// ---- truncate ---------------------------------------------------------------------------------------
+
+// Journal entries at or below n are no longer needed; batches and ledger go as configured.
+struct Truncate {
+  SequenceNumber n;
+};
+
+// ---- events: for logs and metrics only; nothing depends on them ---------------------------------------
+
+// Why an input changed nothing. One list for the whole core, so that each reason is counted under one name.
+enum class Reject : std::uint8_t {
+  not_a_replica,
+  not_from_primary,
+  wrong_view,
+  outside_window,
+  second_preprepare,
+  time_not_later,
+  time_ahead,
+  empty_batch,
+  batch_too_large,
+  not_a_client,
+  malformed_bundle,
+  bundle_not_authentic,  // held until f+1 PREPAREs vouch for it
+  vote_from_primary,
+  second_vote,
+  already_known,
+  checkpoint_not_boundary,
+  proof_too_small,
+  not_asked_for,
+  wrong_digest,
+  bad_ledger_range,
+  rate_limited,
+  unknown_session,
+  request_outside_window,
+  request_too_old,
+  queue_full,
+  client_quota,
+  not_primary,
+  stray_completion,
+  count_  // number of reasons
+};
+[[nodiscard]] const char* to_string(Reject reason);
+
+struct Rejected {
+  Reject reason;
+  std::optional<ReplicaId> peer;
+};
+struct BecameStable {
+  SequenceNumber n;
+};
+// This replica's state differs from what a quorum certified. It stops executing and answering.
+struct Diverged {
+  SequenceNumber n;
+  Digest own;
+  Digest certified;
+};
+struct CatchUpStarted {
+  SequenceNumber from;
+  SequenceNumber to;
+};
+struct CatchUpFinished {
+  SequenceNumber at;
+};
+using Event = std::variant<Rejected, BecameStable, Diverged, CatchUpStarted, CatchUpFinished>;
+
+struct Effects {
+  std::vector<JournalRecord> persist;
+  std::vector<Send> send;
+  std::vector<ExecuteEffect> execute;
+  std::optional<Truncate> truncate;
+  std::vector<Event> events;
+};
+
+}  // namespace pbft

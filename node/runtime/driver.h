@@ -1,0 +1,75 @@
+// Performs what the core asks for, in the order of the contract in node/pbft/effects.h, and feeds the completions
+// back. The same code runs in the node (RocksDB, ZeroMQ) and in the simulator (memory, simulated network).
+// It gathers the steps of one turn: all they persist goes into one synced write, what they broadcast into one frame,
+// what they send to one peer or client into one frame each. One thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "node/crypto/authenticator.h"
+#include "node/execution/executor.h"
+#include "node/pbft/replica.h"
+#include "node/runtime/transport.h"
+#include "storage/store.h"
+
+namespace pbft::runtime {
+
+// Told of everything that an operator, a metric or a checker cares about; changes nothing.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_event(const Event&) {}
+  virtual void on_refused_frame(const crypto::Refused&, bool from_client) { (void)from_client; }
+  virtual void on_executed(const Execute&, const std::vector<execution::OutgoingReply>&) {}
+  virtual void on_checkpoint(const CheckpointSummary&) {}
+};
+
+// Handles a client's InfoRequest; gives JSON.
+using InfoSource = std::function<std::string()>;
+// Told of the route that an authenticated client message proves.
+using RouteLearner = std::function<void(const ClientId&, SessionId, RequestNumber, Origin)>;
+
+struct DriverParts {
+  Replica& replica;
+  crypto::Authenticator& authenticator;
+  storage::Store& store;
+  execution::Executor& executor;
+  Transport& transport;
+  Observer& observer;
+  Epoch epoch{1};
+  Digest plugin;  // identity
+  InfoSource info;
+  RouteLearner learn_route;
+};
+
+class Driver {
+ public:
+  explicit Driver(DriverParts parts);
+
+  // Give the core what came in. Effects are performed by end_turn().
+  void peer_frame(const SharedBytes& frame, ReplicaId channel);
+  void client_frame(const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel, Origin origin);
+  void tick(Timestamp wall_clock);
+
+  // Performs everything gathered, and what follows from its completions, until nothing is left. After an error the
+  // driver does nothing any more: the replica must stop. The error says what failed.
+  [[nodiscard]] storage::Result<void> end_turn();
+
+ private:
+  void step(const Input& input);
+  [[nodiscard]] storage::Result<void> perform();
+  void send(Effects& effects);
+  [[nodiscard]] storage::Result<void> execute(const std::vector<ExecuteEffect>& effects);
+
+  DriverParts parts_;
+  Effects gathered_;
+  std::vector<Input> completions_;
+};
+
+}  // namespace pbft::runtime

@@ -1,0 +1,74 @@
+// An ordered key-value engine with column families and atomic batches: RocksDB in the node, memory in simulation.
+// All storage logic (journal, state, ledger, checkpoints) is written once above this interface.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+#include <variant>
+#include <vector>
+
+#include "node/pbft/types.h"
+
+namespace pbft::storage {
+
+enum class Family : std::uint8_t { meta, batches, journal, ledger, state, undo, clients, tree, checkpoints, count_ };
+[[nodiscard]] const char* to_string(Family family);
+
+struct StorageError {
+  enum class Kind : std::uint8_t { io, corrupt, no_space, missing, mismatch, newer_format, locked, exists };
+  Kind kind;
+  std::string message;  // names path and what to do
+};
+template <class T>
+using Result = tl::expected<T, StorageError>;
+
+// Atomic: all of it or none of it.
+struct WriteBatch {
+  struct Put {
+    Family family;
+    Bytes key;
+    Bytes value;
+  };
+  struct Erase {
+    Family family;
+    Bytes key;
+  };
+  struct EraseRange {  // [from, to)
+    Family family;
+    Bytes from;
+    Bytes to;
+  };
+  std::vector<std::variant<Put, Erase, EraseRange>> operations;  // later ones win
+};
+
+enum class Sync : std::uint8_t {
+  no,       // survives the end of the process
+  durable,  // on stable storage when the call returns, with every write before it
+};
+
+// Walks keys in ascending byte order. Sees the state at its creation. Keys and values are valid until the next
+// call of next().
+class Iterator {
+ public:
+  virtual ~Iterator() = default;
+  [[nodiscard]] virtual bool valid() const = 0;
+  virtual void next() = 0;
+  [[nodiscard]] virtual BytesView key() const = 0;
+  [[nodiscard]] virtual BytesView value() const = 0;
+  [[nodiscard]] virtual Result<void> status() const = 0;  // an error also ends the walk
+};
+
+// Thread-safe for reads; one writer at a time.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  [[nodiscard]] virtual Result<std::optional<Bytes>> get(Family family, BytesView key) const = 0;
+  [[nodiscard]] virtual Result<void> write(const WriteBatch& batch, Sync sync) = 0;
+  // Keys in [from, to); an empty `to` means to the end of the family.
+  [[nodiscard]] virtual std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const = 0;
+};
+
+}  // namespace pbft::storage

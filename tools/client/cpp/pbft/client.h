@@ -1,0 +1,57 @@
+// libpbft-client: submit operations to a PBFT cluster and believe only what f+1 replicas vouch for.
+// Thread-safe; one background thread per Client does all network work. Callbacks run on that thread and must not block.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "tools/client/cpp/pbft/client_core.h"
+
+namespace pbft::client {
+
+struct ReplicaEndpoint {
+  std::string name;
+  std::string endpoint;  // the replica's client ROUTER
+};
+
+struct ClientOptions {
+  crypto::Roster roster;
+  crypto::Identity identity;
+  std::vector<ReplicaEndpoint> replicas;  // index = ReplicaId
+  CoreOptions core;
+};
+
+class Client {
+ public:
+  using Callback = std::function<void(Outcome)>;
+
+  // Opens the sockets; the session is opened with the first operation. The error says what is wrong.
+  [[nodiscard]] static tl::expected<std::unique_ptr<Client>, std::string> open(ClientOptions options);
+  // Outstanding operations end as timed_out.
+  ~Client();
+
+  void submit(Bytes operation, std::chrono::milliseconds timeout, Callback done);
+  void query(Bytes operation, std::chrono::milliseconds timeout, Callback done);
+  [[nodiscard]] std::future<Outcome> submit(Bytes operation, std::chrono::milliseconds timeout);
+  [[nodiscard]] std::future<Outcome> query(Bytes operation, std::chrono::milliseconds timeout);
+
+  // Asks every replica for its own account of itself (JSON, unproven: each speaks for itself only). One entry per
+  // replica; no value: no answer in time.
+  [[nodiscard]] std::vector<std::optional<std::string>> info(std::chrono::milliseconds timeout);
+  // Asks every replica to answer the same read by itself and shows each answer (no agreement; for people and tests).
+  [[nodiscard]] std::vector<std::optional<Outcome>> query_each(const Bytes& operation, std::chrono::milliseconds timeout);
+
+ private:
+  struct Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pbft::client
