@@ -47,12 +47,20 @@ class Identity {
 // The X25519 form of an Ed25519 public key; fails for a key that is no valid point of the main subgroup.
 [[nodiscard]] tl::expected<std::array<std::uint8_t, 32>, std::string> curve_public_key(const PublicKey& key);
 
-// Public keys and ids as lower-case hex text.
+template <class T>
+concept IsFixedBytes = requires(const T& value) {
+  value.bytes;
+  T::size;
+};
+
+// Public keys and ids as lower-case hex text. Instantiated for every FixedBytes of types.h.
 template <class Fixed>
+  requires IsFixedBytes<Fixed>
 [[nodiscard]] std::string to_hex(const Fixed& value);
 [[nodiscard]] std::string to_hex(BytesView bytes);
-// Exactly 2 * Fixed::size hex digits.
+// Exactly 2 * Fixed::size hex digits, of either case.
 template <class Fixed>
+  requires IsFixedBytes<Fixed>
 [[nodiscard]] tl::expected<Fixed, std::string> from_hex(std::string_view text);
 
 }  // namespace pbft::crypto

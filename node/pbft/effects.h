@@ -158,7 +158,6 @@ enum class Reject : std::uint8_t {
   empty_batch,
   batch_too_large,
   not_a_client,
-  malformed_bundle,
   bundle_not_authentic,  // held until f+1 PREPAREs vouch for it
   vote_from_primary,
   second_vote,
@@ -173,7 +172,7 @@ enum class Reject : std::uint8_t {
   request_outside_window,
   request_too_old,
   queue_full,
-  client_quota,
+  client_queue_full,
   not_primary,
   stray_completion,
   count_  // number of reasons

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -46,6 +47,9 @@ struct DriverParts {
   Digest plugin;  // identity
   InfoSource info;
   RouteLearner learn_route;
+  ReplicaId self;
+  // n: of the n replies to a request one carries a large result in full, the others its digest. 0: all in full.
+  std::uint32_t replicas = 0;
 };
 
 class Driver {
@@ -62,14 +66,23 @@ class Driver {
   [[nodiscard]] storage::Result<void> end_turn();
 
  private:
+  struct Gathered;  // messages by destination, to be sealed together
+
   void step(const Input& input);
   [[nodiscard]] storage::Result<void> perform();
-  void send(Effects& effects);
-  [[nodiscard]] storage::Result<void> execute(const std::vector<ExecuteEffect>& effects);
+  [[nodiscard]] storage::Result<void> gather(Send& send, Gathered& gathered);
+  [[nodiscard]] storage::Result<void> execute(std::vector<ExecuteEffect>& effects);
+  [[nodiscard]] storage::Result<void> run(const Execute& effect, Gathered& replies);
+  [[nodiscard]] storage::Result<void> serve(const ServeBatch& serve, Gathered& gathered);
+  [[nodiscard]] storage::Result<void> serve(const ServeLedger& serve, Gathered& gathered);
+  void add_reply(Gathered& gathered, const execution::OutgoingReply& reply, bool in_full);
+  void seal_and_send(Gathered& gathered);
+  [[nodiscard]] bool sends_in_full(const execution::OutgoingReply& reply) const;
 
   DriverParts parts_;
   Effects gathered_;
   std::vector<Input> completions_;
+  std::optional<storage::StorageError> failed_;
 };
 
 }  // namespace pbft::runtime

@@ -8,6 +8,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -37,11 +38,14 @@ class Client {
   // Outstanding operations end as timed_out.
   ~Client();
 
+  // A timeout is at least one microsecond, and at most what fits the clock; there is no waiting without an end.
+  // An operation beyond Limits::max_operation_bytes is refused.
   void submit(Bytes operation, std::chrono::milliseconds timeout, Callback done);
   void query(Bytes operation, std::chrono::milliseconds timeout, Callback done);
   [[nodiscard]] std::future<Outcome> submit(Bytes operation, std::chrono::milliseconds timeout);
   [[nodiscard]] std::future<Outcome> query(Bytes operation, std::chrono::milliseconds timeout);
 
+  // These two block, so they must not be called from a callback.
   // Asks every replica for its own account of itself (JSON, unproven: each speaks for itself only). One entry per
   // replica; no value: no answer in time.
   [[nodiscard]] std::vector<std::optional<std::string>> info(std::chrono::milliseconds timeout);

@@ -34,7 +34,10 @@ struct CoreOptions {
   std::uint64_t retransmit_us = 300'000;         // first resend, to all replicas; doubled up to 8 times this
   std::uint64_t hello_interval_us = 1'000'000;   // routes are taught anew while something is outstanding
   std::uint64_t read_fallback_us = 300'000;      // then an unanswered read is retried as an ordered request
-  std::uint64_t open_number = 0;                 // number of the first open_session: wall clock in microseconds
+  // Number of the first open_session: it has to be above all that this key used before, so it follows the wall clock
+  // (microseconds since the Unix epoch, times 4096, plus a random number below that, so that processes which start
+  // together differ). 0 in the options of a Client: it takes this value by itself.
+  std::uint64_t open_number = 0;
   crypto::ClientAuthenticator::Proof proof = crypto::ClientAuthenticator::Proof::macs;
 };
 
@@ -46,9 +49,15 @@ struct Completion {
   Ticket ticket;
   Outcome outcome;
 };
+// What each replica said for itself; index = ReplicaId, no value: no answer until the deadline.
+struct SurveyCompletion {
+  Ticket ticket;
+  std::vector<std::optional<Outcome>> answers;
+};
 struct CoreEffects {
   std::vector<OutgoingFrame> frames;
   std::vector<Completion> completions;
+  std::vector<SurveyCompletion> surveys;
 };
 
 class ClientCore {
@@ -61,14 +70,20 @@ class ClientCore {
   Ticket submit(Bytes operation, std::uint64_t deadline_us);
   Ticket query(Bytes operation, std::uint64_t deadline_us);
 
+  // Asks every replica for its own answer, without any agreement: for people and tests. Completes when all have
+  // answered, or at the deadline (which must not be 0).
+  Ticket survey_info(std::uint64_t deadline_us);  // the result of an answer is JSON text
+  Ticket survey_query(Bytes operation, std::uint64_t deadline_us);
+
   void receive(const SharedBytes& frame, ReplicaId from);
   // Sends what is due, gives what is finished. `now_us` is a monotonic clock and never goes back.
   [[nodiscard]] CoreEffects advance(std::uint64_t now_us);
-  // When advance() has something to do next, if nothing comes in before.
+  // When advance() has something to do next, if nothing comes in before. 0: at once; the maximum: never.
   [[nodiscard]] std::uint64_t next_wakeup_us() const;
 
-  [[nodiscard]] std::size_t outstanding() const;
+  [[nodiscard]] std::size_t outstanding() const;  // submitted and queried, not completed; without surveys
   [[nodiscard]] std::optional<SessionId> session() const;
+  [[nodiscard]] View view() const;  // the highest that f+1 replicas reported at or above
 
  private:
   struct Impl;

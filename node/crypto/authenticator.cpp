@@ -1,0 +1,254 @@
+#include "node/crypto/authenticator.h"
+
+#include <cassert>
+
+#include "node/crypto/mac_keys.h"
+#include "node/crypto/proofs.h"
+#include "node/crypto/refuse.h"
+
+namespace pbft::crypto {
+const char* to_string(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::malformed: return "malformed";
+    case Refusal::wrong_cluster: return "wrong_cluster";
+    case Refusal::wrong_epoch: return "wrong_epoch";
+    case Refusal::unknown_sender: return "unknown_sender";
+    case Refusal::sender_not_channel: return "sender_not_channel";
+    case Refusal::wrong_mac: return "wrong_mac";
+    case Refusal::wrong_signature: return "wrong_signature";
+    case Refusal::not_for_this_party: return "not_for_this_party";
+    case Refusal::count_: break;
+  }
+  return "unknown";
+}
+
+struct Authenticator::Impl {
+  Roster roster;
+  ReplicaId self;
+  Identity identity;
+  std::shared_ptr<const SignatureScheme> scheme;
+  std::vector<std::optional<PairKeys>> replicas;
+  ClientKeys clients;
+
+  Impl(Roster the_roster, ReplicaId own_id, Identity own, std::shared_ptr<const SignatureScheme> signatures,
+       const PairKeyMaker& maker)
+      : roster(std::move(the_roster)),
+        self(own_id),
+        identity(std::move(own)),
+        scheme(std::move(signatures)),
+        replicas(replica_keys(roster, maker, self)),
+        clients(maker) {}
+
+  // ---- Sealing ---------------------------------------------------------------------------------------
+
+  [[nodiscard]] SharedBytes sign(const Checkpoint& checkpoint) const {
+    const Bytes body = wire::encode_checkpoint_body({roster.epoch, self, checkpoint.n, checkpoint.root});
+    const Signature signature = scheme->sign(identity, signed_message_bytes(roster, body).view());
+    return SharedBytes::own(wire::encode_signed(body, signature));
+  }
+
+  [[nodiscard]] Bytes encode(const PeerMessage& message) const {
+    const auto* checkpoint = std::get_if<Checkpoint>(&message);
+    if (checkpoint == nullptr || !checkpoint->signed_bytes.empty()) return wire::encode(message);
+    return wire::encode(PeerMessage{Checkpoint{checkpoint->n, checkpoint->root, sign(*checkpoint)}});
+  }
+
+  [[nodiscard]] Bytes encode(const ReplicaToClientMessage& message) const { return wire::encode(message); }
+
+  template <class Message>
+  [[nodiscard]] Bytes packet(const std::vector<Message>& messages) const {
+    std::vector<Bytes> encoded;
+    encoded.reserve(messages.size());
+    for (const Message& message : messages) encoded.push_back(encode(message));
+    return wire::encode_packet(roster.cluster, roster.epoch, self, encoded);
+  }
+
+  [[nodiscard]] static Bytes seal_with(Bytes packet, const PairKeys* keys) {
+    const Mac mac = keys != nullptr ? keys->to.mac(packet) : Mac{};
+    wire::append_authenticator(packet, mac.view());
+    return packet;
+  }
+
+  // ---- Opening ---------------------------------------------------------------------------------------
+
+  [[nodiscard]] Opened<wire::Packet> open_packet(const SharedBytes& frame) const {
+    auto packet = wire::decode_packet(frame);
+    if (!packet) return malformed(packet.error());
+    if (packet->cluster != roster.cluster) return refused(Refusal::wrong_cluster);
+    if (packet->epoch != roster.epoch) return refused(Refusal::wrong_epoch);
+    return *std::move(packet);
+  }
+
+  // The entry of the authenticator that is for this replica: of a broadcast its own, else the only one.
+  [[nodiscard]] std::optional<BytesView> own_entry(BytesView authenticator) const {
+    if (authenticator.size() == Mac::size) return authenticator;
+    if (authenticator.size() != roster.replicas.size() * Mac::size) return std::nullopt;
+    return authenticator.subspan(self.value * Mac::size, Mac::size);
+  }
+
+  [[nodiscard]] Opened<void> check_peer(const wire::Packet& packet, ReplicaId channel) const {
+    const auto* sender = std::get_if<ReplicaId>(&packet.sender);
+    if (sender == nullptr || sender->value >= roster.replicas.size()) return refused(Refusal::unknown_sender);
+    if (*sender != channel) return refused(Refusal::sender_not_channel);
+    const auto entry = own_entry(packet.authenticator.view());
+    if (!entry || *sender == self) return refused(Refusal::not_for_this_party);
+    const std::optional<PairKeys>& keys = replicas[sender->value];
+    if (!keys || !keys->from.holds(packet.authenticated.view(), *entry)) return refused(Refusal::wrong_mac);
+    return {};
+  }
+
+  // A checkpoint as `replica` signed it, with this root at this n.
+  [[nodiscard]] Opened<void> check_signed(const SharedBytes& bytes, ReplicaId replica, SequenceNumber n,
+                                          const Digest& root) const {
+    const auto message = wire::decode_signed(bytes);
+    if (!message) return malformed(message.error());
+    const auto body = wire::decode_checkpoint_body(message->body);
+    if (!body) return malformed(body.error());
+    if (replica.value >= roster.replicas.size()) return refused(Refusal::unknown_sender);
+    if (body->epoch != roster.epoch) return refused(Refusal::wrong_epoch);
+    const bool same = body->replica == replica && body->n == n && body->root == root;
+    const TaggedBytes covered = signed_message_bytes(roster, message->body.view());
+    if (!same || !scheme->verify(roster.replicas[replica.value], covered.view(), message->signature)) {
+      return refused(Refusal::wrong_signature);
+    }
+    return {};
+  }
+
+  [[nodiscard]] bool authentic(const Bundle& bundle) {
+    const BytesView proof = bundle.proof.view();
+    const auto kind = proof_kind(proof);
+    if (kind == ProofKind::macs && proof.size() == mac_proof_size(roster.replicas.size())) {
+      const PairKeys* keys = clients.find(bundle.client);
+      const BytesView mac = proof.subspan(1 + self.value * Mac::size, Mac::size);
+      return keys != nullptr && keys->from.holds(bundle_mac_bytes(roster, bundle.digest).view(), mac);
+    }
+    if (kind == ProofKind::signature && proof.size() == signature_proof_size()) {
+      Signature signature;
+      std::memcpy(signature.bytes.data(), proof.data() + 1, Signature::size);
+      const TaggedBytes covered = bundle_signature_bytes(roster, bundle.digest);
+      return scheme->verify(PublicKey{bundle.client.bytes}, covered.view(), signature);
+    }
+    return false;
+  }
+
+  // What each message claims beyond who sent it. One overload for those with such claims, one for the rest.
+  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, Checkpoint& message) const {
+    return check_signed(message.signed_bytes, sender, message.n, message.root);
+  }
+  [[nodiscard]] Opened<void> check_claims(ReplicaId, StableCheckpoint& message) const {
+    for (const StableCheckpoint::Vote& vote : message.votes) {
+      const auto checked = check_signed(vote.signed_bytes, vote.replica, message.n, message.root);
+      if (!checked) return checked;
+    }
+    return {};
+  }
+  [[nodiscard]] Opened<void> check_claims(ReplicaId, PrePrepare& message) {
+    message.authentic.reserve(message.batch->bundles.size());
+    for (const BundlePtr& bundle : message.batch->bundles) message.authentic.push_back(authentic(*bundle));
+    return {};
+  }
+  [[nodiscard]] Opened<void> check_claims(ReplicaId, Forward& message) {
+    message.authentic = authentic(*message.bundle);
+    return {};
+  }
+  template <class Other>
+  [[nodiscard]] Opened<void> check_claims(ReplicaId, Other&) const {
+    return {};
+  }
+
+  [[nodiscard]] Opened<void> check_claims(const ClientId& sender, const ClientMessage& message) {
+    const auto* request = std::get_if<ClientRequest>(&message);
+    if (request == nullptr) return {};
+    if (request->bundle->client == sender && authentic(*request->bundle)) return {};
+    const bool claims_signature = proof_kind(request->bundle->proof.view()) == ProofKind::signature;
+    return refused(claims_signature ? Refusal::wrong_signature : Refusal::wrong_mac);
+  }
+
+  [[nodiscard]] Opened<std::vector<AuthenticatedPeerMessage>> open_peer(const SharedBytes& frame, ReplicaId channel) {
+    const auto packet = open_packet(frame);
+    if (!packet) return tl::unexpected(packet.error());
+    if (const auto checked = check_peer(*packet, channel); !checked) return tl::unexpected(checked.error());
+    std::vector<AuthenticatedPeerMessage> opened;
+    opened.reserve(packet->messages.size());
+    for (const SharedBytes& bytes : packet->messages) {
+      auto message = wire::decode_peer_message(bytes);
+      if (!message) return malformed(message.error());
+      const auto checked = std::visit([&](auto& one) { return check_claims(channel, one); }, *message);
+      if (!checked) return tl::unexpected(checked.error());
+      opened.push_back(AuthenticatedPeerMessage{channel, *std::move(message)});
+    }
+    return opened;
+  }
+
+  [[nodiscard]] Opened<std::vector<AuthenticatedClientMessage>> open_client(const SharedBytes& frame,
+                                                                            const CurveKey& channel) {
+    const auto packet = open_packet(frame);
+    if (!packet) return tl::unexpected(packet.error());
+    const auto* sender = std::get_if<ClientId>(&packet->sender);
+    if (sender == nullptr) return refused(Refusal::unknown_sender);
+    if (packet->authenticator.size() != Mac::size) return refused(Refusal::not_for_this_party);
+    const PairKeys* keys = clients.find_on_channel(*sender, channel);
+    if (keys == nullptr) return refused(Refusal::sender_not_channel);
+    if (!keys->from.holds(packet->authenticated.view(), packet->authenticator.view())) {
+      return refused(Refusal::wrong_mac);
+    }
+    std::vector<AuthenticatedClientMessage> opened;
+    opened.reserve(packet->messages.size());
+    for (const SharedBytes& bytes : packet->messages) {
+      auto message = wire::decode_client_message(bytes);
+      if (!message) return malformed(message.error());
+      if (const auto checked = check_claims(*sender, *message); !checked) return tl::unexpected(checked.error());
+      opened.push_back(AuthenticatedClientMessage{*sender, *std::move(message)});
+    }
+    return opened;
+  }
+};
+
+Authenticator::Authenticator(Roster roster, ReplicaId self, Identity identity,
+                             std::shared_ptr<const SignatureScheme> scheme) {
+  initialize();
+  assert(self.value < roster.replicas.size() && roster.replicas[self.value] == identity.public_key());
+  const PairKeyMaker maker{roster, identity};
+  impl_ = std::make_unique<Impl>(std::move(roster), self, std::move(identity), std::move(scheme), maker);
+}
+Authenticator::~Authenticator() = default;
+Authenticator::Authenticator(Authenticator&&) noexcept = default;
+Authenticator& Authenticator::operator=(Authenticator&&) noexcept = default;
+
+Bytes Authenticator::seal_broadcast(const std::vector<PeerMessage>& messages) {
+  Bytes packet = impl_->packet(messages);
+  Bytes authenticator;
+  authenticator.reserve(impl_->replicas.size() * Mac::size);
+  for (const std::optional<PairKeys>& keys : impl_->replicas) {
+    const Mac mac = keys ? keys->to.mac(packet) : Mac{};
+    authenticator.insert(authenticator.end(), mac.bytes.begin(), mac.bytes.end());
+  }
+  wire::append_authenticator(packet, authenticator);
+  return packet;
+}
+
+Bytes Authenticator::seal_to(ReplicaId to, const std::vector<PeerMessage>& messages) {
+  const bool known = to.value < impl_->replicas.size() && impl_->replicas[to.value];
+  return Impl::seal_with(impl_->packet(messages), known ? &*impl_->replicas[to.value] : nullptr);
+}
+
+Bytes Authenticator::seal_to_client(const ClientId& to, const std::vector<ReplicaToClientMessage>& messages) {
+  return Impl::seal_with(impl_->packet(messages), impl_->clients.find(to));
+}
+
+AuthenticatedPeerMessage Authenticator::sign(const Checkpoint& checkpoint) {
+  return {impl_->self, Checkpoint{checkpoint.n, checkpoint.root, impl_->sign(checkpoint)}};
+}
+
+Opened<std::vector<AuthenticatedPeerMessage>> Authenticator::open_peer(const SharedBytes& frame, ReplicaId channel) {
+  return impl_->open_peer(frame, channel);
+}
+
+Opened<std::vector<AuthenticatedClientMessage>> Authenticator::open_client(
+    const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel) {
+  return impl_->open_client(frame, channel);
+}
+
+bool Authenticator::bundle_authentic(const Bundle& bundle) { return impl_->authentic(bundle); }
+
+}  // namespace pbft::crypto

@@ -1,0 +1,112 @@
+#include "node/pbft/checkpointing.h"
+
+#include <cassert>
+
+#include "node/pbft/digests.h"
+
+namespace pbft {
+
+Checkpointing::Checkpointing(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log,
+                             Delivery& delivery, const Recovered& recovered)
+    : cluster_(cluster),
+      local_(local),
+      quorum_(cluster.replicas),
+      log_(log),
+      delivery_(delivery),
+      votes_(cluster.replicas) {
+  if (recovered.stable) {
+    stable_ = recovered.stable->proof;
+    proven_ = stable_;
+    own_.emplace(recovered.stable->summary.n, recovered.stable->summary);
+  }
+  for (const CheckpointSummary& summary : recovered.checkpoints) own_.emplace(summary.n, summary);
+}
+
+void Checkpointing::resume(Outbox& out) {
+  const SequenceNumber executed = delivery_.delivered();
+  if (executed > SequenceNumber{} && is_boundary(executed) && !own_.contains(executed)) {
+    out.execute(TakeCheckpoint{executed});
+  }
+  for (const auto& [n, summary] : own_) {
+    if (n > log_.low()) out.broadcast(Checkpoint{n, checkpoint_root(summary), {}});
+  }
+}
+
+void Checkpointing::on_taken(const CheckpointSummary& summary, Outbox& out) {
+  if (!is_boundary(summary.n) || summary.n <= log_.low()) return out.reject(Reject::stray_completion);
+  own_[summary.n] = summary;
+  // While catching up, what lies below a proven checkpoint needs no vote any more.
+  if (!proven_ || summary.n >= proven_->n) out.broadcast(Checkpoint{summary.n, checkpoint_root(summary), {}});
+  make_stable_if_held(out);
+}
+
+void Checkpointing::on_checkpoint(ReplicaId sender, const Checkpoint& message, Outbox& out) {
+  if (!is_boundary(message.n)) return out.reject(Reject::checkpoint_not_boundary, sender);
+  if (message.n <= log_.low()) return out.reject(Reject::outside_window, sender);
+  auto& votes = votes_[sender.value];
+  const auto [place, fresh] = votes.try_emplace(message.n, message);
+  if (!fresh) {
+    return out.reject(place->second.root == message.root ? Reject::already_known : Reject::second_vote, sender);
+  }
+  const std::uint64_t bound = cluster_.window / cluster_.checkpoint_interval + 1;
+  const bool keeps = votes.size() <= bound || votes.begin()->first != message.n;
+  if (votes.size() > bound) votes.erase(votes.begin());
+  if (!keeps) return out.reject(Reject::outside_window, sender);
+  prove_from_votes(message.n, message.root);
+  make_stable_if_held(out);
+}
+
+void Checkpointing::prove_from_votes(SequenceNumber n, const Digest& root) {
+  if (proven_ && proven_->n >= n) return;
+  StableCheckpoint proof{n, root, {}};
+  for (std::uint32_t replica = 0; replica < votes_.size(); ++replica) {
+    const auto vote = votes_[replica].find(n);
+    if (vote == votes_[replica].end() || vote->second.root != root) continue;
+    proof.votes.push_back({ReplicaId{replica}, vote->second.signed_bytes});
+  }
+  if (proof.votes.size() >= quorum_.quorum()) proven_ = std::move(proof);
+}
+
+void Checkpointing::on_stable_checkpoint(ReplicaId sender, const StableCheckpoint& message, Outbox& out) {
+  if (!is_boundary(message.n)) return out.reject(Reject::checkpoint_not_boundary, sender);
+  if (message.votes.size() < quorum_.quorum()) return out.reject(Reject::proof_too_small, sender);
+  if (message.n <= log_.low() || (proven_ && proven_->n >= message.n)) {
+    return out.reject(Reject::already_known, sender);
+  }
+  proven_ = message;
+  make_stable_if_held(out);
+}
+
+void Checkpointing::make_stable_if_held(Outbox& out) {
+  if (!proven_ || proven_->n <= log_.low()) return;
+  const auto held = own_.find(proven_->n);
+  if (held == own_.end()) return;
+  const Digest own_root = checkpoint_root(held->second);
+  if (own_root != proven_->root) {
+    if (!delivery_.stopped()) out.event(Diverged{proven_->n, own_root, proven_->root});
+    delivery_.stop();
+    return;
+  }
+  stable_ = proven_;
+  const SequenceNumber n = stable_->n;
+  out.persist(PersistStable{*stable_, held->second});
+  log_.truncate(n);
+  out.truncate(n);
+  own_.erase(own_.begin(), held);
+  for (auto& votes : votes_) votes.erase(votes.begin(), votes.upper_bound(n));
+  out.event(BecameStable{n});
+}
+
+std::vector<Checkpoint> Checkpointing::own_votes() const {
+  std::vector<Checkpoint> result;
+  for (const auto& [n, vote] : votes_[local_.self.value]) result.push_back(vote);
+  return result;
+}
+
+void Checkpointing::invariants() const {
+  assert(log_.low() == (stable_ ? stable_->n : SequenceNumber{}));
+  assert(!proven_ || !stable_ || proven_->n >= stable_->n);
+  for (const auto& votes : votes_) assert(votes.size() <= cluster_.window / cluster_.checkpoint_interval + 1);
+}
+
+}  // namespace pbft

@@ -1,0 +1,60 @@
+// From CHECKPOINT votes to a stable checkpoint to truncation (OSDI 1999, section 4.3). Stable here means: a quorum
+// signed the root, and this replica holds that state itself, durably.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "node/pbft/delivery.h"
+#include "node/pbft/message_log.h"
+#include "node/pbft/outbox.h"
+#include "node/pbft/parameters.h"
+#include "node/pbft/quorum.h"
+#include "node/pbft/recovered.h"
+
+namespace pbft {
+
+class Checkpointing {
+ public:
+  Checkpointing(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log, Delivery& delivery,
+                const Recovered& recovered);
+
+  // Completion of TakeCheckpoint: votes for it.
+  void on_taken(const CheckpointSummary& summary, Outbox& out);
+  // Own votes come here too, once they are signed.
+  void on_checkpoint(ReplicaId sender, const Checkpoint& message, Outbox& out);
+  void on_stable_checkpoint(ReplicaId sender, const StableCheckpoint& message, Outbox& out);
+  // Once, after a start: takes the checkpoint of a boundary that was executed before a crash but not taken, and votes
+  // again for what is not stable yet (the signatures did not survive; the same bytes come out again).
+  void resume(Outbox& out);
+
+  // Proof of the low water mark; nothing at genesis.
+  [[nodiscard]] const std::optional<StableCheckpoint>& stable() const { return stable_; }
+  // The highest checkpoint that a quorum signed, held here or not.
+  [[nodiscard]] const std::optional<StableCheckpoint>& highest_proven() const { return proven_; }
+  // Own signed votes above the stable checkpoint, ascending.
+  [[nodiscard]] std::vector<Checkpoint> own_votes() const;
+  [[nodiscard]] const std::map<SequenceNumber, CheckpointSummary>& own() const { return own_; }
+
+  void invariants() const;
+
+ private:
+  void prove_from_votes(SequenceNumber n, const Digest& root);
+  void make_stable_if_held(Outbox& out);
+  [[nodiscard]] bool is_boundary(SequenceNumber n) const { return n.value % cluster_.checkpoint_interval == 0; }
+
+  const ClusterParameters& cluster_;
+  const LocalParameters& local_;
+  const Quorum quorum_;
+  MessageLog& log_;
+  Delivery& delivery_;
+
+  std::map<SequenceNumber, CheckpointSummary> own_;  // taken here, above stable and the stable one
+  // Per replica, its votes above the low water mark; the highest few only, so that nobody fills the memory.
+  std::vector<std::map<SequenceNumber, Checkpoint>> votes_;
+  std::optional<StableCheckpoint> stable_;
+  std::optional<StableCheckpoint> proven_;
+};
+
+}  // namespace pbft

@@ -1,0 +1,85 @@
+// What is known about each sequence number between the low and the high water mark.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "node/pbft/messages.h"
+#include "node/pbft/quorum.h"
+
+namespace pbft {
+
+using Ticks = std::uint64_t;
+
+struct Vote {
+  View view;
+  Digest digest;
+  friend bool operator==(const Vote&, const Vote&) = default;
+};
+
+struct Slot {
+  struct KnownBatch {
+    BatchPtr batch;
+    bool durable = false;  // in the journal
+  };
+
+  explicit Slot(std::uint32_t replicas, Ticks seen) : prepares(replicas), commits(replicas), first_seen(seen) {}
+
+  std::map<Digest, KnownBatch> batches;
+  // What this replica voted for, as primary by PRE-PREPARE or as backup by PREPARE.
+  // Invariant: durable, with its batch, no later than the end of the step that set it.
+  std::optional<Vote> accepted;
+  // A pre-prepare whose bundles are not all authentic here; accepted once a weak quorum vouches for it.
+  std::optional<PrePrepare> held;
+  // Indexed by replica. The first vote of each in the present view; backups only in `prepares`.
+  std::vector<std::optional<Vote>> prepares;
+  std::vector<std::optional<Vote>> commits;
+  // Invariant: once set, this replica's COMMIT is in `commits`, and the mark is durable.
+  std::optional<Vote> prepared;
+  // Proven by a quorum of COMMITs (or by a stable checkpoint); the batch may still be missing.
+  std::optional<Vote> committed;
+  Ticks first_seen;
+  Ticks last_fetch = 0;
+  std::uint32_t fetches = 0;
+
+  [[nodiscard]] BatchPtr batch(const Digest& digest) const {
+    const auto found = batches.find(digest);
+    return found == batches.end() ? nullptr : found->second.batch;
+  }
+};
+
+// The votes in `votes` that are exactly `vote`.
+[[nodiscard]] std::uint32_t count_matching(const std::vector<std::optional<Vote>>& votes, const Vote& vote);
+// The vote that at least `threshold` replicas cast, if there is one.
+[[nodiscard]] std::optional<Vote> vote_of(const std::vector<std::optional<Vote>>& votes, std::uint32_t threshold);
+
+class MessageLog {
+ public:
+  MessageLog(std::uint32_t replicas, std::uint64_t window, SequenceNumber low)
+      : replicas_(replicas), window_(window), low_(low) {}
+
+  [[nodiscard]] SequenceNumber low() const { return low_; }  // last stable checkpoint, h
+  [[nodiscard]] SequenceNumber high() const { return SequenceNumber{low_.value + window_}; }
+  [[nodiscard]] bool in_window(SequenceNumber n) const { return n > low_ && n <= high(); }
+
+  // Creates the slot. Precondition: in_window(n).
+  [[nodiscard]] Slot& slot(SequenceNumber n, Ticks now);
+  [[nodiscard]] Slot* find(SequenceNumber n);
+  [[nodiscard]] const Slot* find(SequenceNumber n) const;
+  [[nodiscard]] const std::map<SequenceNumber, Slot>& slots() const { return slots_; }
+  [[nodiscard]] std::map<SequenceNumber, Slot>& slots() { return slots_; }
+
+  // Raises the low water mark to the stable checkpoint n and forgets everything at or below it.
+  void truncate(SequenceNumber n);
+
+ private:
+  std::uint32_t replicas_;
+  std::uint64_t window_;
+  SequenceNumber low_;
+  // Invariant: every key is in the window.
+  std::map<SequenceNumber, Slot> slots_;
+};
+
+}  // namespace pbft

@@ -1,0 +1,49 @@
+// Bundles that wait to be ordered. At the primary they wait for a place in a batch; at a backup they are remembered
+// until they are executed. Bounded over all clients and per client, so one client cannot crowd out another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "node/pbft/messages.h"
+#include "node/pbft/parameters.h"
+
+namespace pbft {
+
+class RequestQueue {
+ public:
+  enum class Added : std::uint8_t { yes, known, full, client_full };
+
+  explicit RequestQueue(const LocalParameters& parameters) : parameters_(parameters) {}
+
+  // A bundle that waits or is in flight already is `known`: it is not ordered twice because it came twice.
+  [[nodiscard]] Added add(const BundlePtr& bundle);
+  // Takes bundles for one batch, oldest first, within the limits of a batch. They stay known as in flight.
+  [[nodiscard]] std::vector<BundlePtr> take_batch();
+  // The bundle is in a batch that was proposed: by this replica before its restart, or by another primary.
+  void mark_in_flight(const Bundle& bundle);
+  // The bundle was executed, wherever it waited.
+  void executed(const Bundle& bundle);
+
+  [[nodiscard]] bool empty() const { return waiting_.empty(); }
+  [[nodiscard]] std::size_t requests() const { return requests_; }
+
+  void invariants() const;
+
+ private:
+  void forget_waiting(const Bundle& bundle);
+
+  const LocalParameters& parameters_;
+  // By arrival. Invariant: holds exactly the bundles whose digests are in waiting_.
+  std::map<std::uint64_t, BundlePtr> order_;
+  std::map<Digest, std::uint64_t> waiting_;
+  std::uint64_t arrivals_ = 0;
+  std::set<Digest> in_flight_;
+  std::map<ClientId, std::size_t> requests_per_client_;  // waiting
+  std::size_t requests_ = 0;                             // waiting
+};
+
+}  // namespace pbft

@@ -1,0 +1,151 @@
+#include "node/pbft/retransmission.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace pbft {
+
+namespace {
+
+// A slot that is younger is on its way, and nothing of it is reported as lacking.
+constexpr Ticks slot_patience_ticks = 3;
+// What one status is answered with at most, in bytes of batches.
+constexpr std::size_t answer_budget_bytes = 1U << 20;
+constexpr std::uint32_t fetches_per_tick = 64;
+constexpr std::size_t outstanding_fetches = 16;
+
+}  // namespace
+
+Retransmission::Retransmission(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log,
+                               Delivery& delivery, const NormalOperation& normal, const Checkpointing& checkpointing)
+    : cluster_(cluster),
+      local_(local),
+      quorum_(cluster.replicas),
+      log_(log),
+      delivery_(delivery),
+      normal_(normal),
+      checkpointing_(checkpointing),
+      peers_(cluster.replicas) {}
+
+SequenceNumber Retransmission::executed_by_weak_quorum() const {
+  std::vector<SequenceNumber> executed;
+  for (std::uint32_t i = 0; i < peers_.size(); ++i) {
+    executed.push_back(ReplicaId{i} == local_.self ? delivery_.delivered() : peers_[i].executed);
+  }
+  std::sort(executed.begin(), executed.end(), std::greater<>());
+  return executed[quorum_.weak() - 1];
+}
+
+Status Retransmission::own_status() const {
+  Status status{normal_.view(), log_.low(), delivery_.delivered(), {}};
+  SequenceNumber top = executed_by_weak_quorum();
+  if (!log_.slots().empty()) top = std::max(top, log_.slots().rbegin()->first);
+  // A proposal that reached nobody is known only from what its primary lacks.
+  top = std::min(std::max(top, peers_[normal_.primary().value].highest), log_.high());
+  for (SequenceNumber n = delivery_.next(); n <= top && status.lacks.size() < Limits::max_status_slots; n = n.next()) {
+    if (n.value > delivery_.delivered().value + Limits::max_status_slots) break;
+    const Slot* slot = log_.find(n);
+    if (slot == nullptr) {
+      status.lacks.push_back({n, true, true, true});
+      continue;
+    }
+    if (now_ - slot->first_seen < slot_patience_ticks) continue;
+    const bool batch = slot->committed ? slot->batch(slot->committed->digest) == nullptr : !slot->accepted;
+    const Status::Lack lack{n, batch, !slot->prepared && !slot->committed, !slot->committed};
+    if (lack.batch || lack.prepares || lack.commits) status.lacks.push_back(lack);
+  }
+  return status;
+}
+
+void Retransmission::on_tick(Ticks now, Outbox& out) {
+  now_ = now;
+  fetch_missing_batches(out);
+  if (cluster_.replicas == 1) return;
+  const Ticks since = now_ - last_status_;
+  const bool due = !sent_status_ || since >= local_.idle_status_interval_ticks;
+  if (!due && since < local_.status_interval_ticks) return;
+  Status status = own_status();
+  const bool checkpoint_waits = !checkpointing_.own_votes().empty();
+  const bool behind = status.executed < executed_by_weak_quorum();
+  if (!due && status.lacks.empty() && !checkpoint_waits && !behind) return;
+  last_status_ = now_;
+  sent_status_ = true;
+  out.broadcast(std::move(status));
+}
+
+// ---- Answering -------------------------------------------------------------------------------------
+
+void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& out) {
+  Peer& peer = peers_[sender.value];
+  peer.executed = status.executed;
+  peer.stable = status.stable;
+  peer.highest = status.lacks.empty() ? SequenceNumber{} : status.lacks.back().n;
+  if (peer.heard && peer.answered == now_) return out.reject(Reject::rate_limited, sender);
+  peer.heard = true;
+  peer.answered = now_;
+
+  if (status.stable < log_.low()) out.send_to(sender, *checkpointing_.stable());
+  for (Checkpoint& vote : checkpointing_.own_votes()) {
+    if (vote.n > status.stable) out.send_to(sender, std::move(vote));
+  }
+  std::size_t budget = answer_budget_bytes;
+  for (const Status::Lack& lack : status.lacks) resend(sender, lack, budget, out);
+}
+
+void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const {
+  const Slot* slot = log_.find(lack.n);
+  if (slot == nullptr) return;
+  if (lack.batch && normal_.is_primary() && slot->accepted) {
+    const BatchPtr batch = slot->batch(slot->accepted->digest);
+    std::size_t size = 0;
+    for (const BundlePtr& bundle : batch->bundles) size += bundle->body.size() + bundle->proof.size();
+    if (size <= budget || budget == answer_budget_bytes) {
+      budget -= std::min(budget, size);
+      out.send_to(to, PrePrepare{slot->accepted->view, lack.n, batch, {}});
+    }
+  }
+  const auto& own_prepare = slot->prepares[local_.self.value];
+  if (lack.prepares && own_prepare) out.send_to(to, Prepare{own_prepare->view, lack.n, own_prepare->digest});
+  const auto& own_commit = slot->commits[local_.self.value];
+  if (lack.commits && own_commit) out.send_to(to, Commit{own_commit->view, lack.n, own_commit->digest});
+}
+
+void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out) {
+  Peer& peer = peers_[sender.value];
+  if (peer.fetch_tick != now_) peer.fetches = 0;
+  peer.fetch_tick = now_;
+  if (++peer.fetches > fetches_per_tick) return out.reject(Reject::rate_limited, sender);
+  const Slot* slot = log_.find(message.n);
+  if (const BatchPtr batch = slot == nullptr ? nullptr : slot->batch(message.digest)) {
+    return out.send_to(sender, BatchResponse{message.n, batch});
+  }
+  out.send(ServeBatch{sender, message.n, message.digest});
+}
+
+// ---- Asking ----------------------------------------------------------------------------------------
+
+bool Retransmission::wants(SequenceNumber n, const Digest& digest) const {
+  const Slot* slot = log_.find(n);
+  return slot != nullptr && slot->committed && slot->committed->digest == digest && !slot->batch(digest);
+}
+
+void Retransmission::fetch_missing_batches(Outbox& out) {
+  std::size_t outstanding = 0;
+  for (auto& [n, slot] : log_.slots()) {
+    if (n <= delivery_.delivered() || !slot.committed || slot.batch(slot.committed->digest)) continue;
+    if (++outstanding > outstanding_fetches) return;
+    if (slot.fetches > 0 && now_ - slot.last_fetch < local_.fetch_timeout_ticks) continue;
+    // Those who sent a COMMIT had the batch; they are asked in turn.
+    std::vector<ReplicaId> holders;
+    for (std::uint32_t i = 0; i < slot.commits.size(); ++i) {
+      if (slot.commits[i] == slot.committed && ReplicaId{i} != local_.self) holders.push_back(ReplicaId{i});
+    }
+    if (holders.empty()) continue;
+    const ReplicaId to = holders[(local_.self.value + slot.fetches) % holders.size()];
+    slot.last_fetch = now_;
+    ++slot.fetches;
+    out.send_to(to, FetchBatch{n, slot.committed->digest});
+  }
+}
+
+}  // namespace pbft

@@ -1,0 +1,60 @@
+// PUB/SUB loses messages: no message is trusted to arrive. Each replica tells the others where it stands,
+// and they send again just what it lacks, from what they hold (never from memory of having sent it).
+#pragma once
+
+#include <vector>
+
+#include "node/pbft/checkpointing.h"
+#include "node/pbft/delivery.h"
+#include "node/pbft/message_log.h"
+#include "node/pbft/normal_operation.h"
+#include "node/pbft/outbox.h"
+
+namespace pbft {
+
+class Retransmission {
+ public:
+  Retransmission(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log, Delivery& delivery,
+                 const NormalOperation& normal, const Checkpointing& checkpointing);
+
+  // Sends the own status when it is due, and asks for batches that are proven but missing.
+  void on_tick(Ticks now, Outbox& out);
+  void on_status(ReplicaId sender, const Status& status, Outbox& out);
+  void on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out);
+  // True where a slot waits for exactly this batch.
+  [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;
+
+  // As last told by the peers; own entry unused.
+  [[nodiscard]] SequenceNumber executed_by(ReplicaId replica) const { return peers_[replica.value].executed; }
+  // The highest sequence number that f+1 replicas say they have executed: at least one correct one did.
+  [[nodiscard]] SequenceNumber executed_by_weak_quorum() const;
+
+ private:
+  struct Peer {
+    SequenceNumber executed;
+    SequenceNumber stable;
+    SequenceNumber highest;   // slot that it says it lacks something of
+    Ticks answered = 0;       // tick in which its last status was answered
+    Ticks fetch_tick = 0;     // tick that `fetches` counts for
+    std::uint32_t fetches = 0;
+    bool heard = false;
+  };
+
+  [[nodiscard]] Status own_status() const;
+  void resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const;
+  void fetch_missing_batches(Outbox& out);
+
+  const ClusterParameters& cluster_;
+  const LocalParameters& local_;
+  const Quorum quorum_;
+  MessageLog& log_;
+  Delivery& delivery_;
+  const NormalOperation& normal_;
+  const Checkpointing& checkpointing_;
+  std::vector<Peer> peers_;
+  Ticks now_ = 0;
+  Ticks last_status_ = 0;
+  bool sent_status_ = false;
+};
+
+}  // namespace pbft

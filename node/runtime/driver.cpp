@@ -1,0 +1,274 @@
+#include "node/runtime/driver.h"
+
+#include <iterator>
+#include <map>
+#include <tuple>
+
+#include "node/pbft/digests.h"
+#include "node/wire/codec.h"
+
+namespace pbft::runtime {
+
+namespace {
+
+// Results up to this size are sent in full by every replica: a digest would be no smaller.
+constexpr std::size_t small_result_bytes = 64;
+// A frame is closed when it holds this much, well below what receivers take at most.
+constexpr std::size_t frame_target_bytes = 4U << 20;
+
+template <class T>
+void append(std::vector<T>& to, std::vector<T>& from) {
+  if (to.empty()) {
+    to = std::move(from);
+  } else {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  }
+  from.clear();
+}
+
+std::size_t size_of(const Batch& batch) {
+  std::size_t size = 64;
+  for (const BundlePtr& bundle : batch.bundles) size += bundle->body.size() + bundle->proof.size() + 16;
+  return size;
+}
+
+std::size_t size_of(const PeerMessage& message) {
+  if (const auto* pre_prepare = std::get_if<PrePrepare>(&message)) return size_of(*pre_prepare->batch);
+  if (const auto* response = std::get_if<BatchResponse>(&message)) return size_of(*response->batch);
+  if (const auto* range = std::get_if<LedgerRange>(&message)) return 256 + range->digests.size() * (Digest::size + 2);
+  if (const auto* forward = std::get_if<Forward>(&message)) return 64 + forward->bundle->body.size();
+  return 256;
+}
+
+std::size_t size_of(const ReplicaToClientMessage& message) {
+  if (const auto* reply = std::get_if<Reply>(&message)) return 128 + (reply->result ? reply->result->size() : 0);
+  return 256;
+}
+
+// Cuts the messages into runs that fit a frame each.
+template <class Message, class Seal>
+void seal_in_frames(std::vector<Message>& messages, const Seal& seal) {
+  std::vector<Message> frame;
+  std::size_t bytes = 0;
+  for (Message& message : messages) {
+    const std::size_t size = size_of(message);
+    if (!frame.empty() && (bytes + size > frame_target_bytes || frame.size() >= Limits::max_packet_messages)) {
+      seal(frame);
+      frame.clear();
+      bytes = 0;
+    }
+    bytes += size;
+    frame.push_back(std::move(message));
+  }
+  if (!frame.empty()) seal(frame);
+}
+
+}  // namespace
+
+struct Driver::Gathered {
+  // Where replies go: a session, or before it is open the number that opens it.
+  using Route = std::tuple<ClientId, SessionId, RequestNumber>;
+
+  std::vector<PeerMessage> broadcasts;
+  std::map<ReplicaId, std::vector<PeerMessage>> to_peers;
+  std::map<Route, std::vector<ReplicaToClientMessage>> to_clients;
+
+  void reply(const ClientId& client, Reply reply) {
+    const RequestNumber opens = reply.session == SessionId{} ? reply.number : RequestNumber{};
+    to_clients[{client, reply.session, opens}].emplace_back(std::move(reply));
+  }
+};
+
+Driver::Driver(DriverParts parts) : parts_(std::move(parts)) {}
+
+// ---- In --------------------------------------------------------------------------------------------
+
+void Driver::step(const Input& input) {
+  Effects effects = parts_.replica.step(input);
+  for (const Event& event : effects.events) parts_.observer.on_event(event);
+  append(gathered_.persist, effects.persist);
+  append(gathered_.send, effects.send);
+  append(gathered_.execute, effects.execute);
+  if (effects.truncate) gathered_.truncate = effects.truncate;
+}
+
+void Driver::peer_frame(const SharedBytes& frame, ReplicaId channel) {
+  if (failed_) return;
+  auto opened = parts_.authenticator.open_peer(frame, channel);
+  if (!opened) return parts_.observer.on_refused_frame(opened.error(), false);
+  for (AuthenticatedPeerMessage& message : *opened) step(PeerInput{std::move(message)});
+}
+
+void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel, Origin origin) {
+  if (failed_) return;
+  auto opened = parts_.authenticator.open_client(frame, channel);
+  if (!opened) return parts_.observer.on_refused_frame(opened.error(), true);
+  for (AuthenticatedClientMessage& authenticated : *opened) {
+    const ClientId client = authenticated.sender();
+    const ClientMessage& message = authenticated.message();
+    const auto learn = [&](SessionId session, RequestNumber number) {
+      if (!parts_.learn_route) return;
+      parts_.learn_route(client, session, session == SessionId{} ? number : RequestNumber{}, origin);
+    };
+    if (const auto* hello = std::get_if<Hello>(&message)) {
+      learn(hello->session, hello->number);
+      const ReplicaStatus status = parts_.replica.status();
+      parts_.transport.answer(origin,
+                              parts_.authenticator.seal_to_client(client, {Welcome{status.view, status.executed}}));
+    } else if (const auto* info = std::get_if<InfoRequest>(&message)) {
+      InfoReply reply{info->number, parts_.info ? parts_.info() : "{}"};
+      parts_.transport.answer(origin, parts_.authenticator.seal_to_client(client, {std::move(reply)}));
+    } else {
+      if (const auto* request = std::get_if<ClientRequest>(&message)) {
+        learn(request->bundle->session, request->bundle->requests.front().number);
+      }
+      step(ClientInput{std::move(authenticated), origin});
+    }
+  }
+}
+
+void Driver::tick(Timestamp wall_clock) {
+  if (!failed_) step(Tick{wall_clock});
+}
+
+// ---- Out, in the order of the contract ---------------------------------------------------------------
+
+storage::Result<void> Driver::end_turn() {
+  while (!failed_) {
+    step(TurnEnd{});
+    if (auto done = perform(); !done) {
+      failed_ = done.error();
+      break;
+    }
+    if (completions_.empty()) return {};
+    for (const Input& completion : std::exchange(completions_, {})) step(completion);
+  }
+  return tl::unexpected(*failed_);
+}
+
+storage::Result<void> Driver::perform() {
+  Effects effects = std::exchange(gathered_, {});
+  if (auto done = parts_.store.persist(effects.persist); !done) return done;
+  Gathered sends;
+  for (Send& send : effects.send) {
+    if (auto done = gather(send, sends); !done) return done;
+  }
+  seal_and_send(sends);
+  if (auto done = execute(effects.execute); !done) return done;
+  if (effects.truncate) return parts_.store.truncate(effects.truncate->n);
+  return {};
+}
+
+storage::Result<void> Driver::gather(Send& send, Gathered& gathered) {
+  if (auto* broadcast = std::get_if<Broadcast>(&send)) {
+    if (const auto* checkpoint = std::get_if<Checkpoint>(&broadcast->message)) {
+      // A replica's own vote counts like any other's: it comes back to the core as it went out.
+      AuthenticatedPeerMessage own = parts_.authenticator.sign(*checkpoint);
+      gathered.broadcasts.push_back(own.message());
+      completions_.emplace_back(PeerInput{std::move(own)});
+    } else {
+      gathered.broadcasts.push_back(std::move(broadcast->message));
+    }
+  } else if (auto* to = std::get_if<SendTo>(&send)) {
+    gathered.to_peers[to->to].push_back(std::move(to->message));
+  } else if (const auto* batch = std::get_if<ServeBatch>(&send)) {
+    return serve(*batch, gathered);
+  } else if (const auto* ledger = std::get_if<ServeLedger>(&send)) {
+    return serve(*ledger, gathered);
+  } else if (const auto* resend = std::get_if<ResendReply>(&send)) {
+    auto cached = parts_.executor.cached(resend->client, resend->session, resend->number);
+    if (!cached) return {};  // ordered, but not executed yet: the reply comes with the execution
+    cached->view = resend->view;
+    add_reply(gathered, *cached, true);
+  } else if (auto* reply = std::get_if<SendReply>(&send)) {
+    gathered.reply(reply->client, std::move(reply->reply));
+  }
+  return {};
+}
+
+storage::Result<void> Driver::serve(const ServeBatch& serve, Gathered& gathered) {
+  auto bytes = parts_.store.batch_bytes(serve.n, serve.digest);
+  if (!bytes) return tl::unexpected(bytes.error());
+  if (!*bytes) return {};
+  auto batch = wire::decode_batch(SharedBytes::own(std::move(**bytes)));
+  if (!batch || (*batch)->digest != serve.digest) {
+    return tl::unexpected(storage::StorageError{storage::StorageError::Kind::corrupt,
+                                                "the stored batch " + std::to_string(serve.n.value) +
+                                                    " does not have its digest; the store is damaged"});
+  }
+  gathered.to_peers[serve.to].emplace_back(BatchResponse{serve.n, *batch});
+  return {};
+}
+
+storage::Result<void> Driver::serve(const ServeLedger& serve, Gathered& gathered) {
+  auto range = parts_.store.ledger_range(serve.first, serve.last);
+  if (!range) return tl::unexpected(range.error());
+  if (*range) gathered.to_peers[serve.to].emplace_back(std::move(**range));
+  return {};
+}
+
+void Driver::seal_and_send(Gathered& gathered) {
+  seal_in_frames(gathered.broadcasts, [&](const std::vector<PeerMessage>& messages) {
+    parts_.transport.broadcast(parts_.authenticator.seal_broadcast(messages));
+  });
+  for (auto& [to, messages] : gathered.to_peers) {
+    seal_in_frames(messages, [&, to = to](const std::vector<PeerMessage>& frame) {
+      parts_.transport.send(to, parts_.authenticator.seal_to(to, frame));
+    });
+  }
+  for (auto& [route, messages] : gathered.to_clients) {
+    const auto& [client, session, number] = route;
+    seal_in_frames(messages, [&, client = client, session = session, number = number](
+                                 const std::vector<ReplicaToClientMessage>& frame) {
+      parts_.transport.reply(client, session, number, parts_.authenticator.seal_to_client(client, frame));
+    });
+  }
+}
+
+// ---- Execution ---------------------------------------------------------------------------------------
+
+storage::Result<void> Driver::execute(std::vector<ExecuteEffect>& effects) {
+  Gathered replies;
+  for (const ExecuteEffect& effect : effects) {
+    if (const auto* batch = std::get_if<Execute>(&effect)) {
+      if (auto done = run(*batch, replies); !done) return done;
+    } else if (const auto* checkpoint = std::get_if<TakeCheckpoint>(&effect)) {
+      auto summary = parts_.store.take_checkpoint(checkpoint->n, parts_.epoch, parts_.plugin);
+      if (!summary) return tl::unexpected(summary.error());
+      parts_.observer.on_checkpoint(*summary);
+      completions_.emplace_back(CheckpointTaken{*summary});
+    } else if (const auto* read = std::get_if<AnswerRead>(&effect)) {
+      const ReadReply reply = parts_.executor.query(read->client, read->number, read->operation.view());
+      parts_.transport.answer(read->origin, parts_.authenticator.seal_to_client(read->client, {reply}));
+    }
+  }
+  seal_and_send(replies);
+  return {};
+}
+
+storage::Result<void> Driver::run(const Execute& effect, Gathered& replies) {
+  auto results = parts_.executor.execute(effect);
+  if (!results) return tl::unexpected(results.error());
+  parts_.observer.on_executed(effect, *results);
+  for (const execution::OutgoingReply& reply : *results) add_reply(replies, reply, sends_in_full(reply));
+  completions_.emplace_back(Executed{effect.n});
+  return {};
+}
+
+bool Driver::sends_in_full(const execution::OutgoingReply& reply) const {
+  if (parts_.replicas == 0 || reply.result.size() <= small_result_bytes) return true;
+  return (reply.client.bytes[0] + reply.number.value) % parts_.replicas == parts_.self.value;
+}
+
+void Driver::add_reply(Gathered& gathered, const execution::OutgoingReply& reply, bool in_full) {
+  Reply message;
+  message.view = reply.view;
+  message.session = reply.session;
+  message.number = reply.number;
+  message.status = reply.status;
+  message.result_digest = reply_digest(reply.status, reply.result.view());
+  if (in_full) message.result = reply.result;
+  gathered.reply(reply.client, std::move(message));
+}
+
+}  // namespace pbft::runtime

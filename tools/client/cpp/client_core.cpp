@@ -1,0 +1,211 @@
+#include "tools/client/cpp/pbft/client_core.h"
+
+#include <utility>
+
+#include "tools/client/cpp/facts.h"
+#include "tools/client/cpp/outbox.h"
+#include "tools/client/cpp/reads.h"
+#include "tools/client/cpp/session.h"
+#include "tools/client/cpp/surveys.h"
+#include "tools/client/cpp/votes.h"
+
+namespace pbft::client {
+namespace {
+
+// Of each replica; several results of the largest size, or many small ones.
+constexpr std::size_t unconfirmed_result_bytes = 64U << 20;
+
+template <class T>
+void append(std::vector<T>& to, std::vector<T> from) {
+  std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
+}  // namespace
+
+struct ClientCore::Impl {
+  Impl(std::size_t replicas, crypto::ClientAuthenticator owned, const CoreOptions& options)
+      : facts{replicas},
+        authenticator(std::move(owned)),
+        budget(replicas, unconfirmed_result_bytes),
+        outbox(replicas),
+        session(facts, options, authenticator, budget),
+        reads(facts, options, budget),
+        surveys(facts, options),
+        views(replicas) {}
+
+  Ticket add(std::uint64_t deadline_us) {
+    const Ticket ticket = next_ticket;
+    next_ticket = next_ticket.next();
+    deadlines.emplace(ticket, deadline_us);
+    if (deadline_us != 0) {
+      by_deadline.emplace(deadline_us, ticket);
+    }
+    return ticket;
+  }
+
+  RequestNumber new_read_number() { return std::exchange(next_read, next_read.next()); }
+
+  bool refuse_too_large(Ticket ticket, const Bytes& operation) {
+    if (operation.size() <= Limits::max_operation_bytes) {
+      return false;
+    }
+    refused.push_back({ticket,
+                       {OutcomeKind::refused, {}, "the operation has " + std::to_string(operation.size()) +
+                                                      " bytes; at most " +
+                                                      std::to_string(Limits::max_operation_bytes) + " are allowed"}});
+    return true;
+  }
+
+  // A replica's view only grows, so the highest that it reported is where it is.
+  void saw_view(ReplicaId from, View view) { views[from.value] = std::max(views[from.value], view); }
+
+  // The highest view that f+1 replicas reported at or above: at least one of them is correct.
+  [[nodiscard]] View believed_view() const {
+    std::vector<View> sorted = views;
+    std::sort(sorted.rbegin(), sorted.rend());
+    return sorted[facts.f()];
+  }
+
+  void handle(const Welcome& message, ReplicaId from) { saw_view(from, message.view); }
+  void handle(const Reply& message, ReplicaId from) {
+    saw_view(from, message.view);
+    session.receive(message, from);
+  }
+  void handle(const ReadReply& message, ReplicaId from) {
+    if (reads.receive(message, from)) {
+      return;
+    }
+    Outcome answer{OutcomeKind::ok, Bytes{message.result.view().begin(), message.result.view().end()}, {}};
+    if (message.status != ReplyStatus::ok) {
+      answer.kind = message.status == ReplyStatus::failed ? OutcomeKind::failed : OutcomeKind::refused;
+      answer.message = message.status == ReplyStatus::failed ? std::string{as_text(answer.result)}
+                       : message.status == ReplyStatus::busy ? "the replica is busy"
+                                                             : "the replica does not answer reads of this client";
+    }
+    surveys.receive(message.number, from, std::move(answer));
+  }
+  void handle(const InfoReply& message, ReplicaId from) {
+    surveys.receive(message.number, from, {OutcomeKind::ok, to_bytes(message.json), {}});
+  }
+
+  void collect(std::vector<Completion>& completions) {
+    std::vector<Completion> all = std::exchange(refused, {});
+    append(all, session.take_completions());
+    append(all, reads.take_completions());
+    for (Completion& completion : all) {
+      const auto deadline = deadlines.find(completion.ticket);
+      by_deadline.erase({deadline->second, completion.ticket});
+      deadlines.erase(deadline);
+      completions.push_back(std::move(completion));
+    }
+  }
+
+  void fall_back_reads() {
+    for (Reads::Fallback& read : reads.take_fallbacks()) {
+      session.enqueue(read.ticket, std::move(read.operation), RequestKind::query);
+    }
+  }
+
+  void time_out(std::uint64_t now_us, std::vector<Completion>& completions) {
+    while (!by_deadline.empty() && by_deadline.begin()->first <= now_us) {
+      const Ticket ticket = by_deadline.begin()->second;
+      session.abandon(ticket);
+      reads.abandon(ticket);
+      by_deadline.erase(by_deadline.begin());
+      deadlines.erase(ticket);
+      completions.push_back({ticket,
+                             {OutcomeKind::timed_out, {},
+                              "the cluster did not answer in time; the operation may still take effect"}});
+    }
+  }
+
+  Facts facts;
+  crypto::ClientAuthenticator authenticator;
+  ResultBudget budget;
+  Outbox outbox;
+  Session session;
+  Reads reads;
+  Surveys surveys;
+  std::vector<View> views;
+
+  Ticket next_ticket{1};
+  RequestNumber next_read{1};
+  std::map<Ticket, std::uint64_t> deadlines;  // of everything outstanding; 0: none
+  std::set<std::pair<std::uint64_t, Ticket>> by_deadline;
+  std::vector<Completion> refused;
+};
+
+ClientCore::ClientCore(crypto::Roster roster, crypto::ClientAuthenticator authenticator, CoreOptions options)
+    : impl_(std::make_unique<Impl>(std::max<std::size_t>(roster.replicas.size(), 1), std::move(authenticator),
+                                   options)) {}
+ClientCore::~ClientCore() = default;
+
+Ticket ClientCore::submit(Bytes operation, std::uint64_t deadline_us) {
+  const Ticket ticket = impl_->add(deadline_us);
+  if (!impl_->refuse_too_large(ticket, operation)) {
+    impl_->session.enqueue(ticket, SharedBytes::own(std::move(operation)), RequestKind::execute);
+  }
+  return ticket;
+}
+
+Ticket ClientCore::query(Bytes operation, std::uint64_t deadline_us) {
+  const Ticket ticket = impl_->add(deadline_us);
+  if (!impl_->refuse_too_large(ticket, operation)) {
+    impl_->reads.start(ticket, impl_->new_read_number(), SharedBytes::own(std::move(operation)));
+  }
+  return ticket;
+}
+
+Ticket ClientCore::survey_info(std::uint64_t deadline_us) {
+  const Ticket ticket = std::exchange(impl_->next_ticket, impl_->next_ticket.next());
+  impl_->surveys.start(ticket, impl_->new_read_number(), std::nullopt, deadline_us);
+  return ticket;
+}
+
+Ticket ClientCore::survey_query(Bytes operation, std::uint64_t deadline_us) {
+  const Ticket ticket = std::exchange(impl_->next_ticket, impl_->next_ticket.next());
+  impl_->surveys.start(ticket, impl_->new_read_number(), SharedBytes::own(std::move(operation)), deadline_us);
+  return ticket;
+}
+
+void ClientCore::receive(const SharedBytes& frame, ReplicaId from) {
+  if (from.value >= impl_->facts.n) {
+    return;
+  }
+  const auto messages = impl_->authenticator.open(frame, from);
+  if (!messages) {
+    return;
+  }
+  for (const ReplicaToClientMessage& message : *messages) {
+    std::visit([&](const auto& concrete) { impl_->handle(concrete, from); }, message);
+  }
+}
+
+CoreEffects ClientCore::advance(std::uint64_t now_us) {
+  CoreEffects effects;
+  impl_->collect(effects.completions);
+  impl_->time_out(now_us, effects.completions);
+  impl_->reads.advance(now_us, impl_->outbox);
+  impl_->fall_back_reads();
+  impl_->session.advance(now_us, impl_->believed_view(), impl_->outbox);
+  impl_->surveys.advance(now_us, impl_->outbox);
+  impl_->collect(effects.completions);
+  effects.surveys = impl_->surveys.take_completions();
+  impl_->outbox.flush(impl_->authenticator, effects.frames);
+  return effects;
+}
+
+std::uint64_t ClientCore::next_wakeup_us() const {
+  std::uint64_t wakeup = impl_->refused.empty() ? never : 0;
+  if (!impl_->by_deadline.empty()) {
+    wakeup = std::min(wakeup, impl_->by_deadline.begin()->first);
+  }
+  return std::min({wakeup, impl_->session.next_wakeup_us(), impl_->reads.next_wakeup_us(),
+                   impl_->surveys.next_wakeup_us()});
+}
+
+std::size_t ClientCore::outstanding() const { return impl_->deadlines.size(); }
+std::optional<SessionId> ClientCore::session() const { return impl_->session.id(); }
+View ClientCore::view() const { return impl_->believed_view(); }
+
+}  // namespace pbft::client

@@ -1,0 +1,351 @@
+#include "tools/client/cpp/session.h"
+
+#include <utility>
+
+namespace pbft::client {
+namespace {
+
+constexpr std::size_t result_of_numbers = 8;
+
+std::optional<std::uint64_t> big_endian(const Bytes& bytes) {
+  if (bytes.size() != result_of_numbers) {
+    return std::nullopt;
+  }
+  std::uint64_t value = 0;
+  for (const std::uint8_t byte : bytes) {
+    value = value << 8U | byte;
+  }
+  return value;
+}
+
+CoreOptions sane(CoreOptions options) {
+  options.session_window = std::max<std::uint64_t>(options.session_window, 1);
+  options.max_bundle_requests =
+      std::clamp<std::size_t>(options.max_bundle_requests, 1, Limits::max_bundle_requests);
+  options.retransmit_us = std::clamp<std::uint64_t>(options.retransmit_us, 1, never / 16);
+  return options;
+}
+
+}  // namespace
+
+Session::Session(Facts facts, const CoreOptions& options, crypto::ClientAuthenticator& authenticator,
+                 ResultBudget& budget)
+    : facts_(facts),
+      options_(sane(options)),
+      authenticator_(&authenticator),
+      budget_(&budget),
+      open_number_(std::max<std::uint64_t>(options.open_number, 1)),
+      spread_((open_number_.value * 0x9E3779B97F4A7C15U) >> 52U) {}
+
+// ---- what goes in --------------------------------------------------------------------------------------
+
+void Session::enqueue(Ticket ticket, SharedBytes operation, RequestKind kind) {
+  waiting_.emplace(ticket, Wish{std::move(operation), kind});
+  if (opening_ && flights_.at(opening_flight_).due == never) {
+    reschedule(opening_flight_, now_);
+  }
+}
+
+void Session::abandon(Ticket ticket) {
+  waiting_.erase(ticket);
+  const auto number = numbers_.find(ticket);
+  if (number == numbers_.end()) {
+    return;
+  }
+  const auto slot = slots_.find(number->second);
+  const FlightId flight = slot->second.flight;
+  slots_.erase(slot);
+  numbers_.erase(number);
+  landed(flight);
+}
+
+void Session::receive(const Reply& reply, ReplicaId from) {
+  if (reply.session == SessionId{0}) {
+    receive_opening(reply, from);
+  } else if (id_ == reply.session) {
+    receive_answer(reply, from);
+  }
+}
+
+// ---- opening ---------------------------------------------------------------------------------------------
+
+std::uint64_t Session::bump() const { return 1 + spread_; }
+
+void Session::open_session(Outbox& outbox) {
+  Request request;
+  request.number = open_number_;
+  request.kind = RequestKind::open_session;
+  opening_.emplace(new_votes());
+  opening_flight_ = next_flight_;
+  next_flight_ = next_flight_.next();
+  outbox.add_all(Hello{SessionId{0}, open_number_});
+  last_hello_ = now_;
+  launch(authenticator_->seal_bundle(SessionId{0}, RequestNumber{0}, {request}, options_.proof), opening_flight_, 1,
+         outbox);
+}
+
+void Session::receive_opening(const Reply& reply, ReplicaId from) {
+  if (!opening_ || reply.number != open_number_) {
+    return;
+  }
+  if (reply.status == ReplyStatus::busy) {
+    busy(opening_flight_);
+    return;
+  }
+  const bool lacked = opening_->lacks_result();
+  if (const auto agreed = opening_->add(from, reply.status, reply.result_digest, reply.result)) {
+    opening_.reset();
+    landed(opening_flight_);
+    opening_answered(*agreed);
+  } else if (!lacked && opening_->lacks_result()) {
+    reschedule(opening_flight_, now_);
+  }
+}
+
+void Session::opening_answered(const Votes::Agreed& agreed) {
+  const std::optional<std::uint64_t> value = big_endian(agreed.result);
+  if (agreed.status == ReplyStatus::ok && value && *value != 0) {
+    id_ = SessionId{*value};
+    next_ = RequestNumber{1};
+    last_hello_.reset();
+    return;
+  }
+  const std::uint64_t last = std::max(open_number_.value, value.value_or(0));
+  const std::uint64_t next = saturating_add(last, bump() + 1);
+  if (agreed.status == ReplyStatus::stale_open && value && next != never) {
+    open_number_ = RequestNumber{next};
+    return;
+  }
+  if (next != never) {
+    open_number_ = open_number_.next();
+  }
+  if (agreed.status == ReplyStatus::stale_open) {
+    refuse_all("the cluster opens no session: this client's key has used up the numbers of open_session; use another key");
+  } else {
+    refuse_all(outcome_of(agreed).message);
+  }
+}
+
+void Session::refuse_all(const std::string& message) {
+  for (const auto& [ticket, wish] : waiting_) {
+    completions_.push_back({ticket, {OutcomeKind::refused, {}, message}});
+  }
+  waiting_.clear();
+}
+
+// ---- answers -----------------------------------------------------------------------------------------------
+
+void Session::receive_answer(const Reply& reply, ReplicaId from) {
+  const auto found = slots_.find(reply.number);
+  if (found == slots_.end()) {
+    return;
+  }
+  Slot& slot = found->second;
+  if (reply.status == ReplyStatus::busy) {
+    busy(slot.flight);
+    return;
+  }
+  if (auto agreed = slot.votes.add(from, reply.status, reply.result_digest, reply.result)) {
+    answered(reply.number, std::move(*agreed));
+  } else if (!slot.asked_for_result && slot.votes.lacks_result()) {
+    // Replicas answer a request that comes again with the full result.
+    slot.asked_for_result = true;
+    reschedule(slot.flight, now_);
+  }
+}
+
+void Session::answered(RequestNumber number, Votes::Agreed agreed) {
+  if (agreed.status == ReplyStatus::unknown_session) {
+    evicted();
+    return;
+  }
+  const auto slot = slots_.find(number);
+  const FlightId flight = slot->second.flight;
+  completions_.push_back({slot->second.ticket, outcome_of(std::move(agreed))});
+  numbers_.erase(slot->second.ticket);
+  slots_.erase(slot);
+  landed(flight);
+}
+
+void Session::evicted() {
+  for (auto& [number, slot] : slots_) {
+    if (slot.wish.kind == RequestKind::query) {
+      waiting_.emplace(slot.ticket, std::move(slot.wish));  // A read has no effect: it may simply run again.
+    } else {
+      completions_.push_back(
+          {slot.ticket,
+           {OutcomeKind::refused, {}, "the session was evicted; whether the operation took effect is not known"}});
+    }
+  }
+  slots_.clear();
+  numbers_.clear();
+  flights_.clear();
+  schedule_.clear();
+  id_.reset();
+  open_number_ = RequestNumber{saturating_add(open_number_.value, bump())};
+}
+
+Outcome Session::outcome_of(Votes::Agreed agreed) const {
+  switch (agreed.status) {
+    case ReplyStatus::ok:
+      return {OutcomeKind::ok, std::move(agreed.result), {}};
+    case ReplyStatus::failed: {
+      std::string message{as_text(agreed.result)};
+      return {OutcomeKind::failed, std::move(agreed.result), std::move(message)};
+    }
+    case ReplyStatus::not_a_client:
+      return {OutcomeKind::refused, {}, "the cluster does not know the client " +
+                                            crypto::to_hex(authenticator_->id().view()) +
+                                            "; its public key has to be among the clients of the genesis"};
+    case ReplyStatus::outside_window:
+      return {OutcomeKind::refused, {},
+              "the request's number is outside of the session's window; the client's session_window (" +
+                  std::to_string(options_.session_window) + ") must be that of the genesis"};
+    case ReplyStatus::unknown_session:
+    case ReplyStatus::stale_open:
+    case ReplyStatus::busy:
+      break;
+  }
+  return {OutcomeKind::refused, {}, "the cluster gave an answer that has no meaning here (reply status " +
+                                        std::to_string(static_cast<unsigned>(agreed.status)) + ")"};
+}
+
+// ---- what goes out -----------------------------------------------------------------------------------------
+
+void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
+  now_ = now_us;
+  const bool moved = view != view_;
+  view_ = view;
+  if (!id_ && !opening_ && !waiting_.empty()) {
+    open_session(outbox);
+  }
+  if (id_ && something_outstanding()) {
+    say_hello(outbox);
+  }
+  if (id_) {
+    send_bundles(outbox);
+  }
+  if (moved) {
+    follow_primary(outbox);
+  }
+  resend_due(outbox);
+}
+
+// Routes are taught anew from time to time: a replica may have restarted, or forgotten.
+void Session::say_hello(Outbox& outbox) {
+  if (!last_hello_ || now_ >= saturating_add(*last_hello_, options_.hello_interval_us)) {
+    outbox.add_all(Hello{*id_, RequestNumber{0}});
+    last_hello_ = now_;
+  }
+}
+
+RequestNumber Session::low() const { return slots_.empty() ? next_ : slots_.begin()->first; }
+
+bool Session::window_open() const { return next_.value - low().value < options_.session_window; }
+
+void Session::send_bundles(Outbox& outbox) {
+  while (!waiting_.empty() && window_open()) {
+    const FlightId flight = next_flight_;
+    next_flight_ = next_flight_.next();
+    const RequestNumber lowest = low();
+    const RequestNumber first = next_;
+    std::vector<Request> requests;
+    std::size_t bytes = 256;  // what a body has beside its requests, rounded up
+    while (!waiting_.empty() && requests.size() < options_.max_bundle_requests &&
+           next_.value - lowest.value < options_.session_window) {
+      const auto wish = waiting_.begin();
+      const std::size_t added = wish->second.operation.size() + 32;
+      if (!requests.empty() && bytes + added > Limits::max_bundle_bytes) {
+        break;
+      }
+      bytes += added;
+      requests.push_back({next_, wish->second.kind, wish->second.operation});
+      numbers_.emplace(wish->first, next_);
+      slots_.emplace(next_, Slot{wish->first, std::move(wish->second), flight, new_votes()});
+      waiting_.erase(wish);
+      next_ = next_.next();
+    }
+    const std::size_t count = next_.value - first.value;
+    launch(authenticator_->seal_bundle(*id_, lowest, requests, options_.proof), flight, count, outbox);
+  }
+}
+
+void Session::launch(BundlePtr bundle, FlightId id, std::size_t open, Outbox& outbox) {
+  Flight flight;
+  flight.bundle = std::move(bundle);
+  flight.open = open;
+  flight.due = saturating_add(now_, options_.retransmit_us);
+  flight.interval = options_.retransmit_us;
+  flight.view = view_;
+  outbox.add(facts_.primary(view_), ClientRequest{flight.bundle});
+  schedule_.emplace(flight.due, id);
+  flights_.emplace(id, std::move(flight));
+}
+
+void Session::resend_due(Outbox& outbox) {
+  while (!schedule_.empty() && schedule_.begin()->first <= now_) {
+    const FlightId id = schedule_.begin()->second;
+    Flight& flight = flights_.at(id);
+    if (opening_ && id == opening_flight_ && waiting_.empty()) {
+      reschedule(id, never);  // Nobody waits for the session: the next operation wakes this up again.
+      continue;
+    }
+    if (opening_ && id == opening_flight_) {
+      outbox.add_all(Hello{SessionId{0}, open_number_});
+    }
+    outbox.add_all(ClientRequest{flight.bundle});
+    flight.to_all = true;
+    flight.postponed = false;
+    flight.interval = backed_off(flight.interval, options_);
+    reschedule(id, saturating_add(now_, flight.interval));
+  }
+}
+
+// f+1 replicas are in a later view: its primary is to have at once what only an earlier one was sent.
+void Session::follow_primary(Outbox& outbox) {
+  for (auto& [id, flight] : flights_) {
+    if (!flight.to_all && facts_.primary(flight.view) != facts_.primary(view_)) {
+      outbox.add(facts_.primary(view_), ClientRequest{flight.bundle});
+    }
+    flight.view = view_;
+  }
+}
+
+void Session::reschedule(FlightId id, std::uint64_t due) {
+  Flight& flight = flights_.at(id);
+  schedule_.erase({flight.due, id});
+  flight.due = due;
+  schedule_.emplace(due, id);
+}
+
+void Session::landed(FlightId id) {
+  Flight& flight = flights_.at(id);
+  if (--flight.open == 0) {
+    schedule_.erase({flight.due, id});
+    flights_.erase(id);
+  }
+}
+
+// One replica's hint. It puts off one resend once, so that a liar can slow a request down only by that much.
+void Session::busy(FlightId id) {
+  Flight& flight = flights_.at(id);
+  if (!flight.postponed) {
+    flight.postponed = true;
+    reschedule(id, saturating_add(flight.due, flight.interval));
+  }
+}
+
+std::uint64_t Session::next_wakeup_us() const {
+  if (!completions_.empty() || (!waiting_.empty() && (id_ ? window_open() : !opening_))) {
+    return 0;
+  }
+  std::uint64_t wakeup = schedule_.empty() ? never : schedule_.begin()->first;
+  if (id_ && something_outstanding()) {
+    wakeup = std::min(wakeup, last_hello_ ? saturating_add(*last_hello_, options_.hello_interval_us) : 0);
+  }
+  return wakeup;
+}
+
+std::vector<Completion> Session::take_completions() { return std::exchange(completions_, {}); }
+
+}  // namespace pbft::client

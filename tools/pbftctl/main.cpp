@@ -1,0 +1,65 @@
+// pbftctl: everything that a person does with a cluster. See tools/README.md.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "node/crypto/keys.h"
+#include "tools/pbftctl/commands.h"
+
+namespace pbft::ctl {
+
+void add_global_options(CLI::App& command, Globals& globals) {
+  command.add_option("--config", globals.config, "The client's configuration (client.toml)")->type_name("FILE");
+  command.add_option("--dir", globals.directory, "The directory of the cluster: DIR/client/client.toml is used")
+      ->type_name("DIR");
+  command.add_flag("--json", globals.json, "Print JSON");
+  command.add_option("--timeout", globals.timeout_s, "How long to wait for one operation, in seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.001, 86400.0));
+}
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app{"pbftctl: create, run, use and watch a cluster of pbft-node replicas"};
+  app.name("pbftctl");
+  app.set_version_flag("--version", PBFT_VERSION);
+  app.footer(
+      "The client's configuration is the first of: --config FILE, DIR/client/client.toml of --dir DIR,\n"
+      "$PBFT_CLIENT_CONFIG, ./client.toml, ./client/client.toml, ./cluster/client/client.toml.\n"
+      "Exit codes: 0 ok, 1 operation failed, 2 wrong usage or configuration, 3 no answer in time.");
+  // Exactly one: a word of an operation that is called like a command is then no second command.
+  app.require_subcommand(1, 1);
+
+  Globals globals;
+  Action action;
+  add_global_options(app, globals);
+  add_init(app, globals, action);
+  add_up(app, globals, action);
+  add_down(app, globals, action);
+  add_status(app, globals, action);
+  add_exec(app, globals, action);
+  add_query(app, globals, action);
+  add_bench(app, globals, action);
+  add_completion(app, globals, action);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_ok : exit_usage;
+  }
+  return action ? action() : exit_usage;
+}
+
+}  // namespace
+}  // namespace pbft::ctl
+
+int main(int argc, char** argv) {
+  pbft::crypto::initialize();
+  try {
+    return pbft::ctl::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "pbftctl: %s\n", error.what());
+    return pbft::ctl::exit_failed;
+  }
+}
