@@ -36,7 +36,7 @@ struct WriteBatch {
     Family family;
     Bytes key;
   };
-  struct EraseRange {  // [from, to)
+  struct EraseRange {  // [from, to); nothing where from >= to
     Family family;
     Bytes from;
     Bytes to;
@@ -49,8 +49,8 @@ enum class Sync : std::uint8_t {
   durable,  // on stable storage when the call returns, with every write before it
 };
 
-// Walks keys in ascending byte order. Sees the state at its creation. Keys and values are valid until the next
-// call of next().
+// Walks keys in ascending byte order. Sees the state at its creation, whatever is written meanwhile. Keys and values
+// are valid until the next call of next(). Must not outlive its engine.
 class Iterator {
  public:
   virtual ~Iterator() = default;
@@ -61,10 +61,13 @@ class Iterator {
   [[nodiscard]] virtual Result<void> status() const = 0;  // an error also ends the walk
 };
 
-// Thread-safe for reads; one writer at a time.
+// Thread-safe for reads, also beside a write; one writer at a time. After a write has failed, every further one is
+// refused with the same error: a failed sync may have lost what it was to save, so trying it again proves nothing.
 class Engine {
  public:
   virtual ~Engine() = default;
+  // What errors call it: the directory, where there is one.
+  [[nodiscard]] virtual std::string name() const { return "store"; }
   [[nodiscard]] virtual Result<std::optional<Bytes>> get(Family family, BytesView key) const = 0;
   [[nodiscard]] virtual Result<void> write(const WriteBatch& batch, Sync sync) = 0;
   // Keys in [from, to); an empty `to` means to the end of the family.

@@ -1,4 +1,5 @@
 // The Engine in memory, with the difference between written and durable that a disk has: for simulation and tests.
+// A write while a scan is open copies the family once; otherwise neither costs a copy.
 #pragma once
 
 #include <map>
@@ -20,7 +21,7 @@ class MemoryEngine final : public Engine {
   // kept is cut to their number.
   void lose_power(std::size_t kept);
   [[nodiscard]] std::size_t unsynced_writes() const;
-  // The next write fails with this error, and all after it, until cleared with std::nullopt.
+  // The next write fails with this error and changes nothing, and so do all after it, until cleared with std::nullopt.
   void fail_writes(std::optional<StorageError> error);
 
  private:

@@ -6,17 +6,23 @@
 
 #include "storage/engine.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace pbft::storage {
 
 struct RocksOptions {
-  std::size_t block_cache_bytes = 64U << 20;
-  std::size_t write_buffer_bytes = 32U << 20;
+  std::size_t block_cache_bytes = 64U << 20;   // shared by all families
+  std::size_t write_buffer_bytes = 32U << 20;  // per family; all of them together take at most four times this
+  rocksdb::Env* env = nullptr;                 // null: the machine's. Must outlive the engine. For fault injection
 };
 
 enum class OpenMode : std::uint8_t { create, existing };
 
-// create: refuses a directory that holds a store. existing: refuses a missing or empty one, a locked one
-// (another process has it), a corrupt one.
+// create: makes the directory and refuses (exists) one that holds a store. existing: refuses by kind a missing or
+// empty one (missing), one that another process has open (locked), one with families of a later version
+// (newer_format), and a damaged one (corrupt), also where its log has lost writes that had been synced.
 [[nodiscard]] Result<std::shared_ptr<Engine>> open_rocksdb(const std::filesystem::path& directory, OpenMode mode,
                                                            const RocksOptions& options = {});
 

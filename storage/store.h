@@ -1,5 +1,7 @@
 // Everything a replica keeps, in one engine. Key formats are in README.md of this folder.
-// Not thread-safe for writes; reads (state_get, state_scan, batch, ledger) may come from other threads.
+// One thread writes, and only it calls recover and the checkpoint functions; reads (state_get, state_scan,
+// clients_scan, batch_bytes, ledger_range) may come from other threads. After an error of a write the store refuses all
+// further ones: what is in memory and what is on disk may differ, and the replica must stop.
 #pragma once
 
 #include <map>
@@ -22,7 +24,7 @@ struct StoreIdentity {
 
 struct StoreOptions {
   Sync durability = Sync::durable;    // how journal writes and checkpoints are synced: fsync or os
-  std::uint64_t checkpoint_interval = 128;
+  std::uint64_t checkpoint_interval = 128;  // apply() wants a checkpoint taken at each multiple; 0: at none
   std::uint64_t ledger_keep = 100'000;  // committed batches kept below the stable checkpoint; 0: all
 };
 
@@ -51,7 +53,7 @@ struct Applied {
 
 class Store {
  public:
-  // Creates a new, empty store. Refuses (exists) where there is one.
+  // Creates a new, empty store, synced. Refuses (exists) where there is one.
   [[nodiscard]] static Result<void> create(Engine& engine, const StoreIdentity& identity);
   // Opens and checks meta: missing, corrupt, other cluster, other replica, newer format are refused by name.
   // The engine is shared so that tests can keep it over a simulated crash.
@@ -59,28 +61,33 @@ class Store {
                                                            const StoreOptions& options);
   ~Store();
 
-  // Everything that the core needs to resume.
+  // Everything that the core needs to resume. corrupt where a mark's batch is missing or a record cannot be read.
   [[nodiscard]] Result<Recovered> recover() const;
 
-  // Journal: all records of one turn in one atomic, synced write.
+  // Journal: all records of one turn in one atomic, synced write; none at all where there is no record. Refuses
+  // (mismatch) a second digest for one (view, n), and a stable checkpoint below the one that is kept.
   [[nodiscard]] Result<void> persist(const std::vector<JournalRecord>& records);
-  // Drops journal entries at or below n, batches and ledger entries beyond what is kept, and undo that no kept
-  // checkpoint needs.
+  // n is a stable checkpoint. Drops journal entries at or below n, batches that were not committed there, batches and
+  // ledger entries beyond what is kept, and undo that neither this checkpoint nor the one before needs. Unsynced:
+  // what a loss of power brings back is dropped by the next call.
   [[nodiscard]] Result<void> truncate(SequenceNumber n);
 
   // State.
   [[nodiscard]] Result<std::optional<Bytes>> state_get(BytesView key) const;
   [[nodiscard]] std::unique_ptr<Iterator> state_scan(BytesView from, BytesView to) const;
-  [[nodiscard]] Result<void> apply(const Applied& applied);  // unsynced
+  // Unsynced. Refuses (mismatch) a batch that is not the next one, or that would leave out a checkpoint.
+  [[nodiscard]] Result<void> apply(const Applied& applied);
   [[nodiscard]] std::unique_ptr<Iterator> clients_scan() const;
 
-  // Brings the digest tree up to date, makes the state at `summary.n` (just applied) servable after a crash,
-  // synced. `epoch` and `plugin` go into the summary unchanged.
+  // Brings the digest tree up to date, makes the state at n (just applied) servable after a crash, synced. `epoch` and
+  // `plugin` go into the summary unchanged. May be repeated: the summary is the same.
   [[nodiscard]] Result<CheckpointSummary> take_checkpoint(SequenceNumber n, Epoch epoch, const Digest& plugin);
   // Recomputes the digest of everything stored now, from nothing: for tests, scrubbing, comparison.
   [[nodiscard]] Result<Digest> recompute_state_digest() const;
-  // The state at a kept checkpoint, key by key (current state with undo applied).
+  // The state and the client records at a kept checkpoint, key by key (what is now with undo applied). Kept are the
+  // last two that were truncated to and all after them; missing for any other.
   [[nodiscard]] Result<std::map<Bytes, Bytes>> state_at(SequenceNumber checkpoint) const;
+  [[nodiscard]] Result<std::map<Bytes, Bytes>> clients_at(SequenceNumber checkpoint) const;
 
   // Serving peers.
   [[nodiscard]] Result<std::optional<Bytes>> batch_bytes(SequenceNumber n, const Digest& digest) const;

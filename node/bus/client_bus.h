@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <tl/expected.hpp>
@@ -20,7 +22,13 @@ struct ClientPeer {
 
 struct ClientBusOptions {
   std::vector<ClientPeer> replicas;  // index = ReplicaId
-  int high_water_mark = 10'000;
+  int high_water_mark = 10'000;  // frames per replica and direction
+  // While a replica is not connected, frames to it wait this long for the connection, and no more than these; so the
+  // first request of a new client is not lost, and a replica that comes back is not sent what is stale.
+  std::chrono::milliseconds max_wait{1'000};
+  std::size_t max_waiting_frames = 256;
+  std::size_t max_waiting_bytes = 4U << 20;
+  std::chrono::milliseconds renew_after{5'000};  // as in NodeBusOptions
   std::size_t max_frame_bytes = Limits::max_packet_bytes;
 };
 
@@ -36,6 +44,10 @@ class ClientBus {
   void poll(std::chrono::microseconds timeout, std::size_t max_frames,
             const std::function<void(SharedBytes frame, ReplicaId from)>& handler);
   void wake();  // any thread
+
+  [[nodiscard]] bool connected(ReplicaId replica) const;
+  // Counted since the start, by name. Any thread.
+  [[nodiscard]] std::map<std::string, std::uint64_t> counters() const;
 
  private:
   struct Impl;

@@ -1,9 +1,9 @@
 // A replica's sockets: PUB and one SUB per peer for broadcasts, a ROUTER and one DEALER per peer for point to point,
 // a ROUTER of its own for clients. CURVE on all, with an enforced ZAP handler that is bound before anything else.
-// One thread uses a NodeBus (the ZAP handler has a thread of its own inside).
+// One thread uses a NodeBus (the ZAP handler has a thread of its own inside). The table of sockets and the contract
+// are in README.md.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -13,13 +13,12 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "node/bus/curve_key.h"
 #include "node/crypto/keys.h"
 #include "node/pbft/messages.h"
 #include "node/runtime/transport.h"
 
 namespace pbft::bus {
-
-using CurveKey = std::array<std::uint8_t, 32>;  // X25519 public key, raw
 
 // Endpoints as ZeroMQ writes them: "tcp://127.0.0.1:4001". To bind, "*" as port picks a free one.
 struct Endpoints {
@@ -39,9 +38,18 @@ struct NodeBusOptions {
   std::vector<PeerAddress> replicas;  // index = ReplicaId; the own entry's endpoints are not used
   // Whether the holder of this X25519 key may connect as a client. Called from the ZAP thread.
   std::function<bool(const CurveKey&)> admit_client;
-  int high_water_mark = 10'000;  // frames per connection and direction
+  int high_water_mark = 10'000;  // frames per connection of a replica and direction
+  // The same for clients, lower since there are many of them. One that sends faster than it is read, or does not read,
+  // waits or loses its own frames.
+  int client_send_mark = 1'024;
+  int client_receive_mark = 64;
   std::size_t max_frame_bytes = Limits::max_packet_bytes;
   std::size_t max_routes = 65'536;  // client sessions whose route is known; the least recently learnt goes first
+  std::size_t max_routes_per_client = 1'024;
+  int io_threads = 1;  // of libzmq; they encrypt and decrypt
+  // How long a connection to a peer may be down before it is made anew. (Reconnecting goes on all the time; libzmq
+  // gives it up only after a protocol error.)
+  std::chrono::milliseconds renew_after{5'000};
 };
 
 // Counted since the start. Names appear in /status and metrics as they are.
@@ -54,7 +62,8 @@ class NodeBusHandler {
   virtual ~NodeBusHandler() = default;
   // A frame that came over the connection of replica `channel` (by CURVE key, or by SUB socket).
   virtual void on_peer_frame(SharedBytes frame, ReplicaId channel) = 0;
-  // A frame from a client connection; `origin` answers it.
+  // A frame from a client connection; `origin` answers it for as long as that connection stands, and nothing else
+  // ever gets an answer to it.
   virtual void on_client_frame(SharedBytes frame, const CurveKey& channel, Origin origin) = 0;
 };
 
@@ -65,7 +74,7 @@ class NodeBus final : public runtime::Transport {
                                                                                 NodeBusOptions options);
   ~NodeBus() override;
 
-  // Waits until something arrives, wake() is called or the time is over; hands at most `max_frames` frames to the
+  // Waits until something arrives, wake() is called, a signal comes or the time is over; hands at most `max_frames` frames to the
   // handler, taking turns between sockets so that no peer and no client can starve another.
   void poll(std::chrono::microseconds timeout, std::size_t max_frames, NodeBusHandler& handler);
   // Any thread: makes poll return.
@@ -82,6 +91,11 @@ class NodeBus final : public runtime::Transport {
 
   [[nodiscard]] const Endpoints& bound() const;  // with the ports that were picked
   [[nodiscard]] BusCounters counters() const;    // any thread
+  // Whether the connections to this replica's PUB and ROUTER both stand. Any thread.
+  [[nodiscard]] bool connected(ReplicaId peer) const;
+
+  // From now on every new connection is refused.
+  void stop_zap_for_testing();
 
  private:
   struct Impl;

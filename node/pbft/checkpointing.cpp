@@ -37,7 +37,8 @@ void Checkpointing::on_taken(const CheckpointSummary& summary, Outbox& out) {
   own_[summary.n] = summary;
   // While catching up, what lies below a proven checkpoint needs no vote any more.
   if (!proven_ || summary.n >= proven_->n) out.broadcast(Checkpoint{summary.n, checkpoint_root(summary), {}});
-  make_stable_if_held(out);
+  // The quorum may have been faster; where it was not, the own vote comes back and is counted with the others.
+  if (proven_ && proven_->n == summary.n) on_proof(StableCheckpoint{*proven_}, out);
 }
 
 void Checkpointing::on_checkpoint(ReplicaId sender, const Checkpoint& message, Outbox& out) {
@@ -52,19 +53,18 @@ void Checkpointing::on_checkpoint(ReplicaId sender, const Checkpoint& message, O
   const bool keeps = votes.size() <= bound || votes.begin()->first != message.n;
   if (votes.size() > bound) votes.erase(votes.begin());
   if (!keeps) return out.reject(Reject::outside_window, sender);
-  prove_from_votes(message.n, message.root);
-  make_stable_if_held(out);
+  const StableCheckpoint matching = matching_votes(message.n, message.root);
+  if (matching.votes.size() >= quorum_.quorum()) on_proof(matching, out);
 }
 
-void Checkpointing::prove_from_votes(SequenceNumber n, const Digest& root) {
-  if (proven_ && proven_->n >= n) return;
-  StableCheckpoint proof{n, root, {}};
+StableCheckpoint Checkpointing::matching_votes(SequenceNumber n, const Digest& root) const {
+  StableCheckpoint matching{n, root, {}};
   for (std::uint32_t replica = 0; replica < votes_.size(); ++replica) {
     const auto vote = votes_[replica].find(n);
     if (vote == votes_[replica].end() || vote->second.root != root) continue;
-    proof.votes.push_back({ReplicaId{replica}, vote->second.signed_bytes});
+    matching.votes.push_back({ReplicaId{replica}, vote->second.signed_bytes});
   }
-  if (proof.votes.size() >= quorum_.quorum()) proven_ = std::move(proof);
+  return matching;
 }
 
 void Checkpointing::on_stable_checkpoint(ReplicaId sender, const StableCheckpoint& message, Outbox& out) {
@@ -73,28 +73,26 @@ void Checkpointing::on_stable_checkpoint(ReplicaId sender, const StableCheckpoin
   if (message.n <= log_.low() || (proven_ && proven_->n >= message.n)) {
     return out.reject(Reject::already_known, sender);
   }
-  proven_ = message;
-  make_stable_if_held(out);
+  on_proof(message, out);
 }
 
-void Checkpointing::make_stable_if_held(Outbox& out) {
-  if (!proven_ || proven_->n <= log_.low()) return;
-  const auto held = own_.find(proven_->n);
-  if (held == own_.end()) return;
+void Checkpointing::on_proof(const StableCheckpoint& proof, Outbox& out) {
+  if (!proven_ || proven_->n < proof.n) proven_ = proof;
+  const auto held = own_.find(proof.n);
+  if (proof.n <= log_.low() || held == own_.end()) return;
   const Digest own_root = checkpoint_root(held->second);
-  if (own_root != proven_->root) {
-    if (!delivery_.stopped()) out.event(Diverged{proven_->n, own_root, proven_->root});
+  if (own_root != proof.root) {
+    if (!delivery_.stopped()) out.event(Diverged{proof.n, own_root, proof.root});
     delivery_.stop();
     return;
   }
-  stable_ = proven_;
-  const SequenceNumber n = stable_->n;
+  stable_ = proof;
   out.persist(PersistStable{*stable_, held->second});
-  log_.truncate(n);
-  out.truncate(n);
+  log_.truncate(proof.n);
+  out.truncate(proof.n);
   own_.erase(own_.begin(), held);
-  for (auto& votes : votes_) votes.erase(votes.begin(), votes.upper_bound(n));
-  out.event(BecameStable{n});
+  for (auto& votes : votes_) votes.erase(votes.begin(), votes.upper_bound(stable_->n));
+  out.event(BecameStable{stable_->n});
 }
 
 std::vector<Checkpoint> Checkpointing::own_votes() const {

@@ -40,8 +40,9 @@ class Checkpointing {
   void invariants() const;
 
  private:
-  void prove_from_votes(SequenceNumber n, const Digest& root);
-  void make_stable_if_held(Outbox& out);
+  [[nodiscard]] StableCheckpoint matching_votes(SequenceNumber n, const Digest& root) const;
+  // `proof` is a quorum's: remembers it as a target, and makes it stable where its state is held here.
+  void on_proof(const StableCheckpoint& proof, Outbox& out);
   [[nodiscard]] bool is_boundary(SequenceNumber n) const { return n.value % cluster_.checkpoint_interval == 0; }
 
   const ClusterParameters& cluster_;

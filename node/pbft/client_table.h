@@ -16,9 +16,9 @@ namespace pbft {
 
 // What is known of a request when it comes in, before it is ordered. Only advice: the decision falls at execution.
 enum class RequestState : std::uint8_t {
-  fresh,            // to be ordered
-  executed,         // has a cached reply
-  forgotten,        // below the session's low mark: its client said that it has the answer
+  fresh,      // to be ordered
+  executed,   // has a cached reply
+  forgotten,  // below the session's low mark: its client said that it has the answer
   outside_window,
   unknown_session,  // never opened or evicted, as far as this replica has executed
   stale_open,

@@ -30,8 +30,8 @@ class Delivery {
 
   [[nodiscard]] bool stopped() const { return stopped_; }
   [[nodiscard]] SequenceNumber next() const { return delivered_.next(); }
-  [[nodiscard]] SequenceNumber delivered() const { return delivered_; }  // given to execution
-  [[nodiscard]] SequenceNumber executed() const { return executed_; }    // execution is done
+  [[nodiscard]] SequenceNumber delivered() const { return delivered_; }     // given to execution
+  [[nodiscard]] SequenceNumber executed() const { return executed_; }       // execution is done
   [[nodiscard]] const Digest& ledger_head() const { return ledger_head_; }  // after delivered()
   [[nodiscard]] Timestamp time() const { return time_; }                    // agreed time after delivered()
 

@@ -50,9 +50,13 @@ class Hasher {
 
 }  // namespace
 
-Digest tagged_digest(std::string_view tag, BytesView data) { return Hasher{tag}.add(data).finish(); }
+Digest tagged_digest(std::string_view tag, BytesView data) {
+  return Hasher{tag}.add(data).finish();
+}
 
-Digest bundle_digest(BytesView body) { return tagged_digest("pbft/bundle/1", body); }
+Digest bundle_digest(BytesView body) {
+  return tagged_digest("pbft/bundle/1", body);
+}
 
 Digest batch_digest(Timestamp time, const std::vector<BundlePtr>& bundles) {
   Hasher hasher{"pbft/batch/1"};
@@ -71,7 +75,9 @@ BatchPtr null_batch() {
   return batch;
 }
 
-Digest genesis_ledger_head() { return Hasher{"pbft/ledger-genesis/1"}.finish(); }
+Digest genesis_ledger_head() {
+  return Hasher{"pbft/ledger-genesis/1"}.finish();
+}
 
 Digest ledger_head(const Digest& previous, SequenceNumber n, const Digest& batch) {
   return Hasher{"pbft/ledger/1"}.add(previous).add(n).add(batch).finish();

@@ -97,8 +97,8 @@ struct RunRequest {
 struct SessionUpdate {
   ClientId client;
   SessionId session;
-  RequestNumber opened_by;   // number of the open_session request
-  RequestNumber low;         // replies below are forgotten
+  RequestNumber opened_by;  // number of the open_session request
+  RequestNumber low;        // replies below are forgotten
   SequenceNumber last_used;
 };
 struct ClientUpdate {

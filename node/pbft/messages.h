@@ -162,7 +162,7 @@ using PeerMessage = std::variant<PrePrepare, Prepare, Commit, Checkpoint, Stable
 
 // Sent by a client to every replica: teaches it the route to a session, and is answered with Welcome.
 struct Hello {
-  SessionId session;     // 0 before the session is open; then `number` is that of the open_session request
+  SessionId session;  // 0 before the session is open; then `number` is that of the open_session request
   RequestNumber number;
 };
 struct Welcome {

@@ -10,26 +10,26 @@ namespace pbft {
 
 // Agreed on by all replicas: part of the genesis, and so of the cluster id.
 struct ClusterParameters {
-  std::uint32_t replicas = 4;               // n; f is derived
-  std::uint64_t checkpoint_interval = 128;  // K, in sequence numbers
-  std::uint64_t window = 512;               // L, a multiple of K, at least 2K
-  std::uint64_t session_window = 1024;      // request numbers a session may have outstanding
-  std::uint64_t max_sessions = 10'000;      // over all clients; the least recently used one is evicted
+  std::uint32_t replicas = 4;                   // n; f is derived
+  std::uint64_t checkpoint_interval = 128;      // K, in sequence numbers
+  std::uint64_t window = 512;                   // L, a multiple of K, at least 2K
+  std::uint64_t session_window = 1024;          // request numbers a session may have outstanding
+  std::uint64_t max_sessions = 10'000;          // over all clients; the least recently used one is evicted
   std::uint64_t max_clock_skew_us = 5'000'000;  // a batch's time may be ahead of a backup's clock by this
   Epoch epoch{1};
-  bool open_clients = false;    // true: any key may be a client, and `clients` is empty
+  bool open_clients = false;  // true: any key may be a client, and `clients` is empty
   std::set<ClientId> clients;
 };
 
 // One replica's own choices. One tick is what the driver calls a tick (10 ms unless configured).
 struct LocalParameters {
   ReplicaId self;
-  std::uint32_t pipeline = 8;               // batches in flight before the primary gathers larger ones
-  std::uint32_t max_batch_requests = 1000;  // at most Limits::max_batch_bundles * max_bundle_requests
-  std::size_t max_batch_bytes = 1U << 20;   // of the bundles' bodies; at most Limits::max_batch_bytes
-  std::size_t max_queued_requests = 100'000;           // at the primary, over all clients
+  std::uint32_t pipeline = 8;                 // batches in flight before the primary gathers larger ones
+  std::uint32_t max_batch_requests = 1000;    // at most Limits::max_batch_bundles * max_bundle_requests
+  std::size_t max_batch_bytes = 1U << 20;     // of the bundles' bodies; at most Limits::max_batch_bytes
+  std::size_t max_queued_requests = 100'000;  // at the primary, over all clients
   std::size_t max_queued_requests_per_client = 10'000;
-  std::uint32_t status_interval_ticks = 20;   // while something is lacking
+  std::uint32_t status_interval_ticks = 20;  // while something is lacking
   std::uint32_t idle_status_interval_ticks = 100;
   std::uint32_t fetch_timeout_ticks = 20;  // then the next peer is asked
 };

@@ -27,12 +27,12 @@ struct RecoveredSession {
 };
 
 struct Recovered {
-  SequenceNumber executed;  // 0: genesis
-  Digest ledger_head;       // at executed
-  Timestamp time;           // agreed time at executed
-  std::optional<PersistStable> stable;           // absent: genesis
-  std::vector<CheckpointSummary> checkpoints;    // own, above stable, ascending
-  std::map<SequenceNumber, RecoveredSlot> slots; // above stable
+  SequenceNumber executed;                        // 0: genesis
+  Digest ledger_head;                             // at executed
+  Timestamp time;                                 // agreed time at executed
+  std::optional<PersistStable> stable;            // absent: genesis
+  std::vector<CheckpointSummary> checkpoints;     // own, above stable, ascending
+  std::map<SequenceNumber, RecoveredSlot> slots;  // above stable
   std::vector<ClientUpdate> clients;
   std::vector<RecoveredSession> sessions;
 };

@@ -28,7 +28,7 @@ struct ReplicaStatus {
   bool diverged = false;
   Digest last_root;  // root of the last own checkpoint
   SequenceNumber last_checkpoint;
-  Timestamp time;    // agreed time
+  Timestamp time;                             // agreed time
   std::vector<SequenceNumber> peer_executed;  // as last told by each replica; own entry is own
   std::string waiting_for;                    // "" or for people: why nothing moves
 };

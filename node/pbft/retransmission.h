@@ -33,9 +33,9 @@ class Retransmission {
   struct Peer {
     SequenceNumber executed;
     SequenceNumber stable;
-    SequenceNumber highest;   // slot that it says it lacks something of
-    Ticks answered = 0;       // tick in which its last status was answered
-    Ticks fetch_tick = 0;     // tick that `fetches` counts for
+    SequenceNumber highest;  // slot that it says it lacks something of
+    Ticks answered = 0;      // tick in which its last status was answered
+    Ticks fetch_tick = 0;    // tick that `fetches` counts for
     std::uint32_t fetches = 0;
     bool heard = false;
   };

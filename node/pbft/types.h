@@ -42,9 +42,7 @@ class SharedBytes {
   }
   static SharedBytes copy_of(BytesView bytes) { return own(Bytes{bytes.begin(), bytes.end()}); }
   // `view` must lie in memory that `owner` keeps alive and unchanged.
-  static SharedBytes alias(std::shared_ptr<const void> owner, BytesView view) {
-    return {std::move(owner), view};
-  }
+  static SharedBytes alias(std::shared_ptr<const void> owner, BytesView view) { return {std::move(owner), view}; }
 
   [[nodiscard]] BytesView view() const { return view_; }
   [[nodiscard]] std::size_t size() const { return view_.size(); }
@@ -80,7 +78,7 @@ struct Number {
 using View = Number<struct ViewTag>;
 using SequenceNumber = Number<struct SequenceNumberTag>;  // 0 is the genesis state; batches start at 1
 using ReplicaId = Number<struct ReplicaIdTag, std::uint32_t>;
-using Epoch = Number<struct EpochTag>;  // number of the replica set in force
+using Epoch = Number<struct EpochTag>;          // number of the replica set in force
 using SessionId = Number<struct SessionIdTag>;  // 0: no session yet
 using RequestNumber = Number<struct RequestNumberTag>;
 using Timestamp = Number<struct TimestampTag>;  // microseconds since the Unix epoch

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <tl/expected.hpp>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include "node/pbft/parameters.h"
 
 namespace pbft::runtime {
+
+class TomlSection;
 
 template <class T>
 using Loaded = tl::expected<T, std::string>;
@@ -35,26 +38,39 @@ struct Genesis {
 };
 [[nodiscard]] Loaded<Genesis> load_genesis(const std::filesystem::path& file);
 [[nodiscard]] std::string write_genesis(const Genesis& genesis);  // TOML text that load_genesis reads back
+// Why this cannot name a replica (names are directories too), for people; empty: it can.
+[[nodiscard]] std::string name_problem(std::string_view name);
+// The [parameters] of a genesis, with defaults and checks; problems go to the section's file.
+void read_parameters(TomlSection& section, ClusterParameters& parameters);
 
 struct ReplicaAddress {
   std::string name;
   std::string publish;  // "tcp://127.0.0.1:4001"
   std::string peer;
   std::string client;
-  std::string http;  // "http://127.0.0.1:1111"; informational, for people and pbftctl; may be empty
+  std::string http;    // "http://127.0.0.1:1111"; informational, for people and pbftctl; may be empty
 };
 
 struct HttpConfig {
-  bool enabled = true;
+  bool enabled = true;  // false where the file has no [http]
   std::string bind = "127.0.0.1";
-  std::uint16_t port = 0;
-  bool demo_get = false;
+  std::uint16_t port = 0;  // 0: any free one; the log says which
+  bool demo_get = false;   // GET /req?name=value changes state; on loopback only
 };
 
 struct LogConfig {
   std::string level = "info";
   bool json = false;
 };
+
+// Host and port of "tcp://HOST:PORT" ("tcp://[::1]:4001" with an IPv6 address); the error says what is wrong.
+struct HostPort {
+  std::string host;  // without brackets
+  std::uint16_t port = 0;
+};
+[[nodiscard]] Loaded<HostPort> parse_endpoint(std::string_view endpoint);
+// Whether only this machine can reach what is bound there: 127.0.0.0/8, ::1, localhost.
+[[nodiscard]] bool is_loopback(std::string_view host);
 
 // One replica. Relative paths are relative to the file.
 struct NodeConfig {

@@ -192,9 +192,9 @@ storage::Result<void> Driver::serve(const ServeBatch& serve, Gathered& gathered)
   if (!*bytes) return {};
   auto batch = wire::decode_batch(SharedBytes::own(std::move(**bytes)));
   if (!batch || (*batch)->digest != serve.digest) {
-    return tl::unexpected(storage::StorageError{storage::StorageError::Kind::corrupt,
-                                                "the stored batch " + std::to_string(serve.n.value) +
-                                                    " does not have its digest; the store is damaged"});
+    return tl::unexpected(storage::StorageError{
+        storage::StorageError::Kind::corrupt,
+        "the stored batch " + std::to_string(serve.n.value) + " does not have its digest; the store is damaged"});
   }
   gathered.to_peers[serve.to].emplace_back(BatchResponse{serve.n, *batch});
   return {};
@@ -218,8 +218,8 @@ void Driver::seal_and_send(Gathered& gathered) {
   }
   for (auto& [route, messages] : gathered.to_clients) {
     const auto& [client, session, number] = route;
-    seal_in_frames(messages, [&, client = client, session = session, number = number](
-                                 const std::vector<ReplicaToClientMessage>& frame) {
+    seal_in_frames(messages, [&, client = client, session = session,
+                              number = number](const std::vector<ReplicaToClientMessage>& frame) {
       parts_.transport.reply(client, session, number, parts_.authenticator.seal_to_client(client, frame));
     });
   }

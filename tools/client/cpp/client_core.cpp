@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "tools/client/cpp/facts.h"
+#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
 #include "tools/client/cpp/reads.h"
 #include "tools/client/cpp/session.h"
@@ -24,13 +24,13 @@ void append(std::vector<T>& to, std::vector<T> from) {
 
 struct ClientCore::Impl {
   Impl(std::size_t replicas, crypto::ClientAuthenticator owned, const CoreOptions& options)
-      : facts{replicas},
+      : quorum(static_cast<std::uint32_t>(replicas)),
         authenticator(std::move(owned)),
         budget(replicas, unconfirmed_result_bytes),
         outbox(replicas),
-        session(facts, options, authenticator, budget),
-        reads(facts, options, budget),
-        surveys(facts, options),
+        session(quorum, options, authenticator, budget),
+        reads(quorum, options, budget),
+        surveys(quorum, options),
         views(replicas) {}
 
   Ticket add(std::uint64_t deadline_us) {
@@ -63,7 +63,7 @@ struct ClientCore::Impl {
   [[nodiscard]] View believed_view() const {
     std::vector<View> sorted = views;
     std::sort(sorted.rbegin(), sorted.rend());
-    return sorted[facts.f()];
+    return sorted[quorum.faults()];
   }
 
   void handle(const Welcome& message, ReplicaId from) { saw_view(from, message.view); }
@@ -119,7 +119,7 @@ struct ClientCore::Impl {
     }
   }
 
-  Facts facts;
+  Quorum quorum;
   crypto::ClientAuthenticator authenticator;
   ResultBudget budget;
   Outbox outbox;
@@ -169,7 +169,7 @@ Ticket ClientCore::survey_query(Bytes operation, std::uint64_t deadline_us) {
 }
 
 void ClientCore::receive(const SharedBytes& frame, ReplicaId from) {
-  if (from.value >= impl_->facts.n) {
+  if (from.value >= impl_->quorum.replicas()) {
     return;
   }
   const auto messages = impl_->authenticator.open(frame, from);

@@ -6,13 +6,13 @@
 
 namespace pbft::client {
 
-Reads::Reads(Facts facts, const CoreOptions& options, ResultBudget& budget)
-    : facts_(facts), options_(options), budget_(&budget) {
+Reads::Reads(Quorum quorum, const CoreOptions& options, ResultBudget& budget)
+    : quorum_(quorum), options_(options), budget_(&budget) {
   options_.retransmit_us = std::clamp<std::uint64_t>(options_.retransmit_us, 1, never / 16);
 }
 
 void Reads::start(Ticket ticket, RequestNumber number, SharedBytes operation) {
-  reads_.emplace(number, Read{ticket, std::move(operation), Votes{facts_.n, facts_.quorum(), *budget_}});
+  reads_.emplace(number, Read{ticket, std::move(operation), Votes{quorum_.replicas(), quorum_.quorum(), *budget_}});
   numbers_.emplace(ticket, number);
   unsent_.insert(number);
 }
@@ -66,7 +66,7 @@ void Reads::advance(std::uint64_t now_us, Outbox& outbox) {
 }
 
 void Reads::send(RequestNumber number, Read& read, Outbox& outbox) {
-  for (std::uint32_t replica = 0; replica < facts_.n; ++replica) {
+  for (std::uint32_t replica = 0; replica < quorum_.replicas(); ++replica) {
     if (!read.votes.has_voted(ReplicaId{replica})) {
       outbox.add(ReplicaId{replica}, ReadRequest{number, read.operation});
     }

@@ -6,7 +6,7 @@
 #include <set>
 #include <vector>
 
-#include "tools/client/cpp/facts.h"
+#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
 #include "tools/client/cpp/votes.h"
 
@@ -15,7 +15,7 @@ namespace pbft::client {
 class Reads {
  public:
   // The budget must outlive this.
-  Reads(Facts facts, const CoreOptions& options, ResultBudget& budget);
+  Reads(Quorum quorum, const CoreOptions& options, ResultBudget& budget);
 
   // `number` is unique among all ReadRequests of this client.
   void start(Ticket ticket, RequestNumber number, SharedBytes operation);
@@ -49,7 +49,7 @@ class Reads {
   void fall_back(RequestNumber number);
   void remove(RequestNumber number);
 
-  Facts facts_;
+  Quorum quorum_;
   CoreOptions options_;
   ResultBudget* budget_;
   std::uint64_t now_ = 0;

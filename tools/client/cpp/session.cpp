@@ -28,9 +28,9 @@ CoreOptions sane(CoreOptions options) {
 
 }  // namespace
 
-Session::Session(Facts facts, const CoreOptions& options, crypto::ClientAuthenticator& authenticator,
+Session::Session(Quorum quorum, const CoreOptions& options, crypto::ClientAuthenticator& authenticator,
                  ResultBudget& budget)
-    : facts_(facts),
+    : quorum_(quorum),
       options_(sane(options)),
       authenticator_(&authenticator),
       budget_(&budget),
@@ -277,7 +277,7 @@ void Session::launch(BundlePtr bundle, FlightId id, std::size_t open, Outbox& ou
   flight.due = saturating_add(now_, options_.retransmit_us);
   flight.interval = options_.retransmit_us;
   flight.view = view_;
-  outbox.add(facts_.primary(view_), ClientRequest{flight.bundle});
+  outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
   schedule_.emplace(flight.due, id);
   flights_.emplace(id, std::move(flight));
 }
@@ -304,8 +304,8 @@ void Session::resend_due(Outbox& outbox) {
 // f+1 replicas are in a later view: its primary is to have at once what only an earlier one was sent.
 void Session::follow_primary(Outbox& outbox) {
   for (auto& [id, flight] : flights_) {
-    if (!flight.to_all && facts_.primary(flight.view) != facts_.primary(view_)) {
-      outbox.add(facts_.primary(view_), ClientRequest{flight.bundle});
+    if (!flight.to_all && quorum_.primary(flight.view) != quorum_.primary(view_)) {
+      outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
     }
     flight.view = view_;
   }

@@ -7,7 +7,7 @@
 #include <set>
 #include <vector>
 
-#include "tools/client/cpp/facts.h"
+#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
 #include "tools/client/cpp/votes.h"
 
@@ -16,7 +16,7 @@ namespace pbft::client {
 class Session {
  public:
   // The authenticator and the budget must outlive this.
-  Session(Facts facts, const CoreOptions& options, crypto::ClientAuthenticator& authenticator, ResultBudget& budget);
+  Session(Quorum quorum, const CoreOptions& options, crypto::ClientAuthenticator& authenticator, ResultBudget& budget);
 
   // Tickets are queued in ascending order. `kind` is execute or query.
   void enqueue(Ticket ticket, SharedBytes operation, RequestKind kind);
@@ -75,10 +75,10 @@ class Session {
   [[nodiscard]] bool window_open() const;
   [[nodiscard]] RequestNumber low() const;
   [[nodiscard]] std::uint64_t bump() const;
-  [[nodiscard]] Votes new_votes() const { return {facts_.n, facts_.weak_quorum(), *budget_}; }
+  [[nodiscard]] Votes new_votes() const { return {quorum_.replicas(), quorum_.weak(), *budget_}; }
   [[nodiscard]] bool something_outstanding() const { return !waiting_.empty() || !slots_.empty(); }
 
-  Facts facts_;
+  Quorum quorum_;
   CoreOptions options_;
   crypto::ClientAuthenticator* authenticator_;
   ResultBudget* budget_;

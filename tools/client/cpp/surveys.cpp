@@ -4,7 +4,7 @@
 
 namespace pbft::client {
 
-Surveys::Surveys(Facts facts, const CoreOptions& options) : facts_(facts), options_(options) {
+Surveys::Surveys(Quorum quorum, const CoreOptions& options) : quorum_(quorum), options_(options) {
   options_.retransmit_us = std::clamp<std::uint64_t>(options_.retransmit_us, 1, never / 16);
 }
 
@@ -19,7 +19,7 @@ void Surveys::start(Ticket ticket, RequestNumber number, std::optional<SharedByt
   survey.operation = std::move(operation);
   survey.deadline = deadline_us;
   survey.interval = options_.retransmit_us;
-  survey.answers.resize(facts_.n);
+  survey.answers.resize(quorum_.replicas());
   surveys_.emplace(number, std::move(survey));
 }
 
@@ -35,7 +35,7 @@ void Surveys::advance(std::uint64_t now_us, Outbox& outbox) {
     if (survey.due > now_us || survey.complete() || survey.deadline <= now_us) {
       continue;
     }
-    for (std::uint32_t replica = 0; replica < facts_.n; ++replica) {
+    for (std::uint32_t replica = 0; replica < quorum_.replicas(); ++replica) {
       if (survey.answers[replica]) {
         continue;
       }

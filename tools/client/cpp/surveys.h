@@ -4,14 +4,14 @@
 #include <map>
 #include <vector>
 
-#include "tools/client/cpp/facts.h"
+#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
 
 namespace pbft::client {
 
 class Surveys {
  public:
-  Surveys(Facts facts, const CoreOptions& options);
+  Surveys(Quorum quorum, const CoreOptions& options);
 
   // Asks with an InfoRequest where `operation` is absent, otherwise with a ReadRequest.
   void start(Ticket ticket, RequestNumber number, std::optional<SharedBytes> operation, std::uint64_t deadline_us);
@@ -32,7 +32,7 @@ class Surveys {
     [[nodiscard]] bool complete() const;
   };
 
-  Facts facts_;
+  Quorum quorum_;
   CoreOptions options_;
   std::uint64_t now_ = 0;
   std::map<RequestNumber, Survey> surveys_;

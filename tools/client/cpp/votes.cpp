@@ -29,6 +29,13 @@ struct Votes::Held {
   Bytes bytes;
 };
 
+namespace {
+
+// The operation ran; every other status is a refusal.
+bool ran(ReplyStatus status) { return status == ReplyStatus::ok || status == ReplyStatus::failed; }
+
+}  // namespace
+
 std::size_t Votes::matching(ReplyStatus status, const Digest& digest) const {
   return static_cast<std::size_t>(std::count_if(votes_.begin(), votes_.end(), [&](const Vote& vote) {
     return vote.status == status && vote.digest == digest;
@@ -88,10 +95,9 @@ bool Votes::lacks_result() const {
 
 bool Votes::hopeless() const {
   const std::size_t silent = replicas_ - votes_.size();
-  return std::none_of(votes_.begin(), votes_.end(), [&](const Vote& vote) {
-           return matching(vote.status, vote.digest) + silent >= threshold_;
-         }) &&
-         silent < threshold_;
+  return silent < threshold_ && std::none_of(votes_.begin(), votes_.end(), [&](const Vote& vote) {
+           return ran(vote.status) && matching(vote.status, vote.digest) + silent >= threshold_;
+         });
 }
 
 bool Votes::has_voted(ReplicaId replica) const {

@@ -44,7 +44,7 @@ class Votes {
 
   // Enough replicas agree on a digest, but none of them has sent the result itself.
   [[nodiscard]] bool lacks_result() const;
-  // No agreement can come about any more unless a replica changes its vote.
+  // No agreement on a result can come about any more unless a replica changes its vote.
   [[nodiscard]] bool hopeless() const;
   [[nodiscard]] bool has_voted(ReplicaId replica) const;
 

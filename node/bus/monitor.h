@@ -1,0 +1,42 @@
+// Sees connections come, fail and go, through libzmq's socket monitors.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+#include <zmq.hpp>
+
+#include "node/bus/sockets.h"
+
+namespace pbft::bus {
+
+enum class ConnectionEvent : std::uint8_t { up, handshake_failed, down };
+
+// add() and stop() belong to the thread of the watched sockets, drain() to one thread at a time.
+class MonitorSet {
+ public:
+  using Callback = std::function<void(ConnectionEvent)>;
+
+  explicit MonitorSet(zmq::context_t& context) : context_(context) {}
+
+  // Before the socket binds or connects. `callback` is called by drain().
+  [[nodiscard]] Status add(zmq::socket_t& socket, Callback callback);
+  // Handles what has come in; never blocks.
+  void drain();
+  void append_poll_items(std::vector<zmq_pollitem_t>& items);
+  // To be called before the watched sockets are closed.
+  void stop();
+
+ private:
+  struct Monitor {
+    zmq::socket_t* watched;
+    zmq::socket_t events;
+    Callback callback;
+  };
+
+  zmq::context_t& context_;
+  std::vector<Monitor> monitors_;
+};
+
+}  // namespace pbft::bus

@@ -1,0 +1,155 @@
+#include "node/execution/executor.h"
+
+#include <utility>
+
+#include "node/execution/overlay.h"
+#include "node/execution/reply_cache.h"
+#include "node/pbft/recovered.h"
+#include "storage/client_records.h"
+
+namespace pbft::execution {
+namespace {
+
+using storage::StorageError;
+
+StorageError mismatch(std::string message) { return {StorageError::Kind::mismatch, std::move(message)}; }
+
+Bytes session_result(SessionId session) {
+  Bytes result;
+  for (int shift = 56; shift >= 0; shift -= 8) result.push_back(static_cast<std::uint8_t>(session.value >> shift));
+  return result;
+}
+
+ReplyStatus status_of(const Outcome& outcome) { return outcome.ok ? ReplyStatus::ok : ReplyStatus::failed; }
+
+}  // namespace
+
+struct Executor::Impl {
+  storage::Store& store;
+  Plugin& plugin;
+  SequenceNumber executed;
+  Timestamp time;
+  ReplyCache replies;
+  std::optional<StorageError> broken;  // Once set, the state in memory may be ahead of the store's.
+
+  [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
+  [[nodiscard]] storage::Result<OutgoingReply> run(const Execute& effect, const RunRequest& entry, Overlay& overlay);
+  [[nodiscard]] storage::Result<Outcome> ask_plugin(const Execute& effect, const Bundle& bundle, const Request& request,
+                                                    Overlay& overlay);
+};
+
+// One request, to its reply. A failed one leaves nothing in the overlay.
+storage::Result<OutgoingReply> Executor::Impl::run(const Execute& effect, const RunRequest& entry, Overlay& overlay) {
+  const auto& bundles = effect.batch->bundles;
+  if (entry.bundle >= bundles.size() || entry.request >= bundles[entry.bundle]->requests.size()) {
+    return tl::unexpected(mismatch("batch " + std::to_string(effect.n.value) + " has no request " +
+                                   std::to_string(entry.request) + " in bundle " + std::to_string(entry.bundle)));
+  }
+  const Bundle& bundle = *bundles[entry.bundle];
+  const Request& request = bundle.requests[entry.request];
+  OutgoingReply reply{bundle.client, effect.view, bundle.session, request.number, ReplyStatus::ok, {}};
+  Bytes result;
+  if (entry.decided) {
+    reply.status = entry.decided->first;
+    result = entry.decided->second;
+  } else {
+    auto outcome = ask_plugin(effect, bundle, request, overlay);
+    if (!outcome) return tl::unexpected(outcome.error());
+    reply.status = status_of(*outcome);
+    result = std::move(outcome->result);
+  }
+  // The reply of an open_session needs no place of its own: it follows from the session that it opened.
+  if (entry.cached && request.kind != RequestKind::open_session &&
+      !replies.add(bundle.client, bundle.session, {request.number, reply.status, result})) {
+    return tl::unexpected(mismatch("batch " + std::to_string(effect.n.value) + " runs a request of session " +
+                                   std::to_string(bundle.session.value) + ", which the client table does not hold"));
+  }
+  reply.result = SharedBytes::own(std::move(result));
+  return reply;
+}
+
+storage::Result<Outcome> Executor::Impl::ask_plugin(const Execute& effect, const Bundle& bundle, const Request& request,
+                                                    Overlay& overlay) {
+  const Context context{effect.n, effect.time, bundle.client};
+  if (request.kind == RequestKind::query) return plugin.query(context, overlay, request.operation.view());
+  auto outcome = plugin.execute(context, overlay, request.operation.view());
+  if (outcome && outcome->ok) {
+    overlay.keep_request();
+  } else {
+    overlay.drop_request();
+  }
+  return outcome;
+}
+
+storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execute& effect) {
+  if (effect.n != executed.next()) {
+    return tl::unexpected(mismatch("batch " + std::to_string(effect.n.value) + " is to be executed after batch " +
+                                   std::to_string(executed.value)));
+  }
+  for (const ClientUpdate& client : effect.clients) replies.update(client);
+  for (const SessionUpdate& session : effect.sessions) replies.update(session);
+
+  Overlay overlay(store);
+  std::vector<OutgoingReply> outgoing;
+  outgoing.reserve(effect.run.size());
+  for (const RunRequest& entry : effect.run) {
+    auto reply = run(effect, entry, overlay);
+    if (!reply) return tl::unexpected(reply.error());
+    outgoing.push_back(*std::move(reply));
+  }
+  for (const EvictedSession& session : effect.evicted) replies.evict(session);
+
+  storage::Applied applied{effect.n, effect.time, effect.batch->digest, effect.ledger_head, overlay.take(),
+                           replies.take_changes()};
+  if (auto written = store.apply(applied); !written) return tl::unexpected(written.error());
+  executed = effect.n;
+  time = effect.time;
+  return outgoing;
+}
+
+Executor::Executor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Executor::~Executor() = default;
+
+storage::Result<std::unique_ptr<Executor>> Executor::open(storage::Store& store, Plugin& plugin) {
+  auto recovered = store.recover();
+  if (!recovered) return tl::unexpected(recovered.error());
+  auto records = storage::load_client_records(store);
+  if (!records) return tl::unexpected(records.error());
+  auto impl = std::unique_ptr<Impl>(new Impl{store, plugin, recovered->executed, recovered->time,
+                                             ReplyCache(*std::move(records)), std::nullopt});
+  return std::unique_ptr<Executor>(new Executor(std::move(impl)));
+}
+
+storage::Result<std::vector<OutgoingReply>> Executor::execute(const Execute& effect) {
+  if (impl_->broken) return tl::unexpected(*impl_->broken);
+  auto outgoing = impl_->execute(effect);
+  if (!outgoing) impl_->broken = outgoing.error();
+  return outgoing;
+}
+
+storage::Result<ReadReply> Executor::try_query(const ClientId& client, RequestNumber number,
+                                               BytesView operation) const {
+  if (impl_->broken) return tl::unexpected(*impl_->broken);
+  const Overlay state(impl_->store);
+  auto outcome = impl_->plugin.query({impl_->executed, impl_->time, client}, state, operation);
+  if (!outcome) return tl::unexpected(outcome.error());
+  return ReadReply{number, status_of(*outcome), impl_->executed, SharedBytes::own(std::move(outcome->result))};
+}
+
+ReadReply Executor::query(const ClientId& client, RequestNumber number, BytesView operation) const {
+  auto reply = try_query(client, number, operation);
+  return reply ? *std::move(reply) : ReadReply{number, ReplyStatus::busy, impl_->executed, {}};
+}
+
+std::optional<OutgoingReply> Executor::cached(const ClientId& client, SessionId session, RequestNumber number) const {
+  if (session == SessionId{0}) {
+    const auto opened = impl_->replies.opened_by(client, number);
+    if (!opened) return std::nullopt;
+    return OutgoingReply{client, View{}, session, number, ReplyStatus::ok, SharedBytes::own(session_result(*opened))};
+  }
+  const storage::CachedReply* found = impl_->replies.find(client, session, number);
+  if (found == nullptr) return std::nullopt;
+  return OutgoingReply{client, View{}, session, number, found->status, SharedBytes::copy_of(found->result)};
+}
+
+}  // namespace pbft::execution

@@ -1,0 +1,85 @@
+#include "node/execution/reply_cache.h"
+
+#include <algorithm>
+
+namespace pbft::execution {
+namespace {
+
+bool before(const storage::CachedReply& reply, RequestNumber number) { return reply.number < number; }
+
+}  // namespace
+
+ReplyCache::ReplyCache(storage::ClientRecords records) {
+  for (storage::SessionRecord& record : records.sessions) {
+    const Key key{record.session.client, record.session.session};
+    sessions_.emplace(key, std::move(record));
+  }
+}
+
+void ReplyCache::update(const ClientUpdate& client) { changed_clients_.insert_or_assign(client.client, client); }
+
+void ReplyCache::update(const SessionUpdate& session) {
+  const Key key{session.client, session.session};
+  storage::SessionRecord& record = sessions_[key];
+  record.session = session;
+  auto& replies = record.replies;
+  replies.erase(replies.begin(), std::lower_bound(replies.begin(), replies.end(), session.low, before));
+  changed_sessions_.insert(key);
+}
+
+bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedReply reply) {
+  const Key key{client, session};
+  const auto found = sessions_.find(key);
+  if (found == sessions_.end()) return false;
+  if (reply.number < found->second.session.low) return true;
+  auto& replies = found->second.replies;
+  const auto at = std::lower_bound(replies.begin(), replies.end(), reply.number, before);
+  if (at != replies.end() && at->number == reply.number) {
+    *at = std::move(reply);
+  } else {
+    replies.insert(at, std::move(reply));
+  }
+  changed_sessions_.insert(key);
+  return true;
+}
+
+void ReplyCache::evict(const EvictedSession& session) {
+  const Key key{session.client, session.session};
+  sessions_.erase(key);
+  changed_sessions_.insert(key);
+}
+
+std::vector<storage::StateChange> ReplyCache::take_changes() {
+  std::map<Bytes, std::optional<Bytes>> changes;
+  for (const auto& [id, client] : changed_clients_) changes[storage::client_key(id)] = storage::encode_client(client);
+  for (const Key& key : changed_sessions_) {
+    std::optional<Bytes>& change = changes[storage::session_key(key.first, key.second)];
+    const auto found = sessions_.find(key);
+    if (found != sessions_.end()) change = storage::encode_session(found->second);
+  }
+  changed_clients_.clear();
+  changed_sessions_.clear();
+
+  std::vector<storage::StateChange> list;
+  list.reserve(changes.size());
+  for (auto& [key, value] : changes) list.push_back({key, std::move(value)});
+  return list;
+}
+
+const storage::CachedReply* ReplyCache::find(const ClientId& client, SessionId session, RequestNumber number) const {
+  const auto found = sessions_.find(Key{client, session});
+  if (found == sessions_.end()) return nullptr;
+  const auto& replies = found->second.replies;
+  const auto at = std::lower_bound(replies.begin(), replies.end(), number, before);
+  return at != replies.end() && at->number == number ? &*at : nullptr;
+}
+
+std::optional<SessionId> ReplyCache::opened_by(const ClientId& client, RequestNumber number) const {
+  for (auto at = sessions_.lower_bound(Key{client, SessionId{0}}); at != sessions_.end() && at->first.first == client;
+       ++at) {
+    if (at->second.session.opened_by == number) return at->first.second;
+  }
+  return std::nullopt;
+}
+
+}  // namespace pbft::execution

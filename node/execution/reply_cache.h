@@ -1,0 +1,43 @@
+// The sessions with their cached replies: in memory, and as the records that the store keeps of them. The core decides
+// what is in it; this only holds it. One thread.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "storage/client_records.h"
+
+namespace pbft::execution {
+
+class ReplyCache {
+ public:
+  ReplyCache() = default;
+  explicit ReplyCache(storage::ClientRecords records);
+
+  // In the order of a batch: updates, then replies, then evictions, then take_changes.
+  void update(const ClientUpdate& client);
+  // New or changed session; replies below its low mark are forgotten.
+  void update(const SessionUpdate& session);
+  // False where there is no such session. A reply below the session's low mark is not kept.
+  [[nodiscard]] bool add(const ClientId& client, SessionId session, storage::CachedReply reply);
+  void evict(const EvictedSession& session);
+  // The records of everything that was touched since the last call, one for each key, ascending.
+  [[nodiscard]] std::vector<storage::StateChange> take_changes();
+
+  // Valid until the next change.
+  [[nodiscard]] const storage::CachedReply* find(const ClientId& client, SessionId session, RequestNumber number) const;
+  // The session that this open_session request has opened.
+  [[nodiscard]] std::optional<SessionId> opened_by(const ClientId& client, RequestNumber number) const;
+
+ private:
+  using Key = std::pair<ClientId, SessionId>;
+
+  std::map<Key, storage::SessionRecord> sessions_;  // Invariant: replies ascend and are not below session.low
+  std::map<ClientId, ClientUpdate> changed_clients_;
+  std::set<Key> changed_sessions_;
+};
+
+}  // namespace pbft::execution

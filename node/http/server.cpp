@@ -1,0 +1,304 @@
+#include "node/http/server.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "node/crypto/keys.h"
+#include "node/http/gateway.h"
+
+namespace pbft::http {
+
+namespace {
+
+constexpr std::size_t worker_threads = 16;
+constexpr std::size_t waiting_connections = 64;
+// An operation in JSON may be longer than itself: most bytes take one, some take six.
+constexpr std::size_t max_body_bytes = 4U << 20;
+
+// A fixed number of threads and a bounded queue. While the queue is full no further connection is accepted: they
+// wait in the kernel's backlog, which is bounded too.
+class BoundedWorkers final : public httplib::TaskQueue {
+ public:
+  BoundedWorkers() {
+    for (std::size_t i = 0; i < worker_threads; ++i) threads_.emplace_back([this] { work(); });
+  }
+  ~BoundedWorkers() override = default;
+
+  void enqueue(std::function<void()> job) override {
+    std::unique_lock lock{mutex_};
+    room_.wait(lock, [this] { return jobs_.size() < waiting_connections || shut_down_; });
+    jobs_.push_back(std::move(job));
+    arrived_.notify_one();
+  }
+
+  void shutdown() override {
+    {
+      const std::lock_guard lock{mutex_};
+      shut_down_ = true;
+    }
+    arrived_.notify_all();
+    room_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  void work() {
+    for (;;) {
+      std::unique_lock lock{mutex_};
+      arrived_.wait(lock, [this] { return !jobs_.empty() || shut_down_; });
+      if (jobs_.empty()) return;
+      const std::function<void()> job = std::move(jobs_.front());
+      jobs_.pop_front();
+      room_.notify_one();
+      lock.unlock();
+      job();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable arrived_, room_;
+  std::deque<std::function<void()>> jobs_;
+  bool shut_down_ = false;
+  std::vector<std::thread> threads_;
+};
+
+Source source_of(const httplib::Request& request) {
+  return {request.get_header_value("Host"), request.get_header_value("Origin"),
+          request.get_header_value("Sec-Fetch-Site")};
+}
+
+int http_status(client::OutcomeKind kind) {
+  switch (kind) {
+    case client::OutcomeKind::ok: return 200;
+    case client::OutcomeKind::failed: return 422;
+    case client::OutcomeKind::refused: return 502;
+    case client::OutcomeKind::timed_out: return 504;
+  }
+  return 500;
+}
+
+const char* kind_name(client::OutcomeKind kind) {
+  switch (kind) {
+    case client::OutcomeKind::ok: return "ok";
+    case client::OutcomeKind::failed: return "failed";
+    case client::OutcomeKind::refused: return "refused";
+    case client::OutcomeKind::timed_out: return "timed_out";
+  }
+  return "unknown";
+}
+
+void answer_text(httplib::Response& response, int status, const std::string& text) {
+  response.status = status;
+  response.set_content(text + "\n", "text/plain; charset=utf-8");
+}
+
+void answer_json(httplib::Response& response, int status, const nlohmann::json& json) {
+  response.status = status;
+  // Results need not be UTF-8.
+  response.set_content(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n", "application/json");
+}
+
+void answer_rejection(httplib::Response& response, const Rejection& rejection) {
+  answer_json(response, rejection.status, {{"ok", false}, {"kind", "rejected"}, {"message", rejection.message}});
+}
+
+}  // namespace
+
+struct Server::Impl {
+  enum class Door { exec, query };
+  struct Operation {
+    Bytes bytes;
+    bool read_only = false;
+  };
+  struct Answer {
+    int status = 200;
+    client::OutcomeKind kind = client::OutcomeKind::ok;
+    std::string text;  // result or message
+    Bytes raw;
+  };
+
+  explicit Impl(ServerParts given) : parts(std::move(given)) {
+    listener.loopback = runtime::is_loopback(parts.config.bind);
+    configure();
+    route();
+  }
+
+  void configure() {
+    server.new_task_queue = [] { return new BoundedWorkers; };
+    server.set_payload_max_length(max_body_bytes);
+    server.set_read_timeout(std::chrono::seconds{5});
+    server.set_write_timeout(std::chrono::seconds{5});
+    server.set_keep_alive_timeout(2);
+    server.set_keep_alive_max_count(1000);
+    server.set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}});
+    server.set_tcp_nodelay(true);
+    server.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
+      answer_text(response, 500, "internal error");
+    });
+    server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
+      if (!response.body.empty()) return;
+      answer_text(response, response.status,
+                  response.status == 404 ? "not found; there are GET /healthz, GET /status, POST /exec, POST /query and, "
+                                           "where demo_get = true, GET /req?name=value"
+                  : response.status == 413 ? "the body is too large"
+                                           : "the request cannot be served");
+    });
+  }
+
+  void route() {
+    server.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) { health(response); });
+    server.Get("/status", [this](const httplib::Request& request, httplib::Response& response) {
+      if (const auto checked = check_source(source_of(request), listener); !checked) {
+        return answer_rejection(response, checked.error());
+      }
+      response.set_content(parts.status() + "\n", "application/json");
+    });
+    server.Post("/exec", [this](const httplib::Request& request, httplib::Response& response) {
+      post(Door::exec, request, response);
+    });
+    server.Post("/query", [this](const httplib::Request& request, httplib::Response& response) {
+      post(Door::query, request, response);
+    });
+    if (!parts.config.demo_get || !listener.loopback) return;
+    server.Get("/req", [this](const httplib::Request& request, httplib::Response& response) {
+      demo_get(request, response);
+    });
+  }
+
+  void health(httplib::Response& response) const {
+    // `pbftctl up` tells by it the process that it started from another one on the same port.
+    response.set_header("X-Pbft-Pid", std::to_string(::getpid()));
+    const auto reason = parts.unhealthy();
+    answer_text(response, reason ? 503 : 200, reason.value_or("ok"));
+  }
+
+  void demo_get(const httplib::Request& request, httplib::Response& response) {
+    if (const auto checked = check_source(source_of(request), listener); !checked) {
+      return answer_text(response, checked.error().status, checked.error().message);
+    }
+    const auto words = words_of_parameters(request.params);
+    if (!words) return answer_text(response, words.error().status, words.error().message);
+    const auto operation = operation_of(*words, Door::exec);
+    if (!operation) return answer_text(response, operation.error().status, operation.error().message);
+    const Answer answer = perform(*operation);
+    answer_text(response, answer.status, answer.text);
+  }
+
+  void post(Door door, const httplib::Request& request, httplib::Response& response) {
+    if (const auto checked = check_source(source_of(request), listener); !checked) {
+      return answer_rejection(response, checked.error());
+    }
+    const auto asked = parse_body(request.get_header_value("Content-Type"), request.body);
+    if (!asked) return answer_rejection(response, asked.error());
+    const auto operation = operation_of(*asked, door);
+    if (!operation) return answer_rejection(response, operation.error());
+    const Answer answer = perform(*operation);
+    nlohmann::json json{{"ok", answer.kind == client::OutcomeKind::ok}};
+    if (answer.kind == client::OutcomeKind::ok) {
+      json["result"] = answer.text;
+      if (std::holds_alternative<Bytes>(*asked)) json["result_hex"] = crypto::to_hex(BytesView{answer.raw});
+    } else {
+      json["kind"] = kind_name(answer.kind);
+      json["message"] = answer.text;
+    }
+    answer_json(response, answer.status, json);
+  }
+
+  Checked<Operation> operation_of(const Asked& asked, Door door) {
+    if (const Bytes* bytes = std::get_if<Bytes>(&asked)) return Operation{*bytes, door == Door::query};
+    if (!parts.plugin || parts.plugin->commands().empty()) {
+      return tl::unexpected(Rejection{400, "the state machine has no text form; send the operation itself to /exec or "
+                                           "/query as application/octet-stream"});
+    }
+    const std::lock_guard lock{plugin_mutex};
+    auto parsed = parts.plugin->parse(std::get<Words>(asked));
+    if (!parsed) return tl::unexpected(Rejection{400, parsed.error()});
+    if (door == Door::query && !parsed->read_only) {
+      return tl::unexpected(Rejection{400, "this operation changes state; send it to /exec"});
+    }
+    return Operation{std::move(parsed->operation), parsed->read_only};
+  }
+
+  Answer perform(const Operation& operation) {
+    if (!parts.client) {
+      return {503, client::OutcomeKind::refused, "this node has no gateway: gateway_key is not configured", {}};
+    }
+    auto future = operation.read_only ? parts.client->query(operation.bytes, parts.operation_timeout)
+                                      : parts.client->submit(operation.bytes, parts.operation_timeout);
+    // The client ends every operation at its deadline; a little more, so that it is the one to say so.
+    if (future.wait_for(parts.operation_timeout + std::chrono::seconds{2}) != std::future_status::ready) {
+      return {504, client::OutcomeKind::timed_out, timeout_text(operation), {}};
+    }
+    client::Outcome outcome = future.get();
+    Answer answer{http_status(outcome.kind), outcome.kind, {}, {}};
+    switch (outcome.kind) {
+      case client::OutcomeKind::ok: answer.text = format(operation, outcome.result); break;
+      case client::OutcomeKind::failed: answer.text = std::string{as_text(outcome.result)}; break;
+      case client::OutcomeKind::refused: answer.text = "the cluster refuses this: " + outcome.message; break;
+      case client::OutcomeKind::timed_out: answer.text = timeout_text(operation); break;
+    }
+    if (answer.text.empty() && outcome.kind != client::OutcomeKind::ok) answer.text = outcome.message;
+    answer.raw = std::move(outcome.result);
+    return answer;
+  }
+
+  std::string format(const Operation& operation, const Bytes& result) {
+    if (!parts.plugin) return std::string{as_text(result)};
+    const std::lock_guard lock{plugin_mutex};
+    return parts.plugin->format(operation.bytes, result);
+  }
+
+  std::string timeout_text(const Operation& operation) const {
+    return fmt::format("no agreement within {} s: are enough replicas up?{}", parts.operation_timeout.count() / 1000,
+                       operation.read_only ? "" : " The operation may still take effect.");
+  }
+
+  ServerParts parts;
+  Listener listener;
+  std::mutex plugin_mutex;
+  httplib::Server server;
+  std::thread thread;
+};
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() {
+  impl_->server.stop();
+  // Requests that wait for the cluster end at once with the client that they wait for.
+  impl_->thread.join();
+}
+
+tl::expected<std::unique_ptr<Server>, std::string> Server::open(ServerParts parts) {
+  auto impl = std::make_unique<Impl>(std::move(parts));
+  const runtime::HttpConfig& config = impl->parts.config;
+  int port = config.port;
+  if (port == 0) {
+    port = impl->server.bind_to_any_port(config.bind);
+  } else if (!impl->server.bind_to_port(config.bind, port)) {
+    port = -1;
+  }
+  if (port <= 0) {
+    return tl::unexpected(fmt::format("HTTP cannot be served on {}:{}: the address is in use or not this machine's; "
+                                      "see [http] bind and port",
+                                      config.bind, config.port));
+  }
+  impl->listener.port = static_cast<std::uint16_t>(port);
+  Impl* running = impl.get();
+  impl->thread = std::thread{[running] { running->server.listen_after_bind(); }};
+  // stop() before the thread has begun to serve would be lost.
+  while (!impl->server.is_running()) std::this_thread::yield();
+  return std::unique_ptr<Server>{new Server{std::move(impl)}};
+}
+
+std::uint16_t Server::port() const { return impl_->listener.port; }
+
+}  // namespace pbft::http

@@ -1,0 +1,263 @@
+#include "node/runtime/node.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "node/pbft/digests.h"
+#include "storage/rocksdb_engine.h"
+
+namespace pbft::runtime {
+
+namespace {
+
+constexpr std::size_t frames_per_turn = 256;
+constexpr std::chrono::milliseconds status_interval{50};
+constexpr std::chrono::seconds healthy_turn{2};
+
+Timestamp wall_clock() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+  return Timestamp{static_cast<std::uint64_t>(std::max<std::int64_t>(0, micros))};
+}
+
+std::set<bus::CurveKey> curve_keys(const std::set<ClientId>& clients) {
+  std::set<bus::CurveKey> keys;
+  for (const ClientId& client : clients) {
+    if (const auto key = crypto::curve_public_key(PublicKey{client.bytes})) keys.insert(*key);
+  }
+  return keys;
+}
+
+bus::NodeBusOptions bus_options(const NodeConfig& config) {
+  bus::NodeBusOptions options;
+  options.self = config.id;
+  for (std::size_t i = 0; i < config.replicas.size(); ++i) {
+    const ReplicaAddress& address = config.replicas[i];
+    options.replicas.push_back({config.genesis.replicas[i].key, {address.publish, address.peer, address.client}});
+  }
+  options.bind = options.replicas[config.id.value].endpoints;
+  if (config.genesis.parameters.open_clients) {
+    options.admit_client = [](const bus::CurveKey&) { return true; };
+  } else {
+    options.admit_client = [keys = curve_keys(config.genesis.parameters.clients)](const bus::CurveKey& key) {
+      return keys.contains(key);
+    };
+  }
+  return options;
+}
+
+Loaded<std::unique_ptr<execution::Plugin>> load_plugin(const NodeConfig& config) {
+  auto plugin = execution::Plugin::load(config.plugin_file, config.genesis.plugin_config);
+  if (!plugin) return plugin;
+  if ((*plugin)->name() == config.genesis.plugin) return plugin;
+  return tl::unexpected(fmt::format("{}: is the state machine \"{}\", but the genesis {} wants \"{}\"; correct plugin in {}",
+                                    config.plugin_file.string(), (*plugin)->name(), config.genesis_file.string(),
+                                    config.genesis.plugin, config.file.string()));
+}
+
+}  // namespace
+
+Loaded<NodeInputs> load_inputs(NodeConfig config) {
+  auto identity = crypto::Identity::load(config.key_file);
+  if (!identity) return tl::unexpected(identity.error());
+  if (identity->public_key() != config.genesis.replicas[config.id.value].key) {
+    return tl::unexpected(fmt::format("{}: its public key is {}, but {} lists another one for {}: {}",
+                                      config.key_file.string(), crypto::to_hex(identity->public_key()),
+                                      config.genesis_file.string(), config.name,
+                                      crypto::to_hex(config.genesis.replicas[config.id.value].key)));
+  }
+  std::optional<crypto::Identity> gateway;
+  if (!config.gateway_key_file.empty()) {
+    auto loaded = crypto::Identity::load(config.gateway_key_file);
+    if (!loaded) return tl::unexpected(loaded.error());
+    const ClusterParameters& parameters = config.genesis.parameters;
+    if (!parameters.open_clients && !parameters.clients.contains(loaded->client_id())) {
+      return tl::unexpected(fmt::format("{}: its public key {} is not among the clients of {}; remove gateway_key, or "
+                                        "use a key that is",
+                                        config.gateway_key_file.string(), crypto::to_hex(loaded->public_key()),
+                                        config.genesis_file.string()));
+    }
+    gateway = std::move(*loaded);
+  }
+  auto plugin = load_plugin(config);
+  if (!plugin) return tl::unexpected(plugin.error());
+  return NodeInputs{std::move(config), std::move(*identity), std::move(gateway), std::move(*plugin)};
+}
+
+Node::Node(NodeInputs inputs) : inputs_(std::move(inputs)) {}
+
+Node::~Node() = default;
+
+Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs) {
+  std::unique_ptr<Node> node{new Node{std::move(inputs)}};
+  if (auto opened = node->open_store(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = node->open_bus(); !opened) return tl::unexpected(opened.error());
+  node->wire();
+  return node;
+}
+
+Loaded<void> Node::open_store() {
+  const NodeConfig& config = inputs_.config;
+  storage::RocksOptions rocks;
+  rocks.block_cache_bytes = config.block_cache_bytes;
+  auto engine = storage::open_rocksdb(config.data_directory, storage::OpenMode::existing, rocks);
+  if (!engine) return tl::unexpected(engine.error().message);
+  engine_ = std::move(*engine);
+  storage::StoreOptions options;
+  options.durability = config.fsync ? storage::Sync::durable : storage::Sync::no;
+  options.checkpoint_interval = config.genesis.parameters.checkpoint_interval;
+  options.ledger_keep = config.ledger_keep;
+  auto store = storage::Store::open(engine_, {config.genesis.cluster_id(), config.id}, options);
+  if (!store) return tl::unexpected(store.error().message);
+  store_ = std::move(*store);
+  auto executor = execution::Executor::open(*store_, *inputs_.plugin);
+  if (!executor) return tl::unexpected(executor.error().message);
+  executor_ = std::move(*executor);
+  auto recovered = store_->recover();
+  if (!recovered) return tl::unexpected(recovered.error().message);
+  replica_ = std::make_unique<Replica>(config.genesis.parameters, config.local, std::move(*recovered));
+  return {};
+}
+
+Loaded<void> Node::open_bus() {
+  auto bus = bus::NodeBus::open(inputs_.identity, bus_options(inputs_.config));
+  if (!bus) return tl::unexpected(bus.error());
+  bus_ = std::move(*bus);
+  return {};
+}
+
+void Node::wire() {
+  const NodeConfig& config = inputs_.config;
+  authenticator_ = std::make_unique<crypto::Authenticator>(config.genesis.roster(), config.id, inputs_.identity);
+  DriverParts parts{*replica_,
+                    *authenticator_,
+                    *store_,
+                    *executor_,
+                    *bus_,
+                    observer_,
+                    config.genesis.parameters.epoch,
+                    inputs_.plugin->identity(),
+                    [this] { return status_json(); },
+                    [this](const ClientId& client, SessionId session, RequestNumber number, Origin origin) {
+                      bus_->learn_route(client, session, number, origin);
+                    }};
+  driver_ = std::make_unique<Driver>(std::move(parts));
+  refresh_status(Clock::now());
+}
+
+tl::expected<void, std::string> Node::run() {
+  const ReplicaStatus status = replica_->status();
+  const bus::Endpoints& bound = bus_->bound();
+  spdlog::info("started: replica {} of {} in cluster {} ({}), state machine {} {}, {}", inputs_.config.id.value,
+               inputs_.config.replicas.size(), inputs_.config.genesis.cluster_name,
+               crypto::to_hex(inputs_.config.genesis.cluster_id()), inputs_.plugin->name(), inputs_.plugin->version(),
+               inputs_.config.fsync ? "durability fsync" : "durability os");
+  spdlog::info("resumes at view {}, executed {}, stable checkpoint {}", status.view.value, status.executed.value,
+               status.stable.value);
+  spdlog::info("listens for replicas on {} and {}, for clients on {}", bound.publish, bound.peer, bound.client);
+  next_tick_ = Clock::now();
+  while (!stop_) {
+    if (auto turned = turn(); !turned) return turned;
+  }
+  return {};
+}
+
+tl::expected<void, std::string> Node::turn() {
+  const auto before = Clock::now();
+  const auto wait = std::max(Clock::duration{0}, next_tick_ - before);
+  // No wait before the first tick: the core learns the time before anything else.
+  if (wait.count() > 0) {
+    bus_->poll(std::chrono::duration_cast<std::chrono::microseconds>(wait) + std::chrono::microseconds{1},
+               frames_per_turn, *this);
+  } else if (last_turn_ != 0) {
+    bus_->poll(std::chrono::microseconds{0}, frames_per_turn, *this);
+  }
+  const auto now = Clock::now();
+  if (now >= next_tick_) {
+    driver_->tick(wall_clock());
+    const std::chrono::milliseconds interval{inputs_.config.tick_ms};
+    next_tick_ += interval;
+    // After a pause of the process one tick is enough: a burst would make every timer run out at once.
+    if (next_tick_ <= now) next_tick_ = now + interval;
+  }
+  if (auto ended = driver_->end_turn(); !ended) return tl::unexpected(ended.error().message);
+  last_turn_ = now.time_since_epoch().count();
+  if (now >= next_status_) refresh_status(now);
+  return {};
+}
+
+void Node::refresh_status(Clock::time_point now) {
+  next_status_ = now + status_interval;
+  const ReplicaStatus status = replica_->status();
+  if (logged_view_ && *logged_view_ != status.view) {
+    spdlog::info("view {}, the primary is {}", status.view.value, inputs_.config.replicas[status.primary.value].name);
+  }
+  logged_view_ = status.view;
+  diverged_ = status.diverged;
+  observer_.summarize_refusals(now);
+  auto counters = observer_.counters();
+  for (const auto& [name, value] : bus_->counters().values) counters[name] += value;
+  std::string text =
+      describe(inputs_.config, status, counters, std::chrono::duration<double>(now - started_).count());
+  const std::lock_guard lock{status_mutex_};
+  status_ = std::move(text);
+}
+
+void Node::on_peer_frame(SharedBytes frame, ReplicaId channel) { driver_->peer_frame(frame, channel); }
+
+void Node::on_client_frame(SharedBytes frame, const bus::CurveKey& channel, Origin origin) {
+  driver_->client_frame(frame, channel, origin);
+}
+
+void Node::stop() {
+  stop_ = true;
+  bus_->wake();
+}
+
+std::string Node::status_json() const {
+  const std::lock_guard lock{status_mutex_};
+  return status_;
+}
+
+std::optional<std::string> Node::unhealthy() const {
+  if (diverged_) return "diverged: the state of this replica differs from what a quorum certified";
+  const Clock::rep last = last_turn_;
+  if (last == 0) return "starting";
+  const auto age = Clock::now() - Clock::time_point{Clock::duration{last}};
+  if (age <= healthy_turn) return std::nullopt;
+  return fmt::format("the event loop has not turned for {:.1f} s", std::chrono::duration<double>(age).count());
+}
+
+std::string describe(const NodeConfig& config, const ReplicaStatus& status,
+                     const std::map<std::string, std::uint64_t>& counters, double uptime_s) {
+  SequenceNumber furthest = status.executed;
+  for (const SequenceNumber peer : status.peer_executed) furthest = std::max(furthest, peer);
+  const nlohmann::ordered_json json{
+      {"name", config.name},
+      {"id", config.id.value},
+      {"view", status.view.value},
+      {"primary", config.replicas[status.primary.value].name},
+      {"executed", status.executed.value},
+      {"committed", status.committed.value},
+      {"stable", status.stable.value},
+      {"high", status.high.value},
+      {"lag", furthest.value - status.executed.value},
+      {"queued", status.queued_requests},
+      {"sessions", status.sessions},
+      {"catching_up", status.catching_up},
+      {"diverged", status.diverged},
+      {"last_checkpoint", {{"n", status.last_checkpoint.value}, {"root", crypto::to_hex(status.last_root)}}},
+      {"waiting_for", status.waiting_for},
+      {"uptime_s", std::floor(uptime_s * 1000) / 1000},
+      {"version", PBFT_VERSION},
+      {"plugin", config.genesis.plugin},
+      {"counters", counters}};
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace pbft::runtime

@@ -1,0 +1,91 @@
+// One replica, running: the real parts wired together, and the event loop that turns them. A turn takes what the bus
+// has, gives it to the driver, ticks when a tick is due, and lets the driver perform what followed.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "node/bus/node_bus.h"
+#include "node/crypto/keys.h"
+#include "node/execution/executor.h"
+#include "node/execution/plugin.h"
+#include "node/pbft/replica.h"
+#include "node/runtime/config.h"
+#include "node/runtime/driver.h"
+#include "node/runtime/node_observer.h"
+#include "storage/store.h"
+
+namespace pbft::runtime {
+
+// What a replica needs besides its store and its sockets, each checked against the genesis.
+struct NodeInputs {
+  NodeConfig config;
+  crypto::Identity identity;
+  std::optional<crypto::Identity> gateway;  // none: no gateway key is configured
+  std::unique_ptr<execution::Plugin> plugin;
+};
+// Loads keys and plugin. Nothing is opened for writing and no port is bound: this is what --check does.
+[[nodiscard]] Loaded<NodeInputs> load_inputs(NodeConfig config);
+
+class Node final : private bus::NodeBusHandler {
+ public:
+  // Opens the store, recovers, binds the sockets. The error says what failed and what to do.
+  [[nodiscard]] static Loaded<std::unique_ptr<Node>> open(NodeInputs inputs);
+  ~Node() override;
+
+  // Turns until stop() or an error, which says why the replica had to stop. One thread, once.
+  [[nodiscard]] tl::expected<void, std::string> run();
+
+  // The functions below may be called from any thread.
+  void stop();
+  // The node's account of itself, at most a few ticks old.
+  [[nodiscard]] std::string status_json() const;
+  // Why this node is not healthy; nothing: it is.
+  [[nodiscard]] std::optional<std::string> unhealthy() const;
+
+  [[nodiscard]] const NodeConfig& config() const { return inputs_.config; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  explicit Node(NodeInputs inputs);
+  [[nodiscard]] Loaded<void> open_store();
+  [[nodiscard]] Loaded<void> open_bus();
+  void wire();
+  [[nodiscard]] tl::expected<void, std::string> turn();
+  void refresh_status(Clock::time_point now);
+
+  void on_peer_frame(SharedBytes frame, ReplicaId channel) override;
+  void on_client_frame(SharedBytes frame, const bus::CurveKey& channel, Origin origin) override;
+
+  NodeInputs inputs_;
+  Clock::time_point started_ = Clock::now();
+  NodeObserver observer_;
+  std::shared_ptr<storage::Engine> engine_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<execution::Executor> executor_;
+  std::unique_ptr<crypto::Authenticator> authenticator_;
+  std::unique_ptr<Replica> replica_;
+  std::unique_ptr<bus::NodeBus> bus_;
+  std::unique_ptr<Driver> driver_;
+
+  Clock::time_point next_tick_{};
+  Clock::time_point next_status_{};
+  std::optional<View> logged_view_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> diverged_{false};
+  std::atomic<Clock::rep> last_turn_{0};  // 0: none yet
+  mutable std::mutex status_mutex_;
+  std::string status_;
+};
+
+// The status that people and pbftctl read; keys are described in README.md of this folder.
+[[nodiscard]] std::string describe(const NodeConfig& config, const ReplicaStatus& status,
+                                   const std::map<std::string, std::uint64_t>& counters, double uptime_s);
+
+}  // namespace pbft::runtime

@@ -1,0 +1,34 @@
+// Counts what happens by name, and logs what an operator cares about. One thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "node/runtime/driver.h"
+
+namespace pbft::runtime {
+
+class NodeObserver final : public Observer {
+ public:
+  void on_event(const Event& event) override;
+  void on_refused_frame(const crypto::Refused& refused, bool from_client) override;
+  void on_executed(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) override;
+  void on_checkpoint(const CheckpointSummary& summary) override;
+
+  // Logs how many frames were refused since the last time, if any, but at most every ten seconds: an attacker must
+  // not be able to fill the log.
+  void summarize_refusals(std::chrono::steady_clock::time_point now);
+
+  [[nodiscard]] const std::map<std::string, std::uint64_t>& counters() const { return counters_; }
+
+ private:
+  void count(const std::string& name) { ++counters_[name]; }
+
+  std::map<std::string, std::uint64_t> counters_;
+  std::map<std::string, std::uint64_t> refused_;  // since the last summary
+  std::chrono::steady_clock::time_point last_summary_{};
+};
+
+}  // namespace pbft::runtime

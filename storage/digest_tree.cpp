@@ -1,0 +1,122 @@
+#include "storage/digest_tree.h"
+
+#include <sodium.h>
+
+#include "node/pbft/digests.h"
+
+namespace pbft::storage {
+namespace {
+
+Digest bucket_digest(const LtHash& bucket) { return tagged_digest("pbft/bucket/1", bucket.bytes()); }
+
+Digest node_digest(const Digest* children) {
+  std::array<std::uint8_t, DigestTree::fan_out * Digest::size> bytes{};
+  for (std::size_t i = 0; i < DigestTree::fan_out; ++i) {
+    std::memcpy(bytes.data() + i * Digest::size, children[i].bytes.data(), Digest::size);
+  }
+  return tagged_digest("pbft/tree/1", bytes);
+}
+
+// The digests of an empty tree are the same in every tree, and simulations open very many.
+const std::array<Digest, 4>& empty_levels() {
+  static const auto levels = [] {
+    std::array<Digest, 4> made;
+    made[0] = bucket_digest(LtHash{});
+    for (std::size_t level = 1; level < made.size(); ++level) {
+      const std::vector<Digest> children(DigestTree::fan_out, made[level - 1]);
+      made[level] = node_digest(children.data());
+    }
+    return made;
+  }();
+  return levels;
+}
+
+void hash_integer(crypto_generichash_state& state, std::uint64_t value) {
+  std::array<std::uint8_t, 8> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(value >> (8 * i));
+  crypto_generichash_update(&state, bytes.data(), bytes.size());
+}
+
+// Lengths first, so that no two pairs have the same bytes. Hashed piece by piece: values may be large.
+LtHash element(Namespace name_space, BytesView key, BytesView value) {
+  static constexpr std::string_view tag = "pbft/element/1";
+  crypto_generichash_state state{};
+  crypto_generichash_init(&state, nullptr, 0, Digest::size);
+  const std::array<std::uint8_t, 1> length{static_cast<std::uint8_t>(tag.size())};
+  crypto_generichash_update(&state, length.data(), length.size());
+  crypto_generichash_update(&state, as_bytes(tag).data(), tag.size());
+  const auto space = static_cast<std::uint8_t>(name_space);
+  crypto_generichash_update(&state, &space, 1);
+  hash_integer(state, key.size());
+  crypto_generichash_update(&state, key.data(), key.size());
+  hash_integer(state, value.size());
+  crypto_generichash_update(&state, value.data(), value.size());
+  Digest digest;
+  crypto_generichash_final(&state, digest.bytes.data(), digest.bytes.size());
+  return LtHash::of(digest);
+}
+
+}  // namespace
+
+DigestTree::DigestTree() {
+  std::size_t size = bucket_count;
+  for (std::size_t level = 0; level < levels_.size(); ++level, size /= fan_out) {
+    levels_[level].assign(size, empty_levels()[level]);
+  }
+}
+
+void DigestTree::add(Namespace name_space, BytesView key, BytesView value) {
+  at(bucket_of(name_space, key)).add(element(name_space, key, value));
+}
+
+void DigestTree::remove(Namespace name_space, BytesView key, BytesView value) {
+  at(bucket_of(name_space, key)).remove(element(name_space, key, value));
+}
+
+void DigestTree::load(std::uint32_t bucket, const LtHash& value) { at(bucket) = value; }
+
+std::vector<std::uint32_t> DigestTree::refresh() {
+  std::vector<std::uint32_t> buckets{changed_.begin(), changed_.end()};
+  std::set<std::uint32_t> parents;
+  for (const std::uint32_t index : buckets) {
+    const auto found = buckets_.find(index);
+    if (found->second->is_zero()) {
+      levels_[0][index] = empty_levels()[0];
+      buckets_.erase(found);
+    } else {
+      levels_[0][index] = bucket_digest(*found->second);
+    }
+    parents.insert(index / fan_out);
+  }
+  for (std::size_t level = 1; level < levels_.size(); ++level) {
+    std::set<std::uint32_t> above;
+    for (const std::uint32_t index : parents) {
+      levels_[level][index] = node_digest(&levels_[level - 1][std::size_t{index} * fan_out]);
+      above.insert(index / fan_out);
+    }
+    parents = std::move(above);
+  }
+  changed_.clear();
+  return buckets;
+}
+
+const LtHash* DigestTree::bucket(std::uint32_t bucket) const {
+  const auto found = buckets_.find(bucket);
+  return found == buckets_.end() ? nullptr : found->second.get();
+}
+
+std::uint32_t DigestTree::bucket_of(Namespace name_space, BytesView key) {
+  Bytes bytes{static_cast<std::uint8_t>(name_space)};
+  bytes.insert(bytes.end(), key.begin(), key.end());
+  const Digest digest = tagged_digest("pbft/bucket-of/1", bytes);
+  return (std::uint32_t{digest.bytes[0]} << 8 | digest.bytes[1]) % bucket_count;
+}
+
+LtHash& DigestTree::at(std::uint32_t bucket) {
+  changed_.insert(bucket);
+  auto& value = buckets_[bucket];
+  if (!value) value = std::make_unique<LtHash>();
+  return *value;
+}
+
+}  // namespace pbft::storage

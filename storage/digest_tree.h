@@ -1,0 +1,48 @@
+// The digest of the replicated state, kept up to date at a cost that depends on what changed: every key belongs to one
+// of 4096 buckets, a bucket is the LtHash of its pairs, and a Merkle tree with fan-out 16 stands over the buckets.
+// The root depends on the content alone, not on the order or history of the changes. In memory; one thread.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "storage/lthash.h"
+
+namespace pbft::storage {
+
+// Which family a pair belongs to. The values are in digests and keys on disk.
+enum class Namespace : std::uint8_t { state = 0, clients = 1 };
+
+class DigestTree {
+ public:
+  static constexpr std::uint32_t bucket_count = 4096;
+  static constexpr std::uint32_t fan_out = 16;
+
+  DigestTree();
+
+  void add(Namespace name_space, BytesView key, BytesView value);
+  void remove(Namespace name_space, BytesView key, BytesView value);
+  // A bucket as it was stored.
+  void load(std::uint32_t bucket, const LtHash& value);
+
+  // Brings the inner digests up to date; gives the buckets that changed since the last call, ascending.
+  std::vector<std::uint32_t> refresh();
+  // As of the last refresh().
+  [[nodiscard]] const Digest& root() const { return levels_.back().front(); }
+  // Null where the bucket is empty.
+  [[nodiscard]] const LtHash* bucket(std::uint32_t bucket) const;
+
+  [[nodiscard]] static std::uint32_t bucket_of(Namespace name_space, BytesView key);
+
+ private:
+  [[nodiscard]] LtHash& at(std::uint32_t bucket);
+
+  std::map<std::uint32_t, std::unique_ptr<LtHash>> buckets_;  // those that are not empty, or changed
+  std::set<std::uint32_t> changed_;
+  std::array<std::vector<Digest>, 4> levels_;  // 4096 buckets, 256, 16, and the root
+};
+
+}  // namespace pbft::storage

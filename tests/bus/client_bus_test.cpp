@@ -1,0 +1,223 @@
+#include "node/bus/client_bus.h"
+
+#include <atomic>
+#include <thread>
+
+#include "tests/bus/bus_fixture.h"
+
+namespace pbft::bus::testing {
+namespace {
+
+struct Process {
+  Process(const Cluster& cluster, const crypto::Identity& identity) : bus(cluster.client(identity)) {}
+  void poll() {
+    bus->poll(200us, 100, [this](SharedBytes frame, ReplicaId from) {
+      frames.push_back({std::string(as_text(frame.view())), from});
+    });
+  }
+  [[nodiscard]] bool has(std::string_view text) const {
+    return std::any_of(frames.begin(), frames.end(), [&](const PeerFrame& frame) { return frame.text == text; });
+  }
+
+  std::unique_ptr<ClientBus> bus;
+  std::vector<PeerFrame> frames;
+};
+
+TEST_CASE("a client's frame arrives with its key, and the answer comes from that replica; the first frame too") {
+  Cluster cluster(4);
+  const auto identity = crypto::Identity::generate();
+  Process client(cluster, identity);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    cluster.recorders[i].on_client = [&, i](const ClientFrame& frame) {
+      CHECK(frame.channel == identity.curve().public_key);
+      CHECK(frame.text == "request");
+      cluster.buses[i]->answer(frame.origin, to_bytes("answer of " + std::to_string(i)));
+    };
+    // Sent once, before any connection can stand.
+    CHECK(client.bus->send(ReplicaId{i}, to_bytes("request")));
+  }
+  REQUIRE(until([&] { return client.frames.size() >= 4; },
+                [&] {
+                  cluster.poll();
+                  client.poll();
+                }));
+  for (const PeerFrame& frame : client.frames) CHECK(frame.text == "answer of " + std::to_string(frame.channel.value));
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(client.bus->connected(ReplicaId{i}));
+}
+
+TEST_CASE("two processes of one client get the replies of their own sessions") {
+  Cluster cluster(1);
+  NodeBus& node = *cluster.buses[0];
+  const auto identity = crypto::Identity::generate();
+  const ClientId id = identity.client_id();
+  Process first(cluster, identity);
+  Process second(cluster, identity);
+  const auto step = [&] {
+    cluster.poll();
+    first.poll();
+    second.poll();
+  };
+  cluster.recorders[0].on_client = [&](const ClientFrame& frame) {
+    const std::uint64_t session = frame.text == "first" ? 1 : 2;
+    node.learn_route(id, SessionId{session}, RequestNumber{1}, frame.origin);
+    node.learn_route(id, SessionId{}, RequestNumber{100 + session}, frame.origin);
+  };
+  first.bus->send(ReplicaId{0}, to_bytes("first"));
+  second.bus->send(ReplicaId{0}, to_bytes("second"));
+  REQUIRE(until([&] { return cluster.recorders[0].client_frames.size() == 2; }, step));
+
+  for (int i = 0; i < 10; ++i) {
+    node.reply(id, SessionId{1}, RequestNumber{1}, to_bytes("1"));
+    node.reply(id, SessionId{2}, RequestNumber{2}, to_bytes("2"));
+    node.reply(id, SessionId{}, RequestNumber{101}, to_bytes("opened 1"));
+    node.reply(id, SessionId{}, RequestNumber{102}, to_bytes("opened 2"));
+  }
+  REQUIRE(until([&] { return first.frames.size() >= 20 && second.frames.size() >= 20; }, step));
+  CHECK(first.has("1"));
+  CHECK(first.has("opened 1"));
+  CHECK_FALSE(first.has("2"));
+  CHECK_FALSE(first.has("opened 2"));
+  CHECK(second.has("2"));
+  CHECK(second.has("opened 2"));
+  CHECK_FALSE(second.has("1"));
+  CHECK_FALSE(second.has("opened 1"));
+
+  node.reply(id, SessionId{3}, RequestNumber{1}, to_bytes("nobody's"));
+  CHECK(counter(node, "client.no_route") == 1);
+}
+
+TEST_CASE("the route of a process that is gone is dropped and counted") {
+  Cluster cluster(1);
+  NodeBus& node = *cluster.buses[0];
+  const auto identity = crypto::Identity::generate();
+  {
+    Process client(cluster, identity);
+    client.bus->send(ReplicaId{0}, to_bytes("hello"));
+    REQUIRE(until([&] { return cluster.recorders[0].client_frames.size() == 1; },
+                  [&] {
+                    cluster.poll();
+                    client.poll();
+                  }));
+  }
+  const Origin origin = cluster.recorders[0].client_frames[0].origin;
+  node.learn_route(identity.client_id(), SessionId{1}, RequestNumber{1}, origin);
+  REQUIRE(until([&] { return counter(node, "client.unroutable") == 1; },
+                [&] {
+                  cluster.poll();
+                  node.reply(identity.client_id(), SessionId{1}, RequestNumber{1}, to_bytes("late"));
+                }));
+  CHECK(counter(node, "client.no_route") == 0);
+  node.reply(identity.client_id(), SessionId{1}, RequestNumber{1}, to_bytes("later"));
+  CHECK(counter(node, "client.no_route") == 1);
+  node.answer(origin, to_bytes("latest"));
+  CHECK(counter(node, "client.unroutable") == 2);
+  node.answer(Origin{}, to_bytes("never was"));
+  CHECK(counter(node, "client.unroutable") == 3);
+}
+
+TEST_CASE("the routes of a node are bounded and evictions counted") {
+  Cluster cluster(1, [](NodeBusOptions& options) { options.max_routes = 2; });
+  NodeBus& node = *cluster.buses[0];
+  const auto identity = crypto::Identity::generate();
+  for (std::uint64_t session = 1; session <= 3; ++session) {
+    node.learn_route(identity.client_id(), SessionId{session}, RequestNumber{1}, Origin{session});
+  }
+  CHECK(counter(node, "client.routes_evicted") == 1);
+  node.reply(identity.client_id(), SessionId{1}, RequestNumber{1}, to_bytes("evicted"));
+  CHECK(counter(node, "client.no_route") == 1);
+}
+
+TEST_CASE("frames to a replica that is down are refused beyond a bound and not delivered when stale") {
+  Cluster cluster(1);
+  cluster.buses[0].reset();
+  auto options = cluster.client_options();
+  options.max_waiting_frames = 10;
+  options.max_wait = 100ms;
+  auto opened = ClientBus::open(crypto::Identity::generate(), options);
+  REQUIRE(opened);
+  ClientBus& bus = **opened;
+  const auto ignore = [](const SharedBytes&, ReplicaId) {};
+
+  for (int i = 0; i < 10; ++i) CHECK(bus.send(ReplicaId{0}, to_bytes("stale")));
+  for (int i = 0; i < 1'000; ++i) CHECK_FALSE(bus.send(ReplicaId{0}, Bytes(1U << 20)));
+  CHECK(counter(bus, "peer.send_dropped") == 1'000);
+  REQUIRE(until([&] { return counter(bus, "peer.send_dropped") == 1'010; }, [&] { bus.poll(1ms, 10, ignore); }));
+
+  cluster.open(0);
+  REQUIRE(until([&] { return cluster.recorders[0].count_from_clients("fresh") > 0; },
+                [&] {
+                  bus.send(ReplicaId{0}, to_bytes("fresh"));
+                  bus.poll(1ms, 10, ignore);
+                  cluster.poll();
+                }));
+  CHECK(cluster.recorders[0].count_from_clients("stale") == 0);
+}
+
+TEST_CASE("frames that wait for a connection are bounded in bytes too") {
+  Cluster cluster(1);
+  cluster.buses[0].reset();
+  auto options = cluster.client_options();
+  options.max_waiting_bytes = 10'000;
+  options.max_wait = 1h;
+  auto bus = ClientBus::open(crypto::Identity::generate(), options);
+  REQUIRE(bus);
+  CHECK((*bus)->send(ReplicaId{0}, Bytes(6'000)));
+  CHECK_FALSE((*bus)->send(ReplicaId{0}, Bytes(6'000)));
+  CHECK((*bus)->send(ReplicaId{0}, Bytes(4'000)));
+}
+
+TEST_CASE("a client finds a replica again that restarts on its port") {
+  Cluster cluster(1);
+  Process client(cluster, crypto::Identity::generate());
+  for (int round = 0; round < 3; ++round) {
+    const std::string text = "round " + std::to_string(round);
+    REQUIRE(until([&] { return cluster.recorders[0].count_from_clients(text) > 0; },
+                  [&] {
+                    client.bus->send(ReplicaId{0}, to_bytes(text));
+                    client.poll();
+                    cluster.poll();
+                  }));
+    cluster.buses[0].reset();
+    cluster.open(0);
+  }
+}
+
+TEST_CASE("a client that is admitted only later gets in by itself") {
+  std::atomic<bool> admitted{false};
+  Cluster cluster(1, [&](NodeBusOptions& options) {
+    options.admit_client = [&admitted](const CurveKey&) { return admitted.load(); };
+  });
+  Process client(cluster, crypto::Identity::generate());
+  const auto step = [&] {
+    client.bus->send(ReplicaId{0}, to_bytes("let me in"));
+    client.poll();
+    cluster.poll();
+  };
+  REQUIRE(until([&] { return counter(*cluster.buses[0], "zap.refused_unknown_key") >= 2; }, step));
+  CHECK(cluster.recorders[0].client_frames.empty());
+  admitted = true;
+  REQUIRE(until([&] { return !cluster.recorders[0].client_frames.empty(); }, step));
+}
+
+TEST_CASE("wake ends a client's poll from another thread") {
+  Cluster cluster(1);
+  Process client(cluster, crypto::Identity::generate());
+  const auto ignore = [](const SharedBytes&, ReplicaId) {};
+  client.bus->wake();
+  client.bus->poll(1h, 10, ignore);
+  std::thread waker([&] { client.bus->wake(); });
+  client.bus->poll(1h, 10, ignore);
+  waker.join();
+}
+
+TEST_CASE("a client without replicas, or with a key that is none, is told so") {
+  CHECK_FALSE(ClientBus::open(crypto::Identity::generate(), {}));
+  ClientBusOptions options;
+  options.replicas.push_back({PublicKey{}, "tcp://127.0.0.1:1"});
+  const auto bus = ClientBus::open(crypto::Identity::generate(), options);
+  REQUIRE_FALSE(bus);
+  CHECK(bus.error().find("replica 0") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace pbft::bus::testing

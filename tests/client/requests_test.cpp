@@ -1,0 +1,320 @@
+// Requests of an open session: what is believed, what is resent, what is bundled.
+#include "tests/client/scripted_cluster.h"
+
+namespace pbft::client::testing {
+namespace {
+
+const SessionId session{77};
+
+Reply ok(std::uint64_t number, const std::string& result, bool full = true) {
+  return make_reply(session, RequestNumber{number}, ReplyStatus::ok, to_bytes(result), full);
+}
+
+struct Fixture : ScriptedCluster {
+  explicit Fixture(std::uint32_t n = 4, CoreOptions options = default_options()) : ScriptedCluster{n, options} {
+    ticket = core.submit(to_bytes("operation"), 0);
+    (void)open_session();
+  }
+  std::string result(Ticket of) {
+    REQUIRE(done(of));
+    REQUIRE(outcomes[of].kind == OutcomeKind::ok);
+    return std::string{as_text(outcomes[of].result)};
+  }
+  Ticket ticket;
+};
+
+TEST_CASE("f+1 matching replies are believed, one in full and the others as digests") {
+  Fixture cluster;
+  cluster.say(2, ok(1, "yes", false));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(cluster.ticket));
+  cluster.say(3, ok(1, "yes"));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "yes");
+  CHECK(cluster.core.outstanding() == 0);
+}
+
+TEST_CASE("f liars with a common wrong result are not believed, whatever they repeat") {
+  Fixture cluster{7};
+  for (int i = 0; i < 3; ++i) {
+    cluster.say(0, ok(1, "lie"));
+    cluster.say(6, ok(1, "lie"));
+  }
+  cluster.say(1, ok(1, "true", false));
+  cluster.say(2, ok(1, "true", false));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(cluster.ticket));
+  cluster.say(4, ok(1, "true"));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "true");
+}
+
+TEST_CASE("a full result whose digest is another one is no vote") {
+  Fixture cluster;
+  Reply forged = ok(1, "true", false);
+  forged.result = SharedBytes::own(to_bytes("lie"));
+  cluster.say(0, forged);
+  cluster.say(1, ok(1, "true"));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(cluster.ticket));
+  cluster.say(2, ok(1, "true", false));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "true");
+}
+
+TEST_CASE("the status is part of the match") {
+  Fixture cluster;
+  cluster.say(0, ok(1, "text"));
+  cluster.say(1, make_reply(session, RequestNumber{1}, ReplyStatus::failed, to_bytes("text")));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(cluster.ticket));
+  cluster.say(2, make_reply(session, RequestNumber{1}, ReplyStatus::failed, to_bytes("text")));
+  (void)cluster.advance();
+  REQUIRE(cluster.done(cluster.ticket));
+  CHECK(cluster.outcomes[cluster.ticket].kind == OutcomeKind::failed);
+  CHECK(cluster.outcomes[cluster.ticket].message == "text");
+}
+
+TEST_CASE("the last vote of a replica counts, and it has only one") {
+  Fixture cluster;
+  cluster.say(0, ok(1, "b"));
+  cluster.say(0, ok(1, "a"));
+  cluster.say(1, ok(1, "b"));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(cluster.ticket));
+  cluster.say(2, ok(1, "a"));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "a");
+}
+
+TEST_CASE("a frame that a replica sends in another one's name changes nothing") {
+  Fixture cluster;
+  crypto::Authenticator liar{cluster.roster, ReplicaId{3}, identity_of(4)};
+  const Bytes frame = liar.seal_to_client(cluster.client.client_id(), {ok(1, "lie")});
+  for (std::uint32_t channel = 0; channel < 5; ++channel) {
+    cluster.core.receive(SharedBytes::own(frame), ReplicaId{channel});
+  }
+  cluster.core.receive(SharedBytes::own(to_bytes("noise")), ReplicaId{1});
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(cluster.ticket));
+}
+
+TEST_CASE("the designated replica is silent: the full result is asked for at once") {
+  Fixture cluster;
+  const auto digest_only = ok(1, "true", false);
+  cluster.say(1, digest_only);
+  CHECK(ScriptedCluster::bundles(cluster.advance()).empty());
+  cluster.say(2, digest_only);
+  CHECK(cluster.core.next_wakeup_us() <= cluster.now);
+  CHECK(ScriptedCluster::bundles(cluster.advance()).size() == 4);
+  cluster.say(3, digest_only);  // asks no second time
+  CHECK(ScriptedCluster::bundles(cluster.advance()).empty());
+  cluster.say(2, ok(1, "true"));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "true");
+}
+
+TEST_CASE("replies out of order complete their own requests") {
+  Fixture cluster;
+  const Ticket second = cluster.core.submit(to_bytes("2"), 0);
+  const Ticket third = cluster.core.submit(to_bytes("3"), 0);
+  (void)cluster.advance();
+  for (const std::uint64_t number : {3U, 1U, 2U}) {
+    cluster.say(2, ok(number, "result " + std::to_string(number)));
+    cluster.say(1, ok(number, "result " + std::to_string(number), false));
+  }
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "result 1");
+  CHECK(cluster.result(second) == "result 2");
+  CHECK(cluster.result(third) == "result 3");
+}
+
+TEST_CASE("what is not answered is resent to all, the same bytes, with a growing interval up to eight times") {
+  ScriptedCluster cluster{4};
+  (void)cluster.core.submit(to_bytes("operation"), 0);
+  const auto first = ScriptedCluster::bundles(cluster.open_session());
+  REQUIRE(first.size() == 1);
+  std::uint64_t before = cluster.now;
+  std::vector<std::uint64_t> gaps;
+  while (gaps.size() < 6) {
+    cluster.now = cluster.core.next_wakeup_us();
+    REQUIRE(cluster.now > before);
+    const auto again = ScriptedCluster::bundles(cluster.advance());
+    if (again.empty()) {
+      continue;  // only hellos were due
+    }
+    REQUIRE(again.size() == 4);
+    for (const auto& [at, bundle] : again) {
+      CHECK(bundle->body == first[0].second->body);
+      CHECK(bundle->proof == first[0].second->proof);
+    }
+    gaps.push_back(cluster.now - before);
+    before = cluster.now;
+  }
+  CHECK(gaps == std::vector<std::uint64_t>{300'000, 600'000, 1'200'000, 2'400'000, 2'400'000, 2'400'000});
+}
+
+TEST_CASE("what waits is gathered into one bundle") {
+  Fixture cluster;
+  for (int i = 0; i < 10; ++i) {
+    (void)cluster.core.submit(to_bytes(std::to_string(i)), 0);
+  }
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  REQUIRE(bundles[0].second->requests.size() == 10);
+  CHECK(bundles[0].second->low == RequestNumber{1});
+  CHECK(bundles[0].second->requests.front().number == RequestNumber{2});
+  CHECK(bundles[0].second->requests.back().number == RequestNumber{11});
+}
+
+TEST_CASE("bundles keep to the number of requests that is allowed") {
+  CoreOptions options = ScriptedCluster::default_options();
+  options.max_bundle_requests = 4;
+  Fixture cluster{4, options};
+  for (int i = 0; i < 10; ++i) {
+    (void)cluster.core.submit(to_bytes(std::to_string(i)), 0);
+  }
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 3);
+  CHECK(bundles[0].second->requests.size() == 4);
+  CHECK(bundles[2].second->requests.size() == 2);
+}
+
+TEST_CASE("bundles keep to the size that is allowed, and what is too large for any bundle is refused") {
+  Fixture cluster;
+  for (int i = 0; i < 5; ++i) {
+    (void)cluster.core.submit(Bytes(Limits::max_operation_bytes - 1000, 1), 0);
+  }
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 3);
+  for (const auto& [at, bundle] : bundles) {
+    CHECK(bundle->body.size() <= Limits::max_bundle_bytes);
+  }
+  const Ticket largest = cluster.core.submit(Bytes(Limits::max_operation_bytes, 1), 0);
+  const Ticket too_large = cluster.core.submit(Bytes(Limits::max_operation_bytes + 1, 1), 0);
+  CHECK(cluster.core.next_wakeup_us() == 0);
+  CHECK(ScriptedCluster::bundles(cluster.advance()).size() == 1);
+  CHECK_FALSE(cluster.done(largest));
+  REQUIRE(cluster.done(too_large));
+  CHECK(cluster.outcomes[too_large].kind == OutcomeKind::refused);
+}
+
+TEST_CASE("numbers stay inside the window above the lowest unanswered one") {
+  CoreOptions options = ScriptedCluster::default_options();
+  options.session_window = 4;
+  Fixture cluster{4, options};
+  for (int i = 0; i < 9; ++i) {
+    (void)cluster.core.submit(to_bytes("x"), 0);
+  }
+  auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].second->requests.back().number == RequestNumber{4});
+  for (const std::uint64_t number : {2U, 3U, 4U}) {
+    cluster.say_all(ok(number, "r"));
+  }
+  CHECK(ScriptedCluster::bundles(cluster.advance()).empty());  // 1 still holds the window
+  cluster.say_all(ok(1, "r"));
+  CHECK(cluster.core.next_wakeup_us() == 0);
+  bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].second->low == RequestNumber{5});
+  CHECK(bundles[0].second->requests.front().number == RequestNumber{5});
+  CHECK(bundles[0].second->requests.back().number == RequestNumber{8});
+}
+
+TEST_CASE("a deadline ends an operation and frees its place in the window") {
+  CoreOptions options = ScriptedCluster::default_options();
+  options.session_window = 2;
+  ScriptedCluster cluster{4, options};
+  const Ticket first = cluster.core.submit(to_bytes("a"), cluster.now + 200'000);
+  const Ticket second = cluster.core.submit(to_bytes("b"), cluster.now + 200'000);
+  const Ticket waiting = cluster.core.submit(to_bytes("c"), cluster.now + 200'000);
+  const Ticket patient = cluster.core.submit(to_bytes("d"), 0);
+  (void)cluster.open_session();
+  CHECK(cluster.core.next_wakeup_us() == cluster.now + 200'000);
+  const auto bundles = ScriptedCluster::bundles(cluster.advance_by(200'000));
+  for (const Ticket ticket : {first, second, waiting}) {
+    REQUIRE(cluster.done(ticket));
+    CHECK(cluster.outcomes[ticket].kind == OutcomeKind::timed_out);
+  }
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].second->low == RequestNumber{3});
+  cluster.say_all(ok(1, "late"));
+  cluster.say_all(ok(3, "in time"));
+  (void)cluster.advance();
+  REQUIRE(cluster.done(patient));
+  CHECK(as_text(cluster.outcomes[patient].result) == "in time");
+  CHECK(cluster.core.outstanding() == 0);
+}
+
+TEST_CASE("busy is a hint: it puts off one resend, and a liar cannot put it off for ever") {
+  Fixture cluster;
+  const std::uint64_t sent = cluster.now;
+  const Reply busy = make_reply(session, RequestNumber{1}, ReplyStatus::busy, {}, false);
+  for (int i = 0; i < 10; ++i) {
+    cluster.say_all(busy);
+  }
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(cluster.ticket));
+  std::optional<std::uint64_t> resent;
+  while (!resent && cluster.now < sent + 5'000'000) {
+    cluster.say(3, busy);
+    if (!ScriptedCluster::bundles(cluster.advance_by(50'000)).empty()) {
+      resent = cluster.now;
+    }
+  }
+  REQUIRE(resent);
+  CHECK(*resent == sent + 600'000);
+  cluster.say_all(ok(1, "done"));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "done");
+}
+
+TEST_CASE("the primary is believed to be where f+1 replicas are, not where a liar says") {
+  Fixture cluster;
+  cluster.say(3, Welcome{View{1'000'003}, SequenceNumber{0}});
+  (void)cluster.advance();
+  CHECK(cluster.core.view() == View{0});
+  cluster.say(1, Welcome{View{2}, SequenceNumber{0}});
+  (void)cluster.advance();
+  CHECK(cluster.core.view() == View{2});
+  (void)cluster.core.submit(to_bytes("b"), 0);
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].first == ReplicaId{2});
+  // Replies carry hints, too, and a view never goes back.
+  cluster.say(1, make_reply(session, RequestNumber{9}, ReplyStatus::ok, {}, true, View{1}));
+  (void)cluster.advance();
+  CHECK(cluster.core.view() == View{2});
+}
+
+TEST_CASE("a new primary is sent at once what only the old one got") {
+  Fixture cluster;
+  cluster.say(1, Welcome{View{1}, SequenceNumber{0}});
+  cluster.say(2, Welcome{View{1}, SequenceNumber{0}});
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].first == ReplicaId{1});
+  CHECK(ScriptedCluster::bundles(cluster.advance()).empty());
+}
+
+TEST_CASE("outside_window names the setting that is wrong") {
+  Fixture cluster;
+  const Reply outside = make_reply(session, RequestNumber{1}, ReplyStatus::outside_window, {}, false);
+  cluster.say(0, outside);
+  cluster.say(1, outside);
+  (void)cluster.advance();
+  REQUIRE(cluster.done(cluster.ticket));
+  CHECK(cluster.outcomes[cluster.ticket].kind == OutcomeKind::refused);
+  CHECK_THAT(cluster.outcomes[cluster.ticket].message, Catch::Contains("session_window"));
+}
+
+TEST_CASE("one replica is a cluster: its answer is enough") {
+  Fixture cluster{1};
+  cluster.say(0, ok(1, "alone"));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "alone");
+}
+
+}  // namespace
+}  // namespace pbft::client::testing

@@ -1,0 +1,194 @@
+// Sessions: opening, eviction, refusals.
+#include "tests/client/scripted_cluster.h"
+
+namespace pbft::client::testing {
+namespace {
+
+const SessionId session{77};
+
+TEST_CASE("nothing is sent before there is something to do") {
+  ScriptedCluster cluster{4};
+  CHECK(cluster.advance().empty());
+  CHECK(cluster.core.next_wakeup_us() == std::numeric_limits<std::uint64_t>::max());
+  CHECK(cluster.core.outstanding() == 0);
+}
+
+TEST_CASE("the first operation opens a session: hello to all, the request to the primary") {
+  ScriptedCluster cluster{4};
+  (void)cluster.core.submit(to_bytes("a"), 0);
+  CHECK(cluster.core.next_wakeup_us() == 0);
+  const auto received = cluster.advance();
+  const auto hellos = ScriptedCluster::all<Hello>(received);
+  REQUIRE(hellos.size() == 4);
+  for (const auto& [at, hello] : hellos) {
+    CHECK(hello.session == SessionId{0});
+    CHECK(hello.number == RequestNumber{1000});
+  }
+  const auto bundles = ScriptedCluster::bundles(received);
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].first == ReplicaId{0});
+  CHECK(bundles[0].second->session == SessionId{0});
+  CHECK(bundles[0].second->low == RequestNumber{0});
+  REQUIRE(bundles[0].second->requests.size() == 1);
+  CHECK(bundles[0].second->requests[0].kind == RequestKind::open_session);
+  CHECK(bundles[0].second->requests[0].number == RequestNumber{1000});
+}
+
+TEST_CASE("the session's id is believed at f+1 matching answers, then the operation is sent with a hello to all") {
+  ScriptedCluster cluster{4};
+  (void)cluster.core.submit(to_bytes("a"), 0);
+  (void)cluster.advance();
+  cluster.say(3, make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::ok, number_bytes(666)));  // a liar
+  cluster.say(1, make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::ok, number_bytes(77), false));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.core.session());
+  cluster.say(2, make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::ok, number_bytes(77)));
+  const auto received = cluster.advance();
+  CHECK(cluster.core.session() == session);
+  const auto hellos = ScriptedCluster::all<Hello>(received);
+  REQUIRE(hellos.size() == 4);
+  CHECK(hellos[0].second.session == session);
+  const auto bundles = ScriptedCluster::bundles(received);
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].first == ReplicaId{0});
+  CHECK(bundles[0].second->low == RequestNumber{1});
+  CHECK(bundles[0].second->requests[0].number == RequestNumber{1});
+}
+
+TEST_CASE("stale_open: the next number is above what the cluster knows") {
+  ScriptedCluster cluster{4};
+  (void)cluster.core.submit(to_bytes("a"), 0);
+  (void)cluster.advance();
+  const Reply stale = make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::stale_open, number_bytes(5'000'000));
+  cluster.say(0, stale);
+  CHECK(ScriptedCluster::open_number(cluster.advance()) == std::nullopt);  // one replica alone may lie
+  cluster.say(2, stale);
+  const auto number = ScriptedCluster::open_number(cluster.advance());
+  REQUIRE(number);
+  CHECK(number->value > 5'000'000);
+  CHECK(number->value < 5'010'000);
+  // Answers to the number that was given up mean nothing any more.
+  cluster.say_all(make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::ok, number_bytes(5)));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.core.session());
+  cluster.say_all(make_reply(SessionId{0}, *number, ReplyStatus::ok, number_bytes(9)));
+  (void)cluster.advance();
+  CHECK(cluster.core.session() == SessionId{9});
+}
+
+TEST_CASE("two clients that start from different numbers go on with different numbers") {
+  std::vector<RequestNumber> next;
+  for (const std::uint64_t first : {1000U, 1001U}) {
+    CoreOptions options = ScriptedCluster::default_options();
+    options.open_number = first;
+    ScriptedCluster cluster{4, options};
+    (void)cluster.core.submit(to_bytes("a"), 0);
+    (void)cluster.advance();
+    cluster.say_all(make_reply(SessionId{0}, RequestNumber{first}, ReplyStatus::stale_open, number_bytes(5000)));
+    next.push_back(*ScriptedCluster::open_number(cluster.advance()));
+  }
+  CHECK(next[0] != next[1]);
+}
+
+TEST_CASE("a key that has used up its numbers is told so") {
+  ScriptedCluster cluster{4};
+  const Ticket ticket = cluster.core.submit(to_bytes("a"), 0);
+  (void)cluster.advance();
+  cluster.say_all(make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::stale_open,
+                             number_bytes(std::numeric_limits<std::uint64_t>::max())));
+  (void)cluster.advance();
+  REQUIRE(cluster.done(ticket));
+  CHECK(cluster.outcomes[ticket].kind == OutcomeKind::refused);
+  CHECK_THAT(cluster.outcomes[ticket].message, Catch::Contains("another key"));
+}
+
+TEST_CASE("not_a_client is refused with the client's id, and only when f+1 say it") {
+  ScriptedCluster cluster{4};
+  const Ticket ticket = cluster.core.submit(to_bytes("a"), 0);
+  (void)cluster.advance();
+  const Reply refusal = make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::not_a_client, {}, false);
+  cluster.say(0, refusal);
+  cluster.say(0, refusal);
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(ticket));
+  cluster.say(1, refusal);
+  (void)cluster.advance();
+  REQUIRE(cluster.done(ticket));
+  CHECK(cluster.outcomes[ticket].kind == OutcomeKind::refused);
+  CHECK_THAT(cluster.outcomes[ticket].message,
+             Catch::Contains(crypto::to_hex(cluster.client.client_id().view())));
+}
+
+TEST_CASE("an evicted session ends what is outstanding and opens another one for what comes later") {
+  CoreOptions options = ScriptedCluster::default_options();
+  options.session_window = 2;
+  ScriptedCluster cluster{4, options};
+  const Ticket first = cluster.core.submit(to_bytes("a"), 0);
+  const Ticket second = cluster.core.submit(to_bytes("b"), 0);
+  const Ticket waiting = cluster.core.submit(to_bytes("c"), 0);  // beyond the window: never sent
+  (void)cluster.open_session();
+  const Reply unknown = make_reply(session, RequestNumber{1}, ReplyStatus::unknown_session, {}, false);
+  cluster.say(1, unknown);
+  (void)cluster.advance();
+  CHECK(cluster.core.session() == session);
+  CHECK(cluster.outcomes.empty());
+  cluster.say(2, unknown);
+  const auto reopened = cluster.advance();
+  for (const Ticket ticket : {first, second}) {
+    REQUIRE(cluster.done(ticket));
+    CHECK(cluster.outcomes[ticket].kind == OutcomeKind::refused);
+    CHECK_THAT(cluster.outcomes[ticket].message, Catch::Contains("session was evicted"));
+  }
+  CHECK_FALSE(cluster.done(waiting));
+  const auto number = ScriptedCluster::open_number(reopened);
+  REQUIRE(number);
+  CHECK(number->value > 1000);
+  cluster.say_all(make_reply(SessionId{0}, *number, ReplyStatus::ok, number_bytes(99)));
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].second->session == SessionId{99});
+  CHECK(bundles[0].second->low == RequestNumber{1});
+  REQUIRE(bundles[0].second->requests.size() == 1);
+  CHECK(as_text(bundles[0].second->requests[0].operation.view()) == "c");
+  // The old session's answers are nobody's answers.
+  cluster.say_all(make_reply(session, RequestNumber{1}, ReplyStatus::ok, to_bytes("old")));
+  (void)cluster.advance();
+  CHECK_FALSE(cluster.done(waiting));
+}
+
+TEST_CASE("the opening is resent to all, and rests while nobody waits for it") {
+  ScriptedCluster cluster{4};
+  const Ticket ticket = cluster.core.submit(to_bytes("a"), cluster.now + 400'000);
+  const auto first = ScriptedCluster::bundles(cluster.advance());
+  const auto again = ScriptedCluster::bundles(cluster.advance_by(300'000));
+  REQUIRE(again.size() == 4);
+  CHECK(again[0].second->digest == first[0].second->digest);
+  CHECK(again[0].second->proof == first[0].second->proof);
+  (void)cluster.advance_by(100'000);
+  REQUIRE(cluster.done(ticket));
+  CHECK(cluster.outcomes[ticket].kind == OutcomeKind::timed_out);
+  for (int i = 0; i < 20; ++i) {
+    CHECK(cluster.advance_by(1'000'000).empty());
+  }
+  CHECK(cluster.core.next_wakeup_us() == std::numeric_limits<std::uint64_t>::max());
+  (void)cluster.core.submit(to_bytes("b"), 0);
+  const auto woken = ScriptedCluster::bundles(cluster.advance_by(1));
+  REQUIRE(woken.size() == 4);
+  CHECK(woken[0].second->digest == first[0].second->digest);
+}
+
+TEST_CASE("routes are taught anew while something is outstanding") {
+  ScriptedCluster cluster{4};
+  (void)cluster.core.submit(to_bytes("a"), 0);
+  (void)cluster.open_session();
+  CHECK(ScriptedCluster::all<Hello>(cluster.advance_by(900'000)).empty());
+  CHECK(ScriptedCluster::all<Hello>(cluster.advance_by(100'000)).size() == 4);
+  cluster.say_all(make_reply(session, RequestNumber{1}, ReplyStatus::ok, {}));
+  CHECK(ScriptedCluster::all<Hello>(cluster.advance_by(5'000'000)).empty());
+  CHECK(cluster.core.next_wakeup_us() == std::numeric_limits<std::uint64_t>::max());
+  (void)cluster.core.submit(to_bytes("b"), 0);
+  CHECK(ScriptedCluster::all<Hello>(cluster.advance()).size() == 4);
+}
+
+}  // namespace
+}  // namespace pbft::client::testing

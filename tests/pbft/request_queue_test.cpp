@@ -1,0 +1,65 @@
+#include "node/pbft/request_queue.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/pbft/harness.h"
+
+using namespace pbft;
+using namespace pbft::testing;
+using Added = RequestQueue::Added;
+
+TEST_CASE("bundles leave in the order of their arrival, within the limits of a batch") {
+  LocalParameters local;
+  local.max_batch_requests = 3;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {i})) == Added::yes);
+  }
+  const auto first = queue.take_batch();
+  REQUIRE(first.size() == 3);
+  CHECK(first[0]->requests[0].number == RequestNumber{1});
+  CHECK(queue.take_batch().size() == 2);
+  CHECK(queue.empty());
+  queue.invariants();
+}
+
+TEST_CASE("a bundle that is larger than a batch should be goes alone") {
+  LocalParameters local;
+  local.max_batch_requests = 2;
+  RequestQueue queue{local};
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {1, 2, 3})) == Added::yes);
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) == Added::yes);
+  CHECK(queue.take_batch().size() == 1);
+  CHECK(queue.take_batch().size() == 1);
+}
+
+TEST_CASE("a bundle is known while it waits and while it is in flight, and no longer once it was executed") {
+  const LocalParameters local;
+  RequestQueue queue{local};
+  const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
+  CHECK(queue.add(bundle) == Added::yes);
+  CHECK(queue.add(bundle) == Added::known);
+  CHECK(queue.take_batch().size() == 1);
+  CHECK(queue.add(bundle) == Added::known);
+  queue.executed(*bundle);
+  CHECK(queue.add(bundle) == Added::yes);
+  queue.mark_in_flight(*bundle);
+  CHECK(queue.empty());
+  CHECK(queue.add(bundle) == Added::known);
+  queue.invariants();
+}
+
+TEST_CASE("one client cannot fill the queue of the others") {
+  LocalParameters local;
+  local.max_queued_requests = 10;
+  local.max_queued_requests_per_client = 4;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 4; ++i) {
+    CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {i})) == Added::yes);
+  }
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {5})) == Added::client_full);
+  CHECK(queue.add(make_bundle(client_id(2), SessionId{2}, 1, {1, 2, 3, 4})) == Added::yes);
+  CHECK(queue.add(make_bundle(client_id(3), SessionId{3}, 1, {1, 2, 3})) == Added::full);
+  CHECK(queue.requests() == 8);
+  queue.invariants();
+}

@@ -1,0 +1,114 @@
+#include "node/pbft/retransmission.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/pbft/harness.h"
+
+using namespace pbft;
+using namespace pbft::testing;
+
+namespace {
+
+const ClientId alice = client_id(1);
+
+template <class Message>
+CoreCluster::Filter each_once() {
+  // Every message of the type is lost the first time that it goes from one replica to another.
+  auto seen = std::make_shared<std::map<std::tuple<ReplicaId, ReplicaId>, int>>();
+  return [seen](const CoreCluster::InFlight& m) {
+    return std::holds_alternative<Message>(m.message) && (*seen)[{m.from, m.to}]++ < 2;
+  };
+}
+
+void check_recovers_from(const CoreCluster::Filter& drop) {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  for (std::uint64_t i = 1; i <= 10; ++i) {
+    cluster.request(0, make_bundle(alice, session, i, {i}));
+    cluster.run(drop);
+    cluster.settle(3, drop);
+  }
+  cluster.settle(100);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CHECK(cluster.node(i).executed.size() == 11);
+    CHECK(cluster.node(i).executed == cluster.node(0).executed);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a loss of any one type of message is repaired", "[loss]") {
+  SECTION("pre-prepare") {
+    check_recovers_from(each_once<PrePrepare>());
+  }
+  SECTION("prepare") {
+    check_recovers_from(each_once<Prepare>());
+  }
+  SECTION("commit") {
+    check_recovers_from(each_once<Commit>());
+  }
+  SECTION("checkpoint") {
+    check_recovers_from(each_once<Checkpoint>());
+  }
+  SECTION("status") {
+    check_recovers_from(each_once<Status>());
+  }
+}
+
+TEST_CASE("a proposal that reached nobody is proposed again, the same", "[loss]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  cluster.request(0, make_bundle(alice, session, 1, {1}));
+  const Digest proposed = std::get<PrePrepare>(cluster.network.front().message).batch->digest;
+  cluster.network.clear();
+  cluster.restart(0);  // after the crash of the primary, too
+  cluster.settle();
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(cluster.node(i).executed.at(SequenceNumber{2}) == proposed);
+}
+
+TEST_CASE("a replica that missed everything catches up from the votes that its peers hold") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  const auto cut_off = [](const CoreCluster::InFlight& m) { return m.to == ReplicaId{3} || m.from == ReplicaId{3}; };
+  for (std::uint64_t i = 1; i <= 2; ++i) {
+    cluster.request(0, make_bundle(alice, session, i, {i}));
+    cluster.run(cut_off);
+  }
+  CHECK(cluster.node(3).executed.size() == 1);
+  cluster.settle();
+  CHECK(cluster.node(3).executed.size() == 3);
+}
+
+TEST_CASE("all replicas at once lose their memory and go on from their disks") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  // Prepared everywhere, committed nowhere.
+  const auto no_commits = [](const CoreCluster::InFlight& m) { return std::holds_alternative<Commit>(m.message); };
+  cluster.request(0, make_bundle(alice, session, 1, {1}));
+  cluster.run(no_commits);
+  CHECK(cluster.node(0).executed.size() == 1);
+  cluster.network.clear();
+  for (std::uint32_t i = 0; i < 4; ++i) cluster.restart(i);
+  cluster.settle();
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(cluster.node(i).executed.size() == 2);
+}
+
+TEST_CASE("a status is answered once a tick, and a fetch so many times") {
+  CoreCluster cluster{4};
+  cluster.tick(1);
+  for (int i = 0; i < 10; ++i) cluster.send(2, 1, Status{});
+  CHECK(cluster.node(1).count(Reject::rate_limited) == 9);
+  for (int i = 0; i < 100; ++i) cluster.send(2, 1, FetchBatch{SequenceNumber{1}, {}});
+  CHECK(cluster.node(1).count(Reject::rate_limited) == 9 + 36);
+}
+
+TEST_CASE("one replica that claims to be far ahead moves nobody") {
+  CoreCluster cluster{4};
+  Status liar;
+  liar.executed = SequenceNumber{~0ULL - 10};
+  liar.stable = SequenceNumber{~0ULL - 11};
+  cluster.send(3, 1, liar);
+  cluster.settle(30);
+  CHECK(cluster.node(1).status().executed == SequenceNumber{0});
+  CHECK(cluster.open(alice) == SessionId{1});
+}

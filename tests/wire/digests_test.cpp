@@ -1,0 +1,54 @@
+// The digests against values that were computed apart from this code, from the layouts in node/wire/README.md, with
+// another implementation of BLAKE2b (Python's hashlib).
+#include <catch2/catch.hpp>
+
+#include "node/crypto/keys.h"
+#include "node/pbft/digests.h"
+
+namespace pbft {
+namespace {
+
+Digest filled(std::uint8_t byte) {
+  Digest digest;
+  digest.bytes.fill(byte);
+  return digest;
+}
+
+BundlePtr bundle_with(const Digest& digest) {
+  auto bundle = std::make_shared<Bundle>();
+  bundle->digest = digest;
+  return bundle;
+}
+
+TEST_CASE("digests are those of the documented layouts") {
+  const auto hex = [](const Digest& digest) { return crypto::to_hex(digest); };
+  CHECK(hex(tagged_digest("tag", as_bytes("data"))) ==
+        "39887b97ef338b7770974589c46758d2ebb7951510a74e6113915bfc8aa9bdb8");
+  CHECK(hex(bundle_digest(as_bytes("body"))) == "6a045c6110a5cae13a16c7035f1b02b0d908d7a35a1ce1624b975b8cf346fa0e");
+  CHECK(hex(batch_digest(Timestamp{1000}, {bundle_with(filled(1)), bundle_with(filled(2))})) ==
+        "a921a2d81182581295bdaa32627d2e6e804f30bb61d3c3c2777e1584a96cbcde");
+  CHECK(hex(null_batch_digest()) == "6afc9722b9eaa935dffa68694b1b788582ccc0f037a6be36b01795d741e0105d");
+  CHECK(hex(genesis_ledger_head()) == "dafa19b84bc182d810f61c49d2560802f839b9cf20e800c19ccbfeb440870930");
+  CHECK(hex(ledger_head(filled(3), SequenceNumber{7}, filled(4))) ==
+        "9b86705e66fa6385aa5d8909a8db10ef909fef457d841ea25177133913e84e0a");
+  CHECK(hex(checkpoint_root({SequenceNumber{128}, filled(5), filled(6), Timestamp{9}, Epoch{1}, filled(7)})) ==
+        "6fd681efda0befe2e24d64a7dad8d69ece0cc2aae003fed301813bcd93d78474");
+  CHECK(hex(reply_digest(ReplyStatus::failed, as_bytes("no such key"))) ==
+        "aae676f5d73f960580aba2a64cdeca693e5013cc5ae8cfaac73b4c9f65da960f");
+}
+
+TEST_CASE("the null batch is empty and named by its own digest") {
+  CHECK(null_batch()->bundles.empty());
+  CHECK(null_batch()->digest == null_batch_digest());
+  CHECK(null_batch_digest() != batch_digest(Timestamp{0}, {}));
+}
+
+TEST_CASE("a batch's digest depends on its time and on the order of its bundles") {
+  const BundlePtr a = bundle_with(filled(1));
+  const BundlePtr b = bundle_with(filled(2));
+  CHECK(batch_digest(Timestamp{1}, {a, b}) != batch_digest(Timestamp{2}, {a, b}));
+  CHECK(batch_digest(Timestamp{1}, {a, b}) != batch_digest(Timestamp{1}, {b, a}));
+}
+
+}  // namespace
+}  // namespace pbft

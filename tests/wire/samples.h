@@ -1,0 +1,155 @@
+// Messages with random contents, from a seed: valid by the grammar, of every kind, with numbers at the edges of
+// their encodings more often than chance would have it.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "node/pbft/digests.h"
+#include "node/pbft/messages.h"
+#include "node/wire/codec.h"
+
+namespace pbft::testing {
+
+class Samples {
+ public:
+  explicit Samples(std::uint64_t seed) : random_(seed) {}
+
+  std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
+
+  std::uint64_t number() {
+    static constexpr std::uint64_t edges[] = {
+        0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1'0000, 0xffff'ffff, 0x1'0000'0000, UINT64_MAX};
+    return below(2) == 0 ? edges[below(std::size(edges))] : random_() >> below(64);
+  }
+
+  template <class Strong>
+  Strong strong() {
+    return Strong{number()};
+  }
+
+  template <class Fixed>
+  Fixed fixed() {
+    Fixed value;
+    for (auto& byte : value.bytes) byte = static_cast<std::uint8_t>(random_());
+    return value;
+  }
+
+  Bytes bytes(std::size_t size) {
+    Bytes made(size);
+    for (auto& byte : made) byte = static_cast<std::uint8_t>(random_());
+    return made;
+  }
+
+  SharedBytes blob() {
+    static constexpr std::size_t sizes[] = {0, 1, 5, 40, 255, 256, 300};
+    return SharedBytes::own(bytes(sizes[below(std::size(sizes))]));
+  }
+
+  BundlePtr bundle() {
+    std::vector<Request> requests;
+    SessionId session{number()};
+    if (session == SessionId{0}) {
+      requests.push_back({strong<RequestNumber>(), RequestKind::open_session, {}});
+    } else {
+      RequestNumber n{below(1000)};
+      for (std::uint64_t i = 0, count = 1 + below(20); i < count; ++i) {
+        requests.push_back({n, below(2) == 0 ? RequestKind::execute : RequestKind::query, blob()});
+        n = RequestNumber{n.value + 1 + below(100)};
+      }
+    }
+    const Bytes body = wire::encode_bundle_body(fixed<ClientId>(), session, strong<RequestNumber>(), requests);
+    return wire::decode_bundle(SharedBytes::copy_of(body), SharedBytes::own(bytes(65))).value();
+  }
+
+  BatchPtr batch() {
+    if (below(8) == 0) return null_batch();
+    auto made = std::make_shared<Batch>();
+    made->time = strong<Timestamp>();
+    for (std::uint64_t i = 0, count = 1 + below(3); i < count; ++i) made->bundles.push_back(bundle());
+    made->digest = batch_digest(made->time, made->bundles);
+    return made;
+  }
+
+  CheckpointSummary summary() {
+    return {strong<SequenceNumber>(), fixed<Digest>(), fixed<Digest>(),
+            strong<Timestamp>(),      strong<Epoch>(), fixed<Digest>()};
+  }
+
+  Checkpoint checkpoint() {
+    const wire::CheckpointBody body{strong<Epoch>(), ReplicaId{static_cast<std::uint32_t>(below(64))},
+                                    strong<SequenceNumber>(), fixed<Digest>()};
+    return {body.n, body.root,
+            SharedBytes::own(wire::encode_signed(wire::encode_checkpoint_body(body), fixed<Signature>()))};
+  }
+
+  StableCheckpoint stable() {
+    StableCheckpoint proof{strong<SequenceNumber>(), fixed<Digest>(), {}};
+    for (std::uint32_t i = 0; i < 64; i += 1 + static_cast<std::uint32_t>(below(30))) {
+      proof.votes.push_back({ReplicaId{i}, checkpoint().signed_bytes});
+    }
+    return proof;
+  }
+
+  Status status() {
+    Status made{strong<View>(), strong<SequenceNumber>(), SequenceNumber{number() / 2}, {}};
+    for (std::uint64_t i = 1; i <= Limits::max_status_slots; i += 1 + below(20)) {
+      made.lacks.push_back({SequenceNumber{made.executed.value + i}, below(2) == 0, below(2) == 0, below(2) == 0});
+    }
+    return made;
+  }
+
+  LedgerRange ledger_range() {
+    LedgerRange made{strong<SequenceNumber>(), summary(), {}};
+    for (std::uint64_t i = 0, count = 1 + below(20); i < count; ++i) made.digests.push_back(fixed<Digest>());
+    return made;
+  }
+
+  static constexpr std::size_t peer_kinds = std::variant_size_v<PeerMessage>;
+  PeerMessage peer(std::size_t kind) {
+    switch (kind) {
+      case 0: return PrePrepare{strong<View>(), strong<SequenceNumber>(), batch(), {}};
+      case 1: return Prepare{strong<View>(), strong<SequenceNumber>(), fixed<Digest>()};
+      case 2: return Commit{strong<View>(), strong<SequenceNumber>(), fixed<Digest>()};
+      case 3: return checkpoint();
+      case 4: return stable();
+      case 5: return status();
+      case 6: return FetchBatch{strong<SequenceNumber>(), fixed<Digest>()};
+      case 7: return BatchResponse{strong<SequenceNumber>(), batch()};
+      case 8: return FetchLedger{strong<SequenceNumber>(), strong<SequenceNumber>()};
+      case 9: return ledger_range();
+      default: return Forward{bundle(), false};
+    }
+  }
+
+  static constexpr std::size_t client_kinds = std::variant_size_v<ClientMessage>;
+  ClientMessage client(std::size_t kind) {
+    switch (kind) {
+      case 0: return Hello{strong<SessionId>(), strong<RequestNumber>()};
+      case 1: return ClientRequest{bundle()};
+      case 2: return ReadRequest{strong<RequestNumber>(), blob()};
+      default: return InfoRequest{strong<RequestNumber>()};
+    }
+  }
+
+  static constexpr std::size_t replica_kinds = std::variant_size_v<ReplicaToClientMessage>;
+  ReplicaToClientMessage replica(std::size_t kind) {
+    const auto status_of = static_cast<ReplyStatus>(below(7));
+    switch (kind) {
+      case 0: return Welcome{strong<View>(), strong<SequenceNumber>()};
+      case 1: {
+        Reply reply{strong<View>(), strong<SessionId>(), strong<RequestNumber>(), status_of, fixed<Digest>(), {}};
+        if (below(2) == 0) reply.result = blob();
+        return reply;
+      }
+      case 2: return ReadReply{strong<RequestNumber>(), status_of, strong<SequenceNumber>(), blob()};
+      default: return InfoReply{strong<RequestNumber>(), "{\"view\":0}"};
+    }
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+}  // namespace pbft::testing

@@ -1,0 +1,100 @@
+#include "tools/pbftctl/cluster.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdlib>
+
+namespace pbft::ctl {
+
+namespace fs = std::filesystem;
+
+Result<fs::path> find_client_config(const Globals& globals) {
+  if (!globals.config.empty()) {
+    return globals.config;
+  }
+  if (!globals.directory.empty()) {
+    return globals.directory / "client" / "client.toml";
+  }
+  if (const char* set = std::getenv("PBFT_CLIENT_CONFIG"); set != nullptr && *set != '\0') {
+    return fs::path{set};
+  }
+  for (const char* candidate : {"client.toml", "client/client.toml", "cluster/client/client.toml"}) {
+    std::error_code ignored;
+    if (fs::exists(candidate, ignored)) {
+      return fs::path{candidate};
+    }
+  }
+  return tl::unexpected(std::string{
+      "no client configuration found: looked at $PBFT_CLIENT_CONFIG (not set), ./client.toml, ./client/client.toml and "
+      "./cluster/client/client.toml; give the cluster's directory with --dir DIR or the file with --config FILE "
+      "(`pbftctl init DIR` makes a cluster)"});
+}
+
+Result<runtime::ClientConfig> load_client_config(const Globals& globals) {
+  return find_client_config(globals).and_then([](const fs::path& file) { return runtime::load_client_config(file); });
+}
+
+Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& config) {
+  auto identity = crypto::Identity::load(config.key_file);
+  if (!identity) {
+    return tl::unexpected(identity.error());
+  }
+  client::ClientOptions options{config.genesis.roster(), *identity, {}, {}};
+  for (const runtime::ReplicaAddress& replica : config.replicas) {
+    options.replicas.push_back({replica.name, replica.client});
+  }
+  options.core.session_window = config.genesis.parameters.session_window;
+  return client::Client::open(std::move(options));
+}
+
+Result<std::unique_ptr<execution::Plugin>> load_text_form(const runtime::ClientConfig& config) {
+  if (config.plugin_file.empty()) {
+    return tl::unexpected(fmt::format(
+        "{}: no plugin is configured, so operations cannot be written as text; set plugin to the file of the state "
+        "machine `{}`",
+        config.file.string(), config.genesis.plugin));
+  }
+  auto plugin = execution::Plugin::load(config.plugin_file, config.genesis.plugin_config);
+  if (plugin && (*plugin)->commands().empty()) {
+    return tl::unexpected(fmt::format("{}: the plugin `{}` has no text form, so pbftctl cannot talk to it",
+                                      config.plugin_file.string(), (*plugin)->name()));
+  }
+  return plugin;
+}
+
+Result<execution::Plugin::Parsed> parse_operation(const execution::Plugin& plugin,
+                                                  const std::vector<std::string>& words) {
+  std::vector<std::string> usages;
+  for (const execution::Command& command : plugin.commands()) {
+    usages.push_back(command.usage);
+  }
+  if (words.empty()) {
+    return tl::unexpected(
+        fmt::format("which operation? `{}` understands: {}", plugin.name(), fmt::join(usages, ", ")));
+  }
+  auto parsed = plugin.parse(words);
+  if (!parsed) {
+    return tl::unexpected(fmt::format("{} (`{}` understands: {})", parsed.error(), plugin.name(),
+                                      fmt::join(usages, ", ")));
+  }
+  return parsed;
+}
+
+Result<Connection> connect(const Globals& globals) {
+  auto config = load_client_config(globals);
+  if (!config) {
+    return tl::unexpected(config.error());
+  }
+  auto plugin = load_text_form(*config);
+  if (!plugin) {
+    return tl::unexpected(plugin.error());
+  }
+  auto client = connect(*config);
+  if (!client) {
+    return tl::unexpected(client.error());
+  }
+  return Connection{std::move(*config), std::move(*plugin), std::move(*client)};
+}
+
+}  // namespace pbft::ctl

@@ -1,0 +1,71 @@
+// pbftctl down: stops the replicas that `up` started.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/pbftctl/commands.h"
+#include "tools/pbftctl/node_process.h"
+
+namespace pbft::ctl {
+
+namespace {
+
+struct DownOptions {
+  std::filesystem::path directory;
+  std::vector<std::string> only;
+  bool kill = false;
+};
+
+int run(const DownOptions& options, const Globals& globals) {
+  const auto replicas = local_replicas(options.directory, options.only);
+  if (!replicas) {
+    fmt::print(stderr, "pbftctl down: {}\n", replicas.error());
+    return exit_usage;
+  }
+  // All are signalled before any is waited for: they end side by side.
+  std::vector<std::optional<NodeProcess>> processes;
+  for (const LocalReplica& replica : *replicas) {
+    processes.push_back(NodeProcess::find(replica));
+    if (processes.back()) processes.back()->send_signal(options.kill ? SIGKILL : SIGTERM);
+  }
+  const auto deadline = std::chrono::steady_clock::now() + globals.timeout(std::chrono::seconds{20});
+  nlohmann::json list = nlohmann::json::array();
+  bool all = true;
+  for (std::size_t i = 0; i < replicas->size(); ++i) {
+    const LocalReplica& replica = (*replicas)[i];
+    std::string state = "not running";
+    if (processes[i]) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      const bool ended = processes[i]->wait(std::max(left, std::chrono::milliseconds{0}));
+      state = !ended ? "still running" : options.kill ? "killed" : "stopped";
+      all = all && ended;
+    }
+    if (state != "still running") {
+      std::error_code error;
+      std::filesystem::remove(replica.pid_file(), error);
+    }
+    list.push_back({{"name", replica.name}, {"state", state}});
+    if (!globals.json) fmt::print("{:<12} {}\n", replica.name, state);
+  }
+  if (globals.json) fmt::print("{}\n", list.dump(2));
+  if (!all) fmt::print(stderr, "pbftctl down: not all have ended; --kill ends them at once\n");
+  return all ? exit_ok : exit_failed;
+}
+
+}  // namespace
+
+void add_down(CLI::App& app, Globals& globals, Action& action) {
+  CLI::App* command = app.add_subcommand("down", "Stop the replicas of a cluster that `up` started");
+  auto options = std::make_shared<DownOptions>();
+  command->add_option("DIR", options->directory, "The directory that `pbftctl init` made")->required();
+  command->add_option("--only", options->only, "Just these replicas")->type_name("NAME")->delimiter(',');
+  command->add_flag("--kill", options->kill, "End them at once (SIGKILL), as a crash would");
+  add_global_options(*command, globals);
+  command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); }; });
+}
+
+}  // namespace pbft::ctl

@@ -1,0 +1,194 @@
+#include "tools/pbftctl/node_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <fstream>
+#include <sstream>
+
+#include "node/runtime/toml_reader.h"
+
+namespace pbft::ctl {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string first_line(const fs::path& file) {
+  std::ifstream stream{file};
+  std::string line;
+  std::getline(stream, line);
+  return line;
+}
+
+std::string boot_id() { return first_line("/proc/sys/kernel/random/boot_id"); }
+
+// Start time in clock ticks since boot; nothing: no such process, or it has ended and only waits to be reaped.
+std::optional<unsigned long long> start_time(pid_t pid) {
+  const std::string stat = first_line(fmt::format("/proc/{}/stat", pid));
+  // The second field is the program's name in parentheses and may hold anything, so count from its end.
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields{stat.substr(name_end + 1)};
+  std::string field;
+  fields >> field;
+  if (field == "Z" || field == "X") return std::nullopt;
+  for (int i = 4; i <= 22; ++i) fields >> field;
+  if (!fields) return std::nullopt;
+  return std::stoull(field);
+}
+
+int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+
+struct PidRecord {
+  pid_t pid = 0;
+  unsigned long long start = 0;
+  std::string boot;
+};
+
+std::optional<PidRecord> read_pid_file(const fs::path& file) {
+  std::ifstream stream{file};
+  PidRecord record;
+  if (!(stream >> record.pid >> record.start >> record.boot) || record.pid <= 1) return std::nullopt;
+  return record;
+}
+
+[[noreturn]] void run_child(const std::string& program, const std::string& config, int log) {
+  ::setsid();
+  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::dup2(nothing, STDIN_FILENO);
+  ::dup2(log, STDOUT_FILENO);
+  ::dup2(log, STDERR_FILENO);
+  const char* arguments[] = {program.c_str(), config.c_str(), nullptr};
+  ::execv(program.c_str(), const_cast<char* const*>(arguments));
+  const char* reason = std::strerror(errno);
+  (void)!::write(STDERR_FILENO, reason, std::strlen(reason));
+  ::_exit(127);
+}
+
+std::string errno_text(const fs::path& file) { return fmt::format("{}: {}", file.string(), std::strerror(errno)); }
+
+}  // namespace
+
+tl::expected<std::vector<LocalReplica>, std::string> local_replicas(const fs::path& directory,
+                                                                    const std::vector<std::string>& only) {
+  if (!fs::is_regular_file(directory / "genesis.toml")) {
+    return tl::unexpected(fmt::format("{} is no cluster: it has no genesis.toml; `pbftctl init {}` makes one",
+                                      directory.string(), directory.string()));
+  }
+  const auto genesis = runtime::load_genesis(directory / "genesis.toml");
+  if (!genesis) return tl::unexpected(genesis.error());
+  std::vector<LocalReplica> replicas;
+  std::vector<std::string> names;
+  for (const auto& replica : genesis->replicas) {
+    names.push_back(replica.name);
+    const bool asked = only.empty() || std::find(only.begin(), only.end(), replica.name) != only.end();
+    LocalReplica local{replica.name, directory / replica.name};
+    // A replica whose directory was moved to another machine is none of ours.
+    if (asked && (fs::exists(local.config_file()) || !only.empty())) replicas.push_back(std::move(local));
+  }
+  for (const std::string& name : only) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string near = runtime::nearest(name, names);
+    return tl::unexpected(near.empty() ? fmt::format("there is no replica \"{}\"; there are: {}", name,
+                                                     fmt::join(names, ", "))
+                                       : fmt::format("there is no replica \"{}\"; did you mean {}?", name, near));
+  }
+  if (replicas.empty()) {
+    return tl::unexpected(fmt::format("{}: no replica of this cluster has its directory here", directory.string()));
+  }
+  return replicas;
+}
+
+std::optional<NodeProcess> NodeProcess::find(const LocalReplica& replica) {
+  const auto record = read_pid_file(replica.pid_file());
+  if (!record || record->boot != boot_id()) return std::nullopt;
+  // The descriptor first: what it holds cannot be replaced between the check and the signal.
+  const int descriptor = open_pidfd(record->pid);
+  if (descriptor < 0) return std::nullopt;
+  NodeProcess process{record->pid, descriptor};
+  if (start_time(record->pid) != record->start) return std::nullopt;
+  return process;
+}
+
+tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& replica, const fs::path& program) {
+  if (::access(program.c_str(), X_OK) != 0) return tl::unexpected(errno_text(program));
+  const std::string program_text = program.string();
+  const std::string config = fs::absolute(replica.config_file()).string();
+  const int log = ::open(replica.log_file().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (log < 0) return tl::unexpected(errno_text(replica.log_file()));
+  const pid_t pid = ::fork();
+  if (pid == 0) run_child(program_text, config, log);
+  const std::string failure = pid < 0 ? fmt::format("cannot start a process: {}", std::strerror(errno)) : "";
+  ::close(log);
+  if (pid < 0) return tl::unexpected(failure);
+  NodeProcess process{pid, open_pidfd(pid)};
+  if (process.descriptor_ < 0) {
+    const std::string reason = fmt::format("pidfd_open: {}", std::strerror(errno));
+    ::kill(pid, SIGKILL);  // our own child, not reaped yet: the id is still its
+    return tl::unexpected(reason);
+  }
+  // Written aside and renamed, so that a reader never sees half of it.
+  const fs::path fresh = replica.pid_file().string() + ".new";
+  std::ofstream stream{fresh};
+  stream << pid << ' ' << start_time(pid).value_or(0) << ' ' << boot_id() << '\n';
+  stream.close();
+  std::error_code error;
+  fs::rename(fresh, replica.pid_file(), error);
+  if (!stream || error) {
+    process.send_signal(SIGKILL);
+    return tl::unexpected(fmt::format("{}: cannot be written", replica.pid_file().string()));
+  }
+  return process;
+}
+
+NodeProcess::NodeProcess(NodeProcess&& other) noexcept : pid_(other.pid_), descriptor_(other.descriptor_) {
+  other.descriptor_ = -1;
+}
+
+NodeProcess& NodeProcess::operator=(NodeProcess&& other) noexcept {
+  std::swap(pid_, other.pid_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+NodeProcess::~NodeProcess() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void NodeProcess::send_signal(int signal) const { ::syscall(SYS_pidfd_send_signal, descriptor_, signal, nullptr, 0); }
+
+bool NodeProcess::wait(std::chrono::milliseconds timeout) const {
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    pollfd entry{descriptor_, POLLIN, 0};
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(0, left.count())));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready > 0) ::waitpid(pid_, nullptr, WNOHANG);  // reaps it where it is a child of ours
+    return ready > 0;
+  }
+}
+
+std::string log_tail(const LocalReplica& replica, std::uintmax_t from, std::size_t lines) {
+  std::ifstream stream{replica.log_file()};
+  stream.seekg(static_cast<std::streamoff>(from));
+  std::deque<std::string> kept;
+  for (std::string line; std::getline(stream, line);) {
+    kept.push_back(line);
+    if (kept.size() > lines) kept.pop_front();
+  }
+  return fmt::format("{}", fmt::join(kept, "\n"));
+}
+
+}  // namespace pbft::ctl

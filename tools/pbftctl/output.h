@@ -1,0 +1,48 @@
+// How pbftctl speaks: results on standard output, the rest on standard error; tables and colour on a terminal only.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "node/execution/plugin.h"
+#include "tools/client/cpp/pbft/client_core.h"
+#include "tools/pbftctl/commands.h"
+
+namespace pbft::ctl {
+
+void print_error(const std::string& message);  // "pbftctl: message"
+// print_error, and the code to return.
+[[nodiscard]] int usage_error(const std::string& message);
+
+// One line of JSON. Bytes that are no UTF-8 are shown as the replacement character.
+void print_json(const nlohmann::json& value);
+[[nodiscard]] bool stdout_is_terminal();
+
+// The first row is the heading. On a terminal: aligned columns, bold heading; elsewhere: fields between tabs.
+class Table {
+ public:
+  enum class Mark { none, good, bad };
+  struct Cell {
+    std::string text;
+    Mark mark = Mark::none;  // green or red on a terminal
+    bool right = false;      // aligned to the right
+  };
+  void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
+  void print() const;
+
+ private:
+  std::vector<std::vector<Cell>> rows_;
+};
+
+// What one operation came to, as text and as exit code.
+[[nodiscard]] std::string describe(const execution::Plugin& plugin, BytesView operation,
+                                   const client::Outcome& outcome);
+[[nodiscard]] nlohmann::json to_json(const execution::Plugin& plugin, BytesView operation,
+                                     const client::Outcome& outcome);
+[[nodiscard]] ExitCode exit_code(client::OutcomeKind kind);
+// Prints the result or the error and gives the exit code.
+[[nodiscard]] int print_outcome(const execution::Plugin& plugin, BytesView operation, const client::Outcome& outcome,
+                                const Globals& globals);
+
+}  // namespace pbft::ctl

@@ -1,0 +1,386 @@
+#include "tools/sim/node.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "node/execution/executor.h"
+#include "node/runtime/driver.h"
+#include "node/wire/codec.h"
+#include "pbft/plugin.h"
+#include "storage/store.h"
+#include "tools/sim/describe.h"
+#include "tools/sim/kv_language.h"
+
+// The kv plugin, linked in.
+extern "C" const pbft_plugin_v1* pbft_kv_plugin(void);
+
+namespace pbft::sim {
+namespace {
+
+constexpr std::size_t inbox_limit = 20'000;  // like the high-water marks of the bus
+constexpr std::size_t route_limit = 4;       // processes that one session's replies go to
+
+RanBatch ran_batch(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) {
+  RanBatch ran{effect.n, effect.batch->digest, effect.ledger_head, effect.time, {}, {}};
+  for (const BundlePtr& bundle : effect.batch->bundles) ran.bundles.push_back(bundle->digest);
+  for (std::size_t i = 0; i < effect.run.size(); ++i) {
+    const RunRequest& run = effect.run[i];
+    const Bundle& bundle = *effect.batch->bundles.at(run.bundle);
+    const Request& request = bundle.requests.at(run.request);
+    const BytesView operation = request.operation.view();
+    const BytesView result = replies.at(i).result.view();
+    ran.run.push_back({{bundle.client, bundle.session, request.number},
+                       request.kind,
+                       {operation.begin(), operation.end()},
+                       run.decided.has_value(),
+                       replies[i].status,
+                       {result.begin(), result.end()}});
+  }
+  return ran;
+}
+
+std::uint64_t requests_in(const Batch& batch) {
+  std::uint64_t count = 0;
+  for (const BundlePtr& bundle : batch.bundles) count += bundle->requests.size();
+  return count;
+}
+
+}  // namespace
+
+// What a replica holds while it runs; gone with a crash.
+struct Node::Process final : runtime::Transport, runtime::Observer {
+  explicit Process(Node& owner) : node(owner) {}
+
+  // ---- Transport
+  void broadcast(Bytes frame) override {
+    const SharedBytes shared = SharedBytes::own(std::move(frame));
+    node.boundary();
+    node.sent(0, true, shared);
+    node.boundary();
+  }
+  void send(ReplicaId to, Bytes frame) override {
+    const SharedBytes shared = SharedBytes::own(std::move(frame));
+    node.boundary();
+    node.sent(to.value, false, shared);
+    node.boundary();
+  }
+  void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override {
+    const auto route = routes.find({client, session, session.value == 0 ? number : RequestNumber{}});
+    if (route == routes.end()) return;
+    const SharedBytes shared = SharedBytes::own(std::move(frame));
+    for (const Endpoint to : route->second) to_client(to, shared);
+  }
+  void answer(Origin origin, Bytes frame) override {
+    to_client(static_cast<Endpoint>(origin.value), SharedBytes::own(std::move(frame)));
+  }
+  void to_client(Endpoint to, const SharedBytes& frame) {
+    World& world = node.world_;
+    const Opened<ReplicaToClientMessage> opened = open_reply_frame(frame);
+    world.trace.say([&] { return fmt::format("{} -> c{}  {}", node.id_.value, to, describe(opened.messages)); });
+    world.trace.record(Trace::Kind::send, node.id_.value, to, fast_hash(frame.view()));
+    world.network.send(node.id_.value, to, frame, opened.types);
+  }
+
+  // ---- Observer
+  void on_event(const Event& event) override {
+    World& world = node.world_;
+    if (const auto* rejected = std::get_if<Rejected>(&event)) {
+      world.trace.say([&] {
+        return fmt::format("   {} rejects: {}{}", node.id_.value, pbft::to_string(rejected->reason),
+                           rejected->peer ? fmt::format(" from {}", rejected->peer->value) : "");
+      });
+    } else if (const auto* stable = std::get_if<BecameStable>(&event)) {
+      ++world.sometimes.stable;
+      world.trace.say([&] { return fmt::format("   {} stable at {}", node.id_.value, stable->n.value); });
+    } else if (const auto* started = std::get_if<CatchUpStarted>(&event)) {
+      ++world.sometimes.catch_up;
+      world.trace.say([&] {
+        return fmt::format("   {} catches up from {} to {}", node.id_.value, started->from.value, started->to.value);
+      });
+    } else if (const auto* diverged = std::get_if<Diverged>(&event)) {
+      world.findings.report({"state-digest", diverged->n.value, {node.id_.value}, "the replica says that it diverged"});
+    }
+    world.trace.record(Trace::Kind::event, node.id_.value, event.index(), 0);
+  }
+  void on_refused_frame(const crypto::Refused& refused, bool) override {
+    ++node.world_.sometimes.refused_frames;
+    node.world_.trace.say([&] {
+      return fmt::format("   {} refuses a frame: {}{}", node.id_.value, crypto::to_string(refused.refusal),
+                         refused.wire ? fmt::format(" ({})", wire::to_string(*refused.wire)) : "");
+    });
+  }
+  void on_executed(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) override {
+    World& world = node.world_;
+    world.trace.say([&] {
+      return fmt::format("   {} executes n{} {} ({} of {} requests)", node.id_.value, effect.n.value,
+                         short_hex(effect.batch->digest.view()), effect.run.size(), requests_in(*effect.batch));
+    });
+    world.trace.record(Trace::Kind::executed, node.id_.value, effect.n.value, fast_hash(effect.batch->digest.view()));
+    if (effect.run.size() < requests_in(*effect.batch)) ++world.sometimes.duplicate_ordered;
+    world.sometimes.session_evicted += effect.evicted.size();
+    if (replies.size() != effect.run.size()) {
+      world.findings.report({"same-results", effect.n.value, {node.id_.value}, "not one reply for each request run"});
+      return;
+    }
+    world.checkers.agreement.executed(node.id_, ran_batch(effect, replies));
+  }
+  void on_checkpoint(const CheckpointSummary& summary) override {
+    World& world = node.world_;
+    world.trace.say([&] { return fmt::format("   {} takes checkpoint {}", node.id_.value, summary.n.value); });
+    world.trace.record(Trace::Kind::checkpoint, node.id_.value, summary.n.value, fast_hash(summary.state.view()));
+    world.checkers.agreement.checkpoint(node.id_, summary);
+  }
+
+  Node& node;
+  std::map<std::tuple<ClientId, SessionId, RequestNumber>, std::vector<Endpoint>> routes;
+  std::unique_ptr<storage::Store> store;
+  std::unique_ptr<execution::Plugin> plugin;
+  std::unique_ptr<execution::Executor> executor;
+  std::optional<Replica> replica;
+  std::optional<crypto::Authenticator> authenticator;
+  std::optional<runtime::Driver> driver;
+};
+
+Node::Node(World& world, ReplicaId id)
+    : world_(world),
+      id_(id),
+      random_(Random::stream(world.plan.seed, fmt::format("node {}", id.value))),
+      disk_(std::make_shared<Disk>([this] { boundary(); })) {
+  const auto created = storage::Store::create(*disk_, {world_.roster.cluster, id_});
+  if (!created) world_.findings.report({"storage", 0, {id_.value}, "create: " + created.error().message});
+}
+
+Node::~Node() = default;
+
+// ---- Life and death ---------------------------------------------------------------------------------
+
+void Node::start() {
+  ++life_;
+  ++starts_;
+  inbox_.clear();
+  turn_scheduled_ = false;
+  boundaries_left_ = 0;
+  world_.trace.record(Trace::Kind::process, id_.value, starts_, 0);
+  process_ = std::make_unique<Process>(*this);
+  if (const std::optional<std::string> error = open()) {
+    process_.reset();
+    world_.findings.report({"recovery", 0, {id_.value}, *error});
+    return;
+  }
+  const Cadence& late = world_.plan.of(Fault::late_subscription);
+  if (starts_ > 1 && late.longest > 0) world_.network.quiet(id_.value, world_.scheduler.now() + random_.below(late.longest));
+  schedule_tick();
+}
+
+std::optional<std::string> Node::open() {
+  Process& process = *process_;
+  storage::StoreOptions options;
+  options.checkpoint_interval = world_.cluster.checkpoint_interval;
+  options.ledger_keep = world_.plan.ledger_keep;
+  auto store = storage::Store::open(disk_, {world_.roster.cluster, id_}, options);
+  if (!store) return "open: " + store.error().message;
+  process.store = std::move(*store);
+  auto recovered = process.store->recover();
+  if (!recovered) return "recover: " + recovered.error().message;
+  auto plugin = execution::Plugin::from_table(pbft_kv_plugin(), "");
+  if (!plugin) return "plugin: " + plugin.error();
+  process.plugin = std::move(*plugin);
+  auto executor = execution::Executor::open(*process.store, *process.plugin);
+  if (!executor) return "executor: " + executor.error().message;
+  process.executor = std::move(*executor);
+
+  world_.checkers.promises.recovered(id_, *recovered);
+  world_.checkers.progress.restarted(id_, recovered->executed,
+                                     recovered->stable ? recovered->stable->proof.n : SequenceNumber{});
+  if (recovered->executed.value < last_executed_) ++world_.sometimes.executed_again;
+  for (const auto& [n, slot] : recovered->slots) {
+    if (n <= recovered->executed) continue;
+    if (slot.prepared) {
+      ++world_.sometimes.restart_prepared;
+    } else if (slot.accepted) {
+      ++world_.sometimes.restart_accepted;
+    }
+  }
+  world_.trace.say([&] {
+    return fmt::format("{} starts, executed {} stable {}", id_.value, recovered->executed.value,
+                       recovered->stable ? recovered->stable->proof.n.value : 0);
+  });
+
+  LocalParameters local = world_.plan.local;
+  local.self = id_;
+  process.replica.emplace(world_.cluster, local, std::move(*recovered));
+  process.authenticator.emplace(world_.roster, id_, world_.replica_identities[id_.value], world_.scheme);
+  runtime::DriverParts parts{*process.replica, *process.authenticator, *process.store,    *process.executor,
+                             process,          process,                world_.cluster.epoch,
+                             process.plugin->identity(), {}, {}, id_, world_.cluster.replicas};
+  parts.learn_route = [&process](const ClientId& client, SessionId session, RequestNumber number, Origin origin) {
+    std::vector<Endpoint>& route = process.routes[{client, session, session.value == 0 ? number : RequestNumber{}}];
+    const auto endpoint = static_cast<Endpoint>(origin.value);
+    if (std::find(route.begin(), route.end(), endpoint) != route.end()) return;
+    if (route.size() == route_limit) route.erase(route.begin());
+    route.push_back(endpoint);
+  };
+  process.driver.emplace(std::move(parts));
+  return std::nullopt;
+}
+
+void Node::crash(std::size_t kept) {
+  if (!running()) return;
+  ++life_;
+  const std::size_t unsynced = disk_->unsynced_writes();
+  if (kept > 0 && kept < unsynced) world_.injected(Fault::torn_log);
+  world_.trace.say([&] { return fmt::format("{} crashes, keeps {} of {} writes", id_.value, kept, unsynced); });
+  world_.trace.record(Trace::Kind::process, id_.value, 0, kept);
+  last_executed_ = process_->replica->status().executed.value;
+  process_.reset();
+  inbox_.clear();
+  boundaries_left_ = 0;
+  disk_->lose_power(kept);
+  down_since_ = world_.scheduler.now();
+}
+
+void Node::crash() {
+  const std::size_t unsynced = disk_->unsynced_writes();
+  const std::uint64_t how = random_.below(3);
+  crash(how == 0 ? 0 : how == 1 ? unsynced : random_.below(unsynced + 1));
+}
+
+void Node::boundary() {
+  if (boundaries_left_ == 0 || --boundaries_left_ > 0) return;
+  throw SimulatedCrash{};
+}
+
+void Node::break_disk() {
+  disk_broken_ = true;
+  disk_->fail_writes(storage::StorageError{storage::StorageError::Kind::io, "simulated disk error"});
+}
+
+void Node::repair_disk() {
+  disk_broken_ = false;
+  disk_->fail_writes(std::nullopt);
+}
+
+void Node::stopped(const storage::StorageError& error) {
+  world_.trace.say([&] { return fmt::format("{} stops: {}", id_.value, error.message); });
+  if (disk_broken_) {
+    world_.injected(Fault::disk_error);
+  } else {
+    world_.findings.report({"node-error", 0, {id_.value}, error.message});
+  }
+  crash();
+}
+
+// ---- Turns ------------------------------------------------------------------------------------------
+
+void Node::set_clock(std::int64_t offset_us, std::int64_t drift_ppm) {
+  clock_offset_us_ = offset_us;
+  clock_drift_ppm_ = drift_ppm;
+}
+
+Timestamp Node::clock() const {
+  const auto drift = static_cast<std::int64_t>(world_.scheduler.now()) / 1'000'000 * clock_drift_ppm_;
+  return Timestamp{world_.wall_clock().value + static_cast<std::uint64_t>(clock_offset_us_ + drift)};
+}
+
+void Node::schedule_tick() {
+  world_.scheduler.after(world_.plan.tick, [this, life = life_] {
+    if (life != life_) return;
+    schedule_tick();
+    if (paused_until_ <= world_.scheduler.now()) turn(true);
+  });
+}
+
+void Node::schedule_turn() {
+  if (turn_scheduled_) return;
+  turn_scheduled_ = true;
+  const Microseconds time = world_.scheduler.now() + random_.below(world_.plan.turn_max);
+  world_.scheduler.at(std::max(time, paused_until_), [this, life = life_] {
+    if (life == life_) turn(false);
+  });
+}
+
+void Node::receive(Endpoint from, const SharedBytes& frame) {
+  if (!running() || inbox_.size() >= inbox_limit) return;
+  inbox_.push_back({from, frame});
+  schedule_turn();
+}
+
+void Node::take(const Frame& frame) {
+  if (world_.is_replica(frame.from)) return process_->driver->peer_frame(frame.bytes, ReplicaId{frame.from});
+  const std::uint32_t client = world_.client_processes.at(frame.from);
+  process_->driver->client_frame(frame.bytes, world_.client_channels[client], Origin{frame.from});
+}
+
+void Node::turn(bool tick) {
+  turn_scheduled_ = false;
+  try {
+    if (tick) process_->driver->tick(clock());
+    for (const Frame& frame : std::exchange(inbox_, {})) take(frame);
+    if (auto done = process_->driver->end_turn(); !done) return stopped(done.error());
+  } catch (const SimulatedCrash&) {
+    world_.injected(Fault::crash_at_boundary);
+    return crash();
+  }
+  after_turn();
+}
+
+void Node::after_turn() {
+  process_->replica->invariants();
+  const ReplicaStatus status = process_->replica->status();
+  world_.checkers.progress.status(id_, status);
+  if (status.primary == id_ && status.last_accepted == status.high) ++world_.sometimes.window_stall;
+  world_.trace.record(Trace::Kind::turn, id_.value, status.executed.value, status.stable.value);
+}
+
+void Node::sent(Endpoint to, bool broadcast, const SharedBytes& frame) {
+  const Opened<PeerMessage> opened = open_peer_frame(frame);
+  world_.trace.say([&] {
+    return fmt::format("{} -> {}  {}", id_.value, broadcast ? std::string{"*"} : std::to_string(to),
+                       describe(opened.messages));
+  });
+  world_.trace.record(Trace::Kind::send, id_.value, broadcast ? ~0U : to, fast_hash(frame.view()));
+  if (frame.size() > Limits::max_packet_bytes) {
+    world_.findings.report({"bounds", 0, {id_.value}, "a frame beyond the limit was sent"});
+  }
+  bool promise = false;
+  for (const PeerMessage& message : opened.messages) {
+    promise = promise || message.index() <= 3;  // PRE-PREPARE, PREPARE, COMMIT, CHECKPOINT
+    world_.checkers.promises.sent(id_, message);
+  }
+  if (promise && disk_->promises_unsynced()) {
+    world_.findings.report({"durable-before-audible", 0, {id_.value}, "sent while a promise was not synced: " +
+                                                                          describe(opened.messages)});
+  }
+  // What the disk holds is all durable now as far as promises go, so a look into it now and then shows whether what
+  // has just been said is there.
+  if (promise && random_.chance(10)) {
+    if (const auto memory = process_->store->recover()) world_.checkers.promises.recovered(id_, *memory);
+  }
+  if (!broadcast) return world_.network.send(id_.value, to, frame, opened.types);
+  for (Endpoint peer = 0; peer < world_.cluster.replicas; ++peer) {
+    if (peer != id_.value) world_.network.send(id_.value, peer, frame, opened.types);
+  }
+}
+
+// ---- For the end of a run ---------------------------------------------------------------------------
+
+ReplicaStatus Node::status() const { return process_->replica->status(); }
+
+std::optional<std::string> Node::value(const std::string& key) const {
+  KvOperation get;
+  get.key = key;
+  const ReadReply reply = process_->executor->query({}, RequestNumber{}, get.bytes());
+  if (reply.status != ReplyStatus::ok) return std::nullopt;
+  return std::string{as_text(reply.result.view())};
+}
+
+Digest Node::state_digest() const {
+  const auto digest = process_->store->recompute_state_digest();
+  if (digest) return *digest;
+  world_.findings.report({"storage", 0, {id_.value}, digest.error().message});
+  return {};
+}
+
+}  // namespace pbft::sim

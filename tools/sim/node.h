@@ -1,0 +1,86 @@
+// One simulated replica: the node's real parts over a simulated disk and network. It crashes, loses its memory, and
+// comes back from its disk.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "node/pbft/replica.h"
+#include "tools/sim/disk.h"
+#include "tools/sim/world.h"
+
+namespace pbft::sim {
+
+class Node {
+ public:
+  Node(World& world, ReplicaId id);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  void start();
+  // The process ends at once. Of the writes that were not synced the first `kept` are on the disk afterwards.
+  void crash(std::size_t kept);
+  void crash();  // keeps a random number of them
+  // Ends at the k-th write or send from now, before or after it is done.
+  void crash_at_boundary(std::uint64_t k) { boundaries_left_ = k; }
+  void pause(Microseconds until) { paused_until_ = until; }
+  void break_disk();   // the next write fails, and the node stops
+  void repair_disk();
+  void set_clock(std::int64_t offset_us, std::int64_t drift_ppm);
+
+  // A frame that the network delivers.
+  void receive(Endpoint from, const SharedBytes& frame);
+
+  [[nodiscard]] ReplicaId id() const { return id_; }
+  [[nodiscard]] bool running() const { return process_ != nullptr; }
+  [[nodiscard]] ReplicaStatus status() const;
+  [[nodiscard]] std::size_t unsynced_writes() const { return disk_->unsynced_writes(); }
+  [[nodiscard]] Microseconds down_since() const { return down_since_; }
+  [[nodiscard]] std::uint64_t starts() const { return starts_; }
+  // What the state holds for a key, asked past the protocol; and the digest of all of it, recomputed.
+  [[nodiscard]] std::optional<std::string> value(const std::string& key) const;
+  [[nodiscard]] Digest state_digest() const;
+
+ private:
+  struct Process;
+  struct Frame {
+    Endpoint from;
+    SharedBytes bytes;
+  };
+
+  void boundary();
+  void schedule_tick();
+  void schedule_turn();
+  void turn(bool tick);
+  void take(const Frame& frame);
+  void after_turn();
+  void stopped(const storage::StorageError& error);
+  [[nodiscard]] Timestamp clock() const;
+  [[nodiscard]] std::optional<std::string> open();
+  void sent(Endpoint to, bool broadcast, const SharedBytes& frame);
+
+  World& world_;
+  const ReplicaId id_;
+  Random random_;
+  std::shared_ptr<Disk> disk_;
+  std::unique_ptr<Process> process_;
+  std::uint64_t life_ = 0;  // events of earlier lives are stale
+  std::vector<Frame> inbox_;
+  bool turn_scheduled_ = false;
+  std::uint64_t boundaries_left_ = 0;  // 0: no crash is due
+  bool disk_broken_ = false;
+  Microseconds paused_until_ = 0;
+  Microseconds down_since_ = 0;
+  std::uint64_t starts_ = 0;
+  std::int64_t clock_offset_us_ = 0;
+  std::int64_t clock_drift_ppm_ = 0;
+  std::uint64_t last_executed_ = 0;
+};
+
+}  // namespace pbft::sim

@@ -1,0 +1,136 @@
+#include "tools/sim/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tools/sim/random.h"
+
+namespace pbft::sim {
+namespace {
+
+void draw_cluster(Random& random, Plan& plan) {
+  // Four is what most people run and gives the most seeds; 5 and 6 have quorums that are not 2f+1.
+  const std::uint32_t sizes[] = {1, 4, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7};
+  plan.cluster.replicas = sizes[random.below(std::size(sizes))];
+  plan.cluster.checkpoint_interval = random.between(4, 16);
+  plan.cluster.window = plan.cluster.checkpoint_interval * random.between(2, 4);
+  plan.cluster.session_window = random.chance(500) ? random.between(2, 8) : 64;
+  plan.cluster.max_sessions = random.chance(250) ? random.between(2, 5) : 64;
+  plan.cluster.max_clock_skew_us = random.between(1, 5) * second;
+  plan.cluster.open_clients = random.chance(300);
+  plan.dead = plan.f() > 0 && random.chance(250) ? static_cast<std::uint32_t>(random.between(1, plan.f())) : 0;
+  plan.ed25519 = random.chance(10);
+  plan.ledger_keep = random.chance(500) ? 0 : plan.cluster.window * random.between(2, 6);
+}
+
+void draw_local(Random& random, Plan& plan) {
+  LocalParameters& local = plan.local;
+  local.pipeline = static_cast<std::uint32_t>(random.between(1, 8));
+  local.max_batch_requests = static_cast<std::uint32_t>(random.chance(500) ? random.between(1, 6) : 100);
+  local.max_batch_bytes = random.chance(300) ? random.between(2'000, 6'000) : 1U << 20;
+  local.max_queued_requests = random.chance(200) ? random.between(8, 32) : 10'000;
+  local.max_queued_requests_per_client = random.chance(200) ? random.between(4, 8) : 1'000;
+  local.status_interval_ticks = static_cast<std::uint32_t>(random.between(5, 40));
+  local.idle_status_interval_ticks = static_cast<std::uint32_t>(random.between(30, 150));
+  local.fetch_timeout_ticks = static_cast<std::uint32_t>(random.between(5, 40));
+  plan.tick = random.between(5, 20) * millisecond;
+  plan.turn_max = random.between(10, 1'000);
+}
+
+void draw_clients(Random& random, Plan& plan) {
+  ClientPlan& clients = plan.clients;
+  clients.clients = static_cast<std::uint32_t>(random.between(1, 8));
+  clients.outstanding = static_cast<std::uint32_t>(random.between(1, 8));
+  clients.operations = static_cast<std::uint32_t>(random.between(20, 360) / clients.clients) + 5;
+  clients.keys = static_cast<std::uint32_t>(random.between(1, 6));
+  // The work is spread over the time of the faults.
+  clients.think_max = plan.duration * clients.outstanding / clients.operations;
+  clients.reads = static_cast<std::uint32_t>(random.between(0, 600));
+  clients.deadlines = random.chance(200) ? static_cast<std::uint32_t>(random.between(10, 300)) : 0;
+  clients.max_value = random.chance(100) ? 4'000 : static_cast<std::uint32_t>(random.between(8, 64));
+  clients.signatures = random.chance(200);
+}
+
+void draw_network(Random& random, Plan& plan) {
+  NetworkPlan& network = plan.network;
+  network.delay_min = random.between(50, 500);
+  network.delay_max = network.delay_min + (random.chance(300) ? random.between(1'000, 60'000) : random.below(3'000));
+  if (random.chance(500)) network.loss = static_cast<std::uint32_t>(random.chance(300) ? random.between(50, 300) : random.between(1, 50));
+  if (random.chance(300)) network.duplicate = static_cast<std::uint32_t>(random.between(1, 200));
+  if (random.chance(300)) network.slow = static_cast<std::uint32_t>(random.between(1, 100));
+  network.slow_max = random.chance(300) ? 5 * second : random.between(10, 800) * millisecond;
+  if (random.chance(200)) network.corrupt = static_cast<std::uint32_t>(random.between(1, 20));
+  network.reorder = random.chance(500);
+}
+
+void draw_cadences(Random& random, Plan& plan) {
+  const auto maybe = [&](Fault fault, std::uint64_t per_mille, Microseconds mean_min, Microseconds mean_max,
+                         Microseconds longest) {
+    const bool on = random.chance(per_mille);
+    const Microseconds mean = random.between(mean_min, mean_max);
+    const Microseconds lasts = longest == 0 ? 0 : random.between(longest / 20 + 1, longest);
+    if (on) plan.of(fault) = {mean, lasts};
+  };
+  maybe(Fault::clog, 250, second, 8 * second, 3 * second);
+  maybe(Fault::cut_one_way, 250, second, 8 * second, 5 * second);
+  maybe(Fault::partition, 200, 2 * second, 10 * second, 6 * second);
+  maybe(Fault::isolate, 250, 2 * second, 10 * second, 8 * second);
+  maybe(Fault::client_cut, 200, second, 8 * second, 5 * second);
+  maybe(Fault::type_lost, 200, second, 8 * second, 6 * second);
+  maybe(Fault::late_subscription, 500, second, second, 500 * millisecond);
+  maybe(Fault::crash, 350, 2 * second, 12 * second, 6 * second);
+  maybe(Fault::crash_at_boundary, 350, 2 * second, 10 * second, 3 * second);
+  maybe(Fault::blackout, 150, 5 * second, 15 * second, 3 * second);
+  maybe(Fault::crash_loop, 150, 6 * second, 15 * second, 400 * millisecond);
+  maybe(Fault::pause, 200, 2 * second, 10 * second, 4 * second);
+  maybe(Fault::disk_error, 150, 5 * second, 15 * second, 3 * second);
+  maybe(Fault::clock_jump, 150, 3 * second, 10 * second, 4 * second);
+  maybe(Fault::client_restart, 150, 3 * second, 12 * second, 0);
+  if (random.chance(300)) plan.clock_skew_max = random.chance(300) ? 8 * second : random.between(1, 900) * millisecond;
+}
+
+}  // namespace
+
+Plan draw_plan(std::uint64_t seed) {
+  Random random = Random::stream(seed, "plan");
+  Plan plan;
+  plan.seed = seed;
+  plan.duration = random.between(8, 30) * second;
+  draw_cluster(random, plan);
+  draw_local(random, plan);
+  draw_clients(random, plan);
+  draw_network(random, plan);
+  draw_cadences(random, plan);
+  if (random.chance(30)) {  // now and then all is well: what goes wrong then is no matter of faults
+    plan.network = NetworkPlan{};
+    plan.cadence = {};
+    plan.clock_skew_max = 0;
+    plan.dead = 0;
+  }
+  return plan;
+}
+
+std::string describe(const Plan& plan) {
+  std::string text = fmt::format(
+      "n = {}, K = {}, L = {}, session window {}, sessions {}, pipeline {}, batch {} requests {} bytes, tick {} ms\n"
+      "{} clients x {} operations, {} outstanding, {} keys, {} reads/1000, {}; signatures {}\n"
+      "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms, dead {}\n",
+      plan.cluster.replicas, plan.cluster.checkpoint_interval, plan.cluster.window, plan.cluster.session_window,
+      plan.cluster.max_sessions, plan.local.pipeline, plan.local.max_batch_requests, plan.local.max_batch_bytes,
+      plan.tick / millisecond, plan.clients.clients, plan.clients.operations, plan.clients.outstanding,
+      plan.clients.keys, plan.clients.reads, plan.clients.signatures ? "signed" : "MACs",
+      plan.ed25519 ? "Ed25519" : "simulated", plan.duration / second, plan.network.delay_min, plan.network.delay_max,
+      plan.network.loss, plan.network.duplicate, plan.network.slow, plan.network.slow_max / millisecond,
+      plan.network.corrupt, plan.network.reorder ? "reordering" : "in order", plan.clock_skew_max / millisecond,
+      plan.dead);
+  for (std::size_t i = 0; i < fault_count; ++i) {
+    const Cadence& cadence = plan.cadence[i];
+    if (cadence.mean == 0) continue;
+    text += fmt::format("  {} about every {:.1f} s, up to {:.1f} s\n", to_string(static_cast<Fault>(i)),
+                        static_cast<double>(cadence.mean) / 1e6, static_cast<double>(cadence.longest) / 1e6);
+  }
+  return text;
+}
+
+}  // namespace pbft::sim

@@ -1,0 +1,55 @@
+#include "tools/sim/world.h"
+
+namespace pbft::sim {
+namespace {
+
+constexpr std::uint64_t start_of_time = 1'700'000'000'000'000;  // microseconds since the epoch, when a run starts
+
+crypto::Identity draw_identity(Random& random) {
+  std::array<std::uint8_t, 32> seed{};
+  for (std::uint8_t& byte : seed) byte = static_cast<std::uint8_t>(random.below(256));
+  return crypto::Identity::from_seed(seed);
+}
+
+}  // namespace
+
+Checkers::Checkers(Findings& findings, const Plan& plan)
+    : model(findings),
+      outcomes(findings, model),
+      requests(findings),
+      agreement(findings,
+                [this](const RanBatch& batch) {
+                  model.ordered(batch);
+                  requests.ordered(batch);
+                  outcomes.ordered(batch);
+                }),
+      promises(findings, plan.cluster.replicas),
+      progress(findings, plan.cluster, plan.local) {}
+
+World::World(const Plan& run_plan, bool verbose)
+    : plan(run_plan),
+      trace(scheduler, verbose),
+      checkers(findings, plan),
+      network(scheduler, trace, faults, plan,
+              [this](Endpoint from, Endpoint to, const SharedBytes& frame) { deliver(from, to, frame); }),
+      cluster(plan.cluster),
+      scheme(plan.ed25519 ? crypto::ed25519() : crypto::insecure_signatures_for_simulation()),
+      next_endpoint(plan.cluster.replicas) {
+  crypto::initialize();
+  Random random = Random::stream(plan.seed, "keys");
+  for (std::uint8_t& byte : roster.cluster.bytes) byte = static_cast<std::uint8_t>(random.below(256));
+  roster.epoch = cluster.epoch;
+  for (std::uint32_t i = 0; i < cluster.replicas; ++i) {
+    replica_identities.push_back(draw_identity(random));
+    roster.replicas.push_back(replica_identities.back().public_key());
+  }
+  for (std::uint32_t i = 0; i < plan.clients.clients; ++i) {
+    client_identities.push_back(draw_identity(random));
+    client_channels.push_back(client_identities.back().curve().public_key);
+    if (!cluster.open_clients) cluster.clients.insert(client_identities.back().client_id());
+  }
+}
+
+Timestamp World::wall_clock() const { return Timestamp{start_of_time + scheduler.now()}; }
+
+}  // namespace pbft::sim

@@ -1,0 +1,86 @@
+// What all parts of one run share.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "node/crypto/authenticator.h"
+#include "tools/sim/checkers/agreement.h"
+#include "tools/sim/checkers/model.h"
+#include "tools/sim/checkers/outcomes.h"
+#include "tools/sim/checkers/progress.h"
+#include "tools/sim/checkers/promises.h"
+#include "tools/sim/checkers/requests.h"
+#include "tools/sim/faults.h"
+#include "tools/sim/findings.h"
+#include "tools/sim/network.h"
+#include "tools/sim/plan.h"
+#include "tools/sim/random.h"
+#include "tools/sim/scheduler.h"
+#include "tools/sim/trace.h"
+
+namespace pbft::sim {
+
+// Things that should happen now and then, or the run tested less than it seems.
+struct Sometimes {
+  std::uint64_t catch_up = 0;             // a replica learnt a range of the ledger
+  std::uint64_t stable = 0;               // a checkpoint became stable at a replica
+  std::uint64_t window_stall = 0;         // the primary stood at the high water mark
+  std::uint64_t restart_prepared = 0;     // a replica came back with a slot prepared and not executed
+  std::uint64_t restart_accepted = 0;     // a replica came back with a slot accepted and not prepared
+  std::uint64_t executed_again = 0;       // a replica came back with less executed than before
+  std::uint64_t duplicate_ordered = 0;    // a batch held a request that had taken effect before
+  std::uint64_t session_evicted = 0;
+  std::uint64_t cached_reply = 0;         // a reply was sent again from the cache
+  std::uint64_t read_unordered = 0;       // a read was answered without being ordered
+  std::uint64_t read_ordered = 0;         // a read fell back to the order
+  std::uint64_t refused_frames = 0;
+  std::uint64_t client_refused = 0;       // a client was told that its session is gone or such
+  std::uint64_t client_timed_out = 0;
+};
+
+struct Checkers {
+  Checkers(Findings& findings, const Plan& plan);
+
+  Model model;
+  OutcomeChecker outcomes;
+  RequestChecker requests;
+  AgreementChecker agreement;
+  PromiseChecker promises;
+  ProgressChecker progress;
+};
+
+struct World {
+  World(const Plan& plan, bool verbose);
+
+  // The wall clock that a perfect clock would show.
+  [[nodiscard]] Timestamp wall_clock() const;
+  [[nodiscard]] bool is_replica(Endpoint endpoint) const { return endpoint < plan.cluster.replicas; }
+  void injected(Fault fault) { ++faults[static_cast<std::size_t>(fault)]; }
+
+  const Plan plan;
+  Scheduler scheduler;
+  Trace trace;
+  Findings findings;
+  FaultCounts faults{};
+  Sometimes sometimes;
+  Checkers checkers;
+  Network network;
+  std::function<void(Endpoint from, Endpoint to, const SharedBytes& frame)> deliver;
+
+  crypto::Roster roster;
+  ClusterParameters cluster;  // with the clients' keys
+  std::shared_ptr<const crypto::SignatureScheme> scheme;
+  std::vector<crypto::Identity> replica_identities;
+  std::vector<crypto::Identity> client_identities;
+  std::vector<std::array<std::uint8_t, 32>> client_channels;  // their CURVE keys
+  // Client processes, by endpoint: which client each is.
+  std::map<Endpoint, std::uint32_t> client_processes;
+  Endpoint next_endpoint;
+};
+
+}  // namespace pbft::sim
