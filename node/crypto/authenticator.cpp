@@ -9,15 +9,24 @@
 namespace pbft::crypto {
 const char* to_string(Refusal refusal) {
   switch (refusal) {
-    case Refusal::malformed: return "malformed";
-    case Refusal::wrong_cluster: return "wrong_cluster";
-    case Refusal::wrong_epoch: return "wrong_epoch";
-    case Refusal::unknown_sender: return "unknown_sender";
-    case Refusal::sender_not_channel: return "sender_not_channel";
-    case Refusal::wrong_mac: return "wrong_mac";
-    case Refusal::wrong_signature: return "wrong_signature";
-    case Refusal::not_for_this_party: return "not_for_this_party";
-    case Refusal::count_: break;
+    case Refusal::malformed:
+      return "malformed";
+    case Refusal::wrong_cluster:
+      return "wrong_cluster";
+    case Refusal::wrong_epoch:
+      return "wrong_epoch";
+    case Refusal::unknown_sender:
+      return "unknown_sender";
+    case Refusal::sender_not_channel:
+      return "sender_not_channel";
+    case Refusal::wrong_mac:
+      return "wrong_mac";
+    case Refusal::wrong_signature:
+      return "wrong_signature";
+    case Refusal::not_for_this_party:
+      return "not_for_this_party";
+    case Refusal::count_:
+      break;
   }
   return "unknown";
 }
@@ -249,6 +258,8 @@ Opened<std::vector<AuthenticatedClientMessage>> Authenticator::open_client(
   return impl_->open_client(frame, channel);
 }
 
-bool Authenticator::bundle_authentic(const Bundle& bundle) { return impl_->authentic(bundle); }
+bool Authenticator::bundle_authentic(const Bundle& bundle) {
+  return impl_->authentic(bundle);
+}
 
 }  // namespace pbft::crypto

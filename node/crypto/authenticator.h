@@ -24,7 +24,7 @@ struct Roster {
 
 // Why a frame was refused. Each is counted under its name.
 enum class Refusal : std::uint8_t {
-  malformed,          // a WireError; see `wire`
+  malformed,  // a WireError; see `wire`
   wrong_cluster,
   wrong_epoch,
   unknown_sender,
@@ -56,7 +56,8 @@ class SignatureScheme {
 // One replica's. Not thread-safe; one per thread that seals or opens.
 class Authenticator {
  public:
-  Authenticator(Roster roster, ReplicaId self, Identity identity, std::shared_ptr<const SignatureScheme> scheme = ed25519());
+  Authenticator(Roster roster, ReplicaId self, Identity identity,
+                std::shared_ptr<const SignatureScheme> scheme = ed25519());
   ~Authenticator();
   Authenticator(Authenticator&&) noexcept;
   Authenticator& operator=(Authenticator&&) noexcept;

@@ -81,6 +81,8 @@ Opened<std::vector<ReplicaToClientMessage>> ClientAuthenticator::open(const Shar
   return opened;
 }
 
-ClientId ClientAuthenticator::id() const { return impl_->identity.client_id(); }
+ClientId ClientAuthenticator::id() const {
+  return impl_->identity.client_id();
+}
 
 }  // namespace pbft::crypto

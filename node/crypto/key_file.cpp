@@ -101,7 +101,8 @@ std::string_view take_line(std::string_view& text) {
 tl::expected<void, std::string> sync_directory_of(const std::filesystem::path& file) {
   const std::filesystem::path parent = file.has_parent_path() ? file.parent_path() : std::filesystem::path{"."};
   const FileDescriptor directory{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (!directory.valid() || ::fsync(directory.get()) != 0) return tl::unexpected(system_error("sync directory of", file));
+  if (!directory.valid() || ::fsync(directory.get()) != 0)
+    return tl::unexpected(system_error("sync directory of", file));
   return {};
 }
 

@@ -29,9 +29,13 @@ Identity Identity::from_seed(const std::array<std::uint8_t, 32>& seed) {
   return identity;
 }
 
-Identity::~Identity() { sodium_memzero(secret_key_.data(), secret_key_.size()); }
+Identity::~Identity() {
+  sodium_memzero(secret_key_.data(), secret_key_.size());
+}
 
-ClientId Identity::client_id() const { return ClientId{public_key_.bytes}; }
+ClientId Identity::client_id() const {
+  return ClientId{public_key_.bytes};
+}
 
 CurveKeyPair Identity::curve() const {
   CurveKeyPair pair;
@@ -61,8 +65,7 @@ std::string to_hex(BytesView bytes) {
 }
 
 template <class Fixed>
-  requires IsFixedBytes<Fixed>
-std::string to_hex(const Fixed& value) {
+requires IsFixedBytes<Fixed> std::string to_hex(const Fixed& value) {
   return to_hex(value.view());
 }
 
@@ -78,8 +81,7 @@ int hex_digit(char c) {
 }  // namespace
 
 template <class Fixed>
-  requires IsFixedBytes<Fixed>
-tl::expected<Fixed, std::string> from_hex(std::string_view text) {
+requires IsFixedBytes<Fixed> tl::expected<Fixed, std::string> from_hex(std::string_view text) {
   if (text.size() != 2 * Fixed::size) {
     return tl::unexpected("expected " + std::to_string(2 * Fixed::size) + " hex digits, found " +
                           std::to_string(text.size()) + " characters");

@@ -21,7 +21,7 @@ struct CurveKeyPair {  // raw 32-byte X25519 keys
 // An Ed25519 key pair. Copyable so that several parts can hold it; wiped on destruction.
 class Identity {
  public:
-  [[nodiscard]] static Identity generate();                                    // from the system's randomness
+  [[nodiscard]] static Identity generate();                                           // from the system's randomness
   [[nodiscard]] static Identity from_seed(const std::array<std::uint8_t, 32>& seed);  // deterministic
   // Reads a secret key file. Refuses one that others may read (mode beyond 0600) or that is not ours.
   // The error names the file and says what to do.
@@ -55,12 +55,12 @@ concept IsFixedBytes = requires(const T& value) {
 
 // Public keys and ids as lower-case hex text. Instantiated for every FixedBytes of types.h.
 template <class Fixed>
-  requires IsFixedBytes<Fixed>
+requires IsFixedBytes<Fixed>
 [[nodiscard]] std::string to_hex(const Fixed& value);
 [[nodiscard]] std::string to_hex(BytesView bytes);
 // Exactly 2 * Fixed::size hex digits, of either case.
 template <class Fixed>
-  requires IsFixedBytes<Fixed>
+requires IsFixedBytes<Fixed>
 [[nodiscard]] tl::expected<Fixed, std::string> from_hex(std::string_view text);
 
 }  // namespace pbft::crypto

@@ -6,7 +6,9 @@
 
 namespace pbft::crypto {
 
-MacKey::~MacKey() { sodium_memzero(bytes_.data(), bytes_.size()); }
+MacKey::~MacKey() {
+  sodium_memzero(bytes_.data(), bytes_.size());
+}
 
 Mac MacKey::mac(BytesView data) const {
   Mac mac;
@@ -27,7 +29,9 @@ PairKeyMaker::PairKeyMaker(const Roster& roster, const Identity& self)
   sodium_memzero(curve.secret_key.data(), curve.secret_key.size());
 }
 
-PairKeyMaker::~PairKeyMaker() { sodium_memzero(secret_.data(), secret_.size()); }
+PairKeyMaker::~PairKeyMaker() {
+  sodium_memzero(secret_.data(), secret_.size());
+}
 
 MacKey PairKeyMaker::derive(BytesView shared, const PublicKey& sender, const PublicKey& receiver) const {
   TaggedBytes data{"pbft/mac/1"};

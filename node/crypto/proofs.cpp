@@ -3,7 +3,9 @@
 namespace pbft::crypto {
 namespace {
 
-void append(Bytes& bytes, BytesView more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
+void append(Bytes& bytes, BytesView more) {
+  bytes.insert(bytes.end(), more.begin(), more.end());
+}
 
 }  // namespace
 
@@ -24,8 +26,7 @@ TaggedBytes signed_message_bytes(const Roster& roster, BytesView body) {
   return TaggedBytes{"pbft/signed/1"}.add(wire::protocol_version).add(roster.cluster.view()).add(body);
 }
 
-Bytes make_mac_proof(const Roster& roster, const std::vector<std::optional<PairKeys>>& replicas,
-                     const Digest& bundle) {
+Bytes make_mac_proof(const Roster& roster, const std::vector<std::optional<PairKeys>>& replicas, const Digest& bundle) {
   const TaggedBytes data = bundle_mac_bytes(roster, bundle);
   Bytes proof;
   proof.reserve(mac_proof_size(replicas.size()));

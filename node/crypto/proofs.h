@@ -12,8 +12,12 @@ enum class ProofKind : std::uint8_t { macs = 0, signature = 1 };
 
 // Nothing for an empty proof or a kind that does not exist.
 [[nodiscard]] std::optional<ProofKind> proof_kind(BytesView proof);
-[[nodiscard]] constexpr std::size_t mac_proof_size(std::size_t replicas) { return 1 + replicas * Mac::size; }
-[[nodiscard]] constexpr std::size_t signature_proof_size() { return 1 + Signature::size; }
+[[nodiscard]] constexpr std::size_t mac_proof_size(std::size_t replicas) {
+  return 1 + replicas * Mac::size;
+}
+[[nodiscard]] constexpr std::size_t signature_proof_size() {
+  return 1 + Signature::size;
+}
 
 [[nodiscard]] TaggedBytes bundle_mac_bytes(const Roster& roster, const Digest& bundle);
 [[nodiscard]] TaggedBytes bundle_signature_bytes(const Roster& roster, const Digest& bundle);

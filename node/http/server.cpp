@@ -4,6 +4,7 @@
 #include <httplib.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -141,6 +142,11 @@ struct Server::Impl {
     server.set_keep_alive_max_count(1000);
     server.set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}});
     server.set_tcp_nodelay(true);
+    // The library's default would share the port with whoever else serves on it.
+    server.set_socket_options([](socket_t socket) {
+      const int on = 1;
+      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    });
     server.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
       answer_text(response, 500, "internal error");
     });
@@ -234,9 +240,9 @@ struct Server::Impl {
     }
     auto future = operation.read_only ? parts.client->query(operation.bytes, parts.operation_timeout)
                                       : parts.client->submit(operation.bytes, parts.operation_timeout);
-    // The client ends every operation at its deadline; a little more, so that it is the one to say so.
-    if (future.wait_for(parts.operation_timeout + std::chrono::seconds{2}) != std::future_status::ready) {
-      return {504, client::OutcomeKind::timed_out, timeout_text(operation), {}};
+    // The client ends every operation at its deadline. In slices, because a node that stops must not wait for that.
+    while (future.wait_for(std::chrono::milliseconds{100}) != std::future_status::ready) {
+      if (stopping) return {503, client::OutcomeKind::timed_out, "this node stops", {}};
     }
     client::Outcome outcome = future.get();
     Answer answer{http_status(outcome.kind), outcome.kind, {}, {}};
@@ -265,6 +271,7 @@ struct Server::Impl {
   ServerParts parts;
   Listener listener;
   std::mutex plugin_mutex;
+  std::atomic<bool> stopping{false};
   httplib::Server server;
   std::thread thread;
 };
@@ -272,8 +279,8 @@ struct Server::Impl {
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
+  impl_->stopping = true;
   impl_->server.stop();
-  // Requests that wait for the cluster end at once with the client that they wait for.
   impl_->thread.join();
 }
 

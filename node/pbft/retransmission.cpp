@@ -63,12 +63,15 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   if (cluster_.replicas == 1) return;
   const Ticks since = now_ - last_status_;
   const bool due = !sent_status_ || since >= local_.idle_status_interval_ticks;
-  if (!due && since < local_.status_interval_ticks) return;
+  const bool behind = delivery_.delivered() < executed_by_weak_quorum();
+  // Where the last answers helped, the next are asked for at once.
+  const bool catching_up = behind && delivery_.delivered() > delivered_at_last_status_;
+  if (!due && !catching_up && since < local_.status_interval_ticks) return;
   Status status = own_status();
   const bool checkpoint_waits = !checkpointing_.own_votes().empty();
-  const bool behind = status.executed < executed_by_weak_quorum();
   if (!due && status.lacks.empty() && !checkpoint_waits && !behind) return;
   last_status_ = now_;
+  delivered_at_last_status_ = delivery_.delivered();
   sent_status_ = true;
   out.broadcast(std::move(status));
 }

@@ -54,6 +54,7 @@ class Retransmission {
   std::vector<Peer> peers_;
   Ticks now_ = 0;
   Ticks last_status_ = 0;
+  SequenceNumber delivered_at_last_status_;
   bool sent_status_ = false;
 };
 

@@ -145,7 +145,9 @@ void Node::wire() {
                     [this] { return status_json(); },
                     [this](const ClientId& client, SessionId session, RequestNumber number, Origin origin) {
                       bus_->learn_route(client, session, number, origin);
-                    }};
+                    },
+                    config.id,
+                    config.genesis.parameters.replicas};
   driver_ = std::make_unique<Driver>(std::move(parts));
   refresh_status(Clock::now());
 }

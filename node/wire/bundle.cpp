@@ -71,9 +71,13 @@ Decoded<BundlePtr> decode_bundle(const SharedBytes& body, const SharedBytes& pro
   return reader.finish(BundlePtr{std::move(bundle)});
 }
 
-std::size_t bundle_size(const Bundle& bundle) { return bundle.body.size() + bundle.proof.size() + 11; }
+std::size_t bundle_size(const Bundle& bundle) {
+  return bundle.body.size() + bundle.proof.size() + 11;
+}
 
-void write_bundle(Writer& writer, const Bundle& bundle) { writer.put(bundle.body).put(bundle.proof); }
+void write_bundle(Writer& writer, const Bundle& bundle) {
+  writer.put(bundle.body).put(bundle.proof);
+}
 
 BundlePtr read_bundle(Reader& reader) {
   const SharedBytes body = reader.bin(Limits::max_bundle_bytes);

@@ -5,7 +5,9 @@ namespace pbft::wire {
 namespace {
 
 // A body is an array of fewer than 16 elements whose first is its type, below 128: each of them one byte.
-MessageType type_of(BytesView body) { return static_cast<MessageType>(body.size() < 2 ? 0 : body[1]); }
+MessageType type_of(BytesView body) {
+  return static_cast<MessageType>(body.size() < 2 ? 0 : body[1]);
+}
 
 }  // namespace
 

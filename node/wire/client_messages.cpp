@@ -36,7 +36,9 @@ Bytes encode_one(const Welcome& message) {
   return writer.finish();
 }
 
-std::uint64_t number_of(ReplyStatus status) { return static_cast<std::uint8_t>(status); }
+std::uint64_t number_of(ReplyStatus status) {
+  return static_cast<std::uint8_t>(status);
+}
 
 Bytes encode_one(const Reply& message) {
   Writer writer{2 * Writer::small + (message.result ? message.result->size() : 0)};
@@ -126,15 +128,18 @@ Decoded<ClientMessage> decode_client_message(const SharedBytes& bytes) {
   const Head head = read_head(reader);
   if (!reader.ok()) return tl::unexpected(reader.error());
   switch (head.type) {
-    case MessageType::hello: return decode_fields<ClientMessage>(reader, head, 3, read_hello);
+    case MessageType::hello:
+      return decode_fields<ClientMessage>(reader, head, 3, read_hello);
     case MessageType::client_request:
       return decode_fields<ClientMessage>(reader, head, 3,
                                           [](Reader& rest) { return ClientRequest{read_bundle(rest)}; });
-    case MessageType::read_request: return decode_fields<ClientMessage>(reader, head, 3, read_read_request);
+    case MessageType::read_request:
+      return decode_fields<ClientMessage>(reader, head, 3, read_read_request);
     case MessageType::info_request:
       return decode_fields<ClientMessage>(reader, head, 2,
                                           [](Reader& rest) { return InfoRequest{rest.number<RequestNumber>()}; });
-    default: return tl::unexpected(WireError::unknown_message);
+    default:
+      return tl::unexpected(WireError::unknown_message);
   }
 }
 
@@ -148,11 +153,16 @@ Decoded<ReplicaToClientMessage> decode_replica_message(const SharedBytes& bytes)
   const Head head = read_head(reader);
   if (!reader.ok()) return tl::unexpected(reader.error());
   switch (head.type) {
-    case MessageType::welcome: return decode_fields<ReplicaToClientMessage>(reader, head, 3, read_welcome);
-    case MessageType::reply: return decode_fields<ReplicaToClientMessage>(reader, head, 7, read_reply);
-    case MessageType::read_reply: return decode_fields<ReplicaToClientMessage>(reader, head, 5, read_read_reply);
-    case MessageType::info_reply: return decode_fields<ReplicaToClientMessage>(reader, head, 3, read_info_reply);
-    default: return tl::unexpected(WireError::unknown_message);
+    case MessageType::welcome:
+      return decode_fields<ReplicaToClientMessage>(reader, head, 3, read_welcome);
+    case MessageType::reply:
+      return decode_fields<ReplicaToClientMessage>(reader, head, 7, read_reply);
+    case MessageType::read_reply:
+      return decode_fields<ReplicaToClientMessage>(reader, head, 5, read_read_reply);
+    case MessageType::info_reply:
+      return decode_fields<ReplicaToClientMessage>(reader, head, 3, read_info_reply);
+    default:
+      return tl::unexpected(WireError::unknown_message);
   }
 }
 

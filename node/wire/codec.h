@@ -18,14 +18,14 @@ enum class WireError : std::uint8_t {
   too_large,
   truncated,
   trailing_bytes,
-  not_minimal,       // an integer or a length in a longer form than needed
-  wrong_type,        // a msgpack type that the grammar does not have here
-  wrong_arity,       // an array with more or fewer elements than the grammar has
-  unknown_message,   // message type not known, or not allowed in this direction
+  not_minimal,      // an integer or a length in a longer form than needed
+  wrong_type,       // a msgpack type that the grammar does not have here
+  wrong_arity,      // an array with more or fewer elements than the grammar has
+  unknown_message,  // message type not known, or not allowed in this direction
   unknown_version,
-  out_of_range,      // a number, count or length beyond its limit
-  not_canonical,     // order, duplicates, empty where something must be
-  count_             // number of errors
+  out_of_range,   // a number, count or length beyond its limit
+  not_canonical,  // order, duplicates, empty where something must be
+  count_          // number of errors
 };
 [[nodiscard]] const char* to_string(WireError error);
 template <class T>

@@ -17,17 +17,28 @@ Sender read_sender(Reader& reader) {
 
 const char* to_string(WireError error) {
   switch (error) {
-    case WireError::too_large: return "too_large";
-    case WireError::truncated: return "truncated";
-    case WireError::trailing_bytes: return "trailing_bytes";
-    case WireError::not_minimal: return "not_minimal";
-    case WireError::wrong_type: return "wrong_type";
-    case WireError::wrong_arity: return "wrong_arity";
-    case WireError::unknown_message: return "unknown_message";
-    case WireError::unknown_version: return "unknown_version";
-    case WireError::out_of_range: return "out_of_range";
-    case WireError::not_canonical: return "not_canonical";
-    case WireError::count_: break;
+    case WireError::too_large:
+      return "too_large";
+    case WireError::truncated:
+      return "truncated";
+    case WireError::trailing_bytes:
+      return "trailing_bytes";
+    case WireError::not_minimal:
+      return "not_minimal";
+    case WireError::wrong_type:
+      return "wrong_type";
+    case WireError::wrong_arity:
+      return "wrong_arity";
+    case WireError::unknown_message:
+      return "unknown_message";
+    case WireError::unknown_version:
+      return "unknown_version";
+    case WireError::out_of_range:
+      return "out_of_range";
+    case WireError::not_canonical:
+      return "not_canonical";
+    case WireError::count_:
+      break;
   }
   return "unknown";
 }

@@ -21,8 +21,12 @@ Bytes encode_vote(MessageType type, const Vote& vote) {
   writer.array(4).type(type).put(vote.view).put(vote.n).put(vote.digest);
   return writer.finish();
 }
-Bytes encode_one(const Prepare& message) { return encode_vote(MessageType::prepare, message); }
-Bytes encode_one(const Commit& message) { return encode_vote(MessageType::commit, message); }
+Bytes encode_one(const Prepare& message) {
+  return encode_vote(MessageType::prepare, message);
+}
+Bytes encode_one(const Commit& message) {
+  return encode_vote(MessageType::commit, message);
+}
 
 Bytes encode_one(const Checkpoint& message) {
   assert(!message.signed_bytes.empty());
@@ -177,19 +181,32 @@ Decoded<PeerMessage> decode_peer_message(const SharedBytes& bytes) {
   const Head head = read_head(reader);
   if (!reader.ok()) return tl::unexpected(reader.error());
   switch (head.type) {
-    case MessageType::pre_prepare: return decode_fields<PeerMessage>(reader, head, 4, read_pre_prepare);
-    case MessageType::prepare: return decode_fields<PeerMessage>(reader, head, 4, read_vote<Prepare>);
-    case MessageType::commit: return decode_fields<PeerMessage>(reader, head, 4, read_vote<Commit>);
-    case MessageType::checkpoint: return decode_checkpoint(bytes);
-    case MessageType::stable_checkpoint: return decode_fields<PeerMessage>(reader, head, 4, read_stable);
-    case MessageType::status: return decode_fields<PeerMessage>(reader, head, 5, read_status);
-    case MessageType::fetch_batch: return decode_fields<PeerMessage>(reader, head, 3, read_fetch_batch);
-    case MessageType::batch_response: return decode_fields<PeerMessage>(reader, head, 3, read_batch_response);
-    case MessageType::fetch_ledger: return decode_fields<PeerMessage>(reader, head, 3, read_fetch_ledger);
-    case MessageType::ledger_range: return decode_fields<PeerMessage>(reader, head, 4, read_ledger_range);
+    case MessageType::pre_prepare:
+      return decode_fields<PeerMessage>(reader, head, 4, read_pre_prepare);
+    case MessageType::prepare:
+      return decode_fields<PeerMessage>(reader, head, 4, read_vote<Prepare>);
+    case MessageType::commit:
+      return decode_fields<PeerMessage>(reader, head, 4, read_vote<Commit>);
+    case MessageType::checkpoint:
+      return decode_checkpoint(bytes);
+    case MessageType::stable_checkpoint:
+      return decode_fields<PeerMessage>(reader, head, 4, read_stable);
+    case MessageType::status:
+      return decode_fields<PeerMessage>(reader, head, 5, read_status);
+    case MessageType::fetch_batch:
+      return decode_fields<PeerMessage>(reader, head, 3, read_fetch_batch);
+    case MessageType::batch_response:
+      return decode_fields<PeerMessage>(reader, head, 3, read_batch_response);
+    case MessageType::fetch_ledger:
+      return decode_fields<PeerMessage>(reader, head, 3, read_fetch_ledger);
+    case MessageType::ledger_range:
+      return decode_fields<PeerMessage>(reader, head, 4, read_ledger_range);
     case MessageType::forward:
-      return decode_fields<PeerMessage>(reader, head, 3, [](Reader& rest) { return Forward{read_bundle(rest), false}; });
-    default: return tl::unexpected(WireError::unknown_message);
+      return decode_fields<PeerMessage>(reader, head, 3, [](Reader& rest) {
+        return Forward{read_bundle(rest), false};
+      });
+    default:
+      return tl::unexpected(WireError::unknown_message);
   }
 }
 

@@ -11,7 +11,8 @@ Reply ok(std::uint64_t number, const std::string& result, bool full = true) {
 }
 
 struct Fixture : ScriptedCluster {
-  explicit Fixture(std::uint32_t n = 4, CoreOptions options = default_options()) : ScriptedCluster{n, options} {
+  explicit Fixture(std::uint32_t replicas = 4, CoreOptions options = default_options())
+      : ScriptedCluster{replicas, options} {
     ticket = core.submit(to_bytes("operation"), 0);
     (void)open_session();
   }

@@ -1,5 +1,6 @@
 #include "tools/pbftctl/words.h"
 
+#include <CLI/CLI.hpp>
 #include <catch2/catch.hpp>
 
 namespace pbft::ctl {

@@ -11,7 +11,9 @@ using crypto::ClientAuthenticator;
 using crypto::Refusal;
 using Proof = ClientAuthenticator::Proof;
 
-std::array<std::uint8_t, 32> channel_of(std::uint32_t client) { return identity_of(client).curve().public_key; }
+std::array<std::uint8_t, 32> channel_of(std::uint32_t client) {
+  return identity_of(client).curve().public_key;
+}
 
 std::optional<Refusal> refusal(Authenticator& receiver, const Bytes& frame, std::uint32_t channel = first_client) {
   const auto opened = receiver.open_client(shared(frame), channel_of(channel));
@@ -118,8 +120,7 @@ TEST_CASE("a client takes what its replicas seal to it") {
   CHECK(refused_as(TestCluster{4, 8}.client(), frame, 2) == Refusal::wrong_cluster);
   CHECK(refused_as(TestCluster{4, 7, Epoch{2}}.client(), frame, 2) == Refusal::wrong_epoch);
   CHECK(refused_as(cluster.client(), client.seal_to(ReplicaId{2}, {Hello{}}), 2) == Refusal::unknown_sender);
-  CHECK(refused_as(cluster.client(), cluster.replica(2).seal_broadcast({prepare()}), 2) ==
-        Refusal::not_for_this_party);
+  CHECK(refused_as(cluster.client(), cluster.replica(2).seal_broadcast({prepare()}), 2) == Refusal::not_for_this_party);
   CHECK(refused_as(cluster.client(), TestCluster{5}.replica(4).seal_to_client(client.id(), {Welcome{}}), 4) ==
         Refusal::unknown_sender);
   Bytes flipped = frame;
@@ -196,8 +197,8 @@ TEST_CASE("the simulation's signatures carry bundles and checkpoints through") {
   ClientAuthenticator client{cluster.roster, identity_of(first_client), scheme};
   Authenticator receiver{cluster.roster, ReplicaId{1}, cluster.identities[1], scheme};
   Authenticator sender{cluster.roster, ReplicaId{0}, cluster.identities[0], scheme};
-  CHECK(receiver.bundle_authentic(
-      *client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), Proof::signature)));
+  CHECK(
+      receiver.bundle_authentic(*client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), Proof::signature)));
   const Bytes frame = sender.seal_broadcast({Checkpoint{SequenceNumber{128}, digest_of(1), {}}});
   CHECK(receiver.open_peer(shared(frame), ReplicaId{0}).has_value());
   Authenticator real = cluster.replica(1);

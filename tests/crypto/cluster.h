@@ -44,9 +44,13 @@ inline Digest digest_of(std::uint8_t byte) {
   return digest;
 }
 
-inline Prepare prepare(std::uint64_t n = 5) { return {View{1}, SequenceNumber{n}, digest_of(3)}; }
+inline Prepare prepare(std::uint64_t n = 5) {
+  return {View{1}, SequenceNumber{n}, digest_of(3)};
+}
 
-inline SharedBytes shared(const Bytes& bytes) { return SharedBytes::copy_of(bytes); }
+inline SharedBytes shared(const Bytes& bytes) {
+  return SharedBytes::copy_of(bytes);
+}
 
 inline std::vector<Request> one_request(std::string_view operation = "put k v") {
   return {{RequestNumber{1}, RequestKind::execute, SharedBytes::own(to_bytes(operation))}};
@@ -58,6 +62,8 @@ inline BundlePtr with_proof(const Bundle& bundle, Bytes proof) {
   changed->proof = SharedBytes::own(std::move(proof));
   return changed;
 }
-inline Bytes proof_of(const Bundle& bundle) { return {bundle.proof.view().begin(), bundle.proof.view().end()}; }
+inline Bytes proof_of(const Bundle& bundle) {
+  return {bundle.proof.view().begin(), bundle.proof.view().end()};
+}
 
 }  // namespace pbft::testing

@@ -121,7 +121,9 @@ TEST_CASE("no flipped bit of what a MAC covers goes through") {
 
 TEST_CASE("one malformed message spoils the packet") {
   const TestCluster cluster;
-  const Status unordered{View{0}, SequenceNumber{0}, SequenceNumber{0},
+  const Status unordered{View{0},
+                         SequenceNumber{0},
+                         SequenceNumber{0},
                          {{SequenceNumber{2}, true, true, true}, {SequenceNumber{1}, true, true, true}}};
   const Bytes frame = cluster.replica(0).seal_broadcast({prepare(), unordered});
   Authenticator receiver = cluster.replica(1);
@@ -144,7 +146,9 @@ TEST_CASE("frames for clients, and of clients, are none of a peer's") {
 
 // ---- Checkpoints -----------------------------------------------------------------------------------------
 
-Checkpoint checkpoint(std::uint64_t n = 128, std::uint8_t root = 9) { return {SequenceNumber{n}, digest_of(root), {}}; }
+Checkpoint checkpoint(std::uint64_t n = 128, std::uint8_t root = 9) {
+  return {SequenceNumber{n}, digest_of(root), {}};
+}
 
 Checkpoint signed_by(const TestCluster& cluster, std::uint32_t id, const Checkpoint& one = checkpoint()) {
   return std::get<Checkpoint>(cluster.replica(id).sign(one).message());
@@ -242,8 +246,8 @@ TEST_CASE("a pre-prepare tells for each bundle whether its proof holds here") {
 TEST_CASE("a forward tells whether its bundle's proof holds here") {
   const TestCluster cluster;
   auto client = cluster.client();
-  const BundlePtr good = client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(),
-                                            crypto::ClientAuthenticator::Proof::macs);
+  const BundlePtr good =
+      client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), crypto::ClientAuthenticator::Proof::macs);
   Authenticator receiver = cluster.replica(1);
   const auto forwarded = [&](const BundlePtr& bundle) {
     const Bytes frame = cluster.replica(0).seal_to(ReplicaId{1}, {Forward{bundle, false}});

@@ -16,8 +16,8 @@ Fixed hex(std::string_view text) {
 }
 
 TEST_CASE("Ed25519 signs as RFC 8032 says") {
-  const Identity signer = Identity::from_seed(
-      hex<PublicKey>("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb").bytes);
+  const Identity signer =
+      Identity::from_seed(hex<PublicKey>("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb").bytes);
   const Bytes message{0x72};
   const Signature signature = ed25519()->sign(signer, message);
   CHECK(to_hex(signature) ==

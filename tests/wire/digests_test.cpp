@@ -1,9 +1,10 @@
 // The digests against values that were computed apart from this code, from the layouts in node/wire/README.md, with
 // another implementation of BLAKE2b (Python's hashlib).
+#include "node/pbft/digests.h"
+
 #include <catch2/catch.hpp>
 
 #include "node/crypto/keys.h"
-#include "node/pbft/digests.h"
 
 namespace pbft {
 namespace {

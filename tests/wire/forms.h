@@ -98,8 +98,7 @@ inline std::vector<Form> every_form(std::uint64_t seed) {
   const SharedBytes body = wire::decode_signed(checkpoint).value().body;
   forms.push_back({"checkpoint body", copy(body), reencode_checkpoint_body});
   for (const bool from_client : {false, true}) {
-    const wire::Sender sender =
-        from_client ? wire::Sender{samples.fixed<ClientId>()} : wire::Sender{ReplicaId{3}};
+    const wire::Sender sender = from_client ? wire::Sender{samples.fixed<ClientId>()} : wire::Sender{ReplicaId{3}};
     Bytes frame = wire::encode_packet(samples.fixed<ClusterId>(), samples.strong<Epoch>(), sender,
                                       {samples.bytes(10), samples.bytes(300)});
     wire::append_authenticator(frame, samples.bytes(from_client ? 16 : 64));
@@ -113,7 +112,7 @@ struct Value {
   enum class Kind { uint, bin, array, nil };
   Kind kind;
   std::size_t position;
-  std::size_t head_size;  // without the contents of a bin
+  std::size_t head_size;   // without the contents of a bin
   std::uint64_t argument;  // the number, the length or the count
 };
 

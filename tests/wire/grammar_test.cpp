@@ -38,8 +38,7 @@ Request request(std::uint64_t number, std::string_view operation, RequestKind ki
 
 wire::Decoded<BundlePtr> decode_requests(std::uint64_t session, const std::vector<Request>& requests) {
   return wire::decode_bundle(
-      SharedBytes::own(
-          wire::encode_bundle_body(filled<ClientId>(1), SessionId{session}, RequestNumber{0}, requests)),
+      SharedBytes::own(wire::encode_bundle_body(filled<ClientId>(1), SessionId{session}, RequestNumber{0}, requests)),
       {});
 }
 
@@ -67,8 +66,7 @@ TEST_CASE("a checkpoint has the bytes of the grammar") {
   const Bytes body = wire::encode_checkpoint_body({Epoch{1}, ReplicaId{3}, SequenceNumber{128}, filled<Digest>(4)});
   CHECK(body == joined({{0x95, 4, 1, 3, 0xcc, 128}, bin_of(32, 4)}));
   const Bytes message = wire::encode_signed(body, filled<Signature>(5));
-  CHECK(message ==
-        joined({{0x93, 4, 0xc4, static_cast<std::uint8_t>(body.size())}, body, bin_of(64, 5)}));
+  CHECK(message == joined({{0x93, 4, 0xc4, static_cast<std::uint8_t>(body.size())}, body, bin_of(64, 5)}));
 
   const auto decoded = wire::decode_peer_message(SharedBytes::copy_of(message));
   REQUIRE(decoded.has_value());
@@ -111,7 +109,9 @@ TEST_CASE("fields survive the round trip") {
   const auto decode = [](const PeerMessage& message) {
     return wire::decode_peer_message(SharedBytes::own(wire::encode(message))).value();
   };
-  const Status status{View{1}, SequenceNumber{2}, SequenceNumber{3},
+  const Status status{View{1},
+                      SequenceNumber{2},
+                      SequenceNumber{3},
                       {{SequenceNumber{4}, true, false, false},
                        {SequenceNumber{6}, false, true, false},
                        {SequenceNumber{67}, false, false, true}}};
@@ -158,8 +158,8 @@ TEST_CASE("fields survive the round trip") {
 }
 
 TEST_CASE("decoded parts are slices of the frame") {
-  const SharedBytes frame = SharedBytes::own(
-      wire::encode(ClientMessage{ReadRequest{RequestNumber{1}, SharedBytes::own(to_bytes("get k"))}}));
+  const SharedBytes frame =
+      SharedBytes::own(wire::encode(ClientMessage{ReadRequest{RequestNumber{1}, SharedBytes::own(to_bytes("get k"))}}));
   const auto decoded = wire::decode_client_message(frame).value();
   const BytesView operation = std::get<ReadRequest>(decoded).operation.view();
   CHECK(operation.data() == frame.view().data() + frame.size() - operation.size());

@@ -117,10 +117,19 @@ TEST_CASE("no mutation crashes or gives a second encoding") {
         for (std::uint64_t edits = 1 + samples.below(4); edits > 0 && !bytes.empty(); --edits) {
           const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(samples.below(bytes.size()));
           switch (samples.below(5)) {
-            case 0: *at = static_cast<std::uint8_t>(samples.below(256)); break;
-            case 1: bytes.erase(at); break;
-            case 2: bytes.insert(at, static_cast<std::uint8_t>(0x90 + samples.below(0x70))); break;
-            case 3: bytes.erase(at, at + static_cast<std::ptrdiff_t>(samples.below(static_cast<std::uint64_t>(bytes.end() - at)))); break;
+            case 0:
+              *at = static_cast<std::uint8_t>(samples.below(256));
+              break;
+            case 1:
+              bytes.erase(at);
+              break;
+            case 2:
+              bytes.insert(at, static_cast<std::uint8_t>(0x90 + samples.below(0x70)));
+              break;
+            case 3:
+              bytes.erase(
+                  at, at + static_cast<std::ptrdiff_t>(samples.below(static_cast<std::uint64_t>(bytes.end() - at))));
+              break;
             default: {  // a piece of another form
               const Bytes& other = forms[samples.below(forms.size())].bytes;
               const std::size_t from = samples.below(other.size());

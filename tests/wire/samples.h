@@ -19,8 +19,8 @@ class Samples {
   std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
 
   std::uint64_t number() {
-    static constexpr std::uint64_t edges[] = {
-        0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1'0000, 0xffff'ffff, 0x1'0000'0000, UINT64_MAX};
+    static constexpr std::uint64_t edges[] = {0,      1,        0x7f,        0x80,          0xff,      0x100,
+                                              0xffff, 0x1'0000, 0xffff'ffff, 0x1'0000'0000, UINT64_MAX};
     return below(2) == 0 ? edges[below(std::size(edges))] : random_() >> below(64);
   }
 
@@ -109,27 +109,42 @@ class Samples {
   static constexpr std::size_t peer_kinds = std::variant_size_v<PeerMessage>;
   PeerMessage peer(std::size_t kind) {
     switch (kind) {
-      case 0: return PrePrepare{strong<View>(), strong<SequenceNumber>(), batch(), {}};
-      case 1: return Prepare{strong<View>(), strong<SequenceNumber>(), fixed<Digest>()};
-      case 2: return Commit{strong<View>(), strong<SequenceNumber>(), fixed<Digest>()};
-      case 3: return checkpoint();
-      case 4: return stable();
-      case 5: return status();
-      case 6: return FetchBatch{strong<SequenceNumber>(), fixed<Digest>()};
-      case 7: return BatchResponse{strong<SequenceNumber>(), batch()};
-      case 8: return FetchLedger{strong<SequenceNumber>(), strong<SequenceNumber>()};
-      case 9: return ledger_range();
-      default: return Forward{bundle(), false};
+      case 0:
+        return PrePrepare{strong<View>(), strong<SequenceNumber>(), batch(), {}};
+      case 1:
+        return Prepare{strong<View>(), strong<SequenceNumber>(), fixed<Digest>()};
+      case 2:
+        return Commit{strong<View>(), strong<SequenceNumber>(), fixed<Digest>()};
+      case 3:
+        return checkpoint();
+      case 4:
+        return stable();
+      case 5:
+        return status();
+      case 6:
+        return FetchBatch{strong<SequenceNumber>(), fixed<Digest>()};
+      case 7:
+        return BatchResponse{strong<SequenceNumber>(), batch()};
+      case 8:
+        return FetchLedger{strong<SequenceNumber>(), strong<SequenceNumber>()};
+      case 9:
+        return ledger_range();
+      default:
+        return Forward{bundle(), false};
     }
   }
 
   static constexpr std::size_t client_kinds = std::variant_size_v<ClientMessage>;
   ClientMessage client(std::size_t kind) {
     switch (kind) {
-      case 0: return Hello{strong<SessionId>(), strong<RequestNumber>()};
-      case 1: return ClientRequest{bundle()};
-      case 2: return ReadRequest{strong<RequestNumber>(), blob()};
-      default: return InfoRequest{strong<RequestNumber>()};
+      case 0:
+        return Hello{strong<SessionId>(), strong<RequestNumber>()};
+      case 1:
+        return ClientRequest{bundle()};
+      case 2:
+        return ReadRequest{strong<RequestNumber>(), blob()};
+      default:
+        return InfoRequest{strong<RequestNumber>()};
     }
   }
 
@@ -137,14 +152,17 @@ class Samples {
   ReplicaToClientMessage replica(std::size_t kind) {
     const auto status_of = static_cast<ReplyStatus>(below(7));
     switch (kind) {
-      case 0: return Welcome{strong<View>(), strong<SequenceNumber>()};
+      case 0:
+        return Welcome{strong<View>(), strong<SequenceNumber>()};
       case 1: {
         Reply reply{strong<View>(), strong<SessionId>(), strong<RequestNumber>(), status_of, fixed<Digest>(), {}};
         if (below(2) == 0) reply.result = blob();
         return reply;
       }
-      case 2: return ReadReply{strong<RequestNumber>(), status_of, strong<SequenceNumber>(), blob()};
-      default: return InfoReply{strong<RequestNumber>(), "{\"view\":0}"};
+      case 2:
+        return ReadReply{strong<RequestNumber>(), status_of, strong<SequenceNumber>(), blob()};
+      default:
+        return InfoReply{strong<RequestNumber>(), "{\"view\":0}"};
     }
   }
 

@@ -162,6 +162,9 @@ void Node::start() {
   inbox_.clear();
   turn_scheduled_ = false;
   boundaries_left_ = 0;
+  paused_until_ = 0;
+  disk_broken_ = false;
+  disk_->fail_writes(std::nullopt);
   world_.trace.record(Trace::Kind::process, id_.value, starts_, 0);
   process_ = std::make_unique<Process>(*this);
   if (const std::optional<std::string> error = open()) {
@@ -255,11 +258,6 @@ void Node::boundary() {
 void Node::break_disk() {
   disk_broken_ = true;
   disk_->fail_writes(storage::StorageError{storage::StorageError::Kind::io, "simulated disk error"});
-}
-
-void Node::repair_disk() {
-  disk_broken_ = false;
-  disk_->fail_writes(std::nullopt);
 }
 
 void Node::stopped(const storage::StorageError& error) {

@@ -23,15 +23,14 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  void start();
+  void start();  // must not be running
   // The process ends at once. Of the writes that were not synced the first `kept` are on the disk afterwards.
   void crash(std::size_t kept);
   void crash();  // keeps a random number of them
   // Ends at the k-th write or send from now, before or after it is done.
   void crash_at_boundary(std::uint64_t k) { boundaries_left_ = k; }
   void pause(Microseconds until) { paused_until_ = until; }
-  void break_disk();   // the next write fails, and the node stops
-  void repair_disk();
+  void break_disk();  // the next write fails, and the node stops; the disk works again when it starts
   void set_clock(std::int64_t offset_us, std::int64_t drift_ppm);
 
   // A frame that the network delivers.

@@ -20,6 +20,8 @@ void draw_cluster(Random& random, Plan& plan) {
   plan.cluster.max_clock_skew_us = random.between(1, 5) * second;
   plan.cluster.open_clients = random.chance(300);
   plan.dead = plan.f() > 0 && random.chance(250) ? static_cast<std::uint32_t>(random.between(1, plan.f())) : 0;
+  plan.dead_at = random.chance(500) ? random.below(plan.duration) : 0;
+  plan.final_blackout = random.chance(500);
   plan.ed25519 = random.chance(10);
   plan.ledger_keep = random.chance(500) ? 0 : plan.cluster.window * random.between(2, 6);
 }

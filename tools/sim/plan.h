@@ -52,7 +52,9 @@ struct Plan {
   Microseconds turn_max = 300;          // from the arrival of a frame to the turn that takes it
   Microseconds duration = 20 * second;  // of the faults; then everything heals
   Microseconds clock_skew_max = 0;
-  std::uint32_t dead = 0;               // replicas that never start, of the highest ids, at most f
+  std::uint32_t dead = 0;               // replicas that are gone for good, of the highest ids, at most f
+  Microseconds dead_at = 0;             // from when on
+  bool final_blackout = false;          // in the end all lose power once more, and everything has to be there
   bool ed25519 = false;
   std::uint64_t ledger_keep = 0;
 

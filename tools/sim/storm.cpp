@@ -1,0 +1,173 @@
+#include "tools/sim/storm.h"
+
+#include <fmt/format.h>
+
+namespace pbft::sim {
+
+Storm::Storm(World& world, std::vector<std::unique_ptr<Node>>& nodes, std::vector<std::unique_ptr<SimClient>>& clients)
+    : world_(world), nodes_(nodes), clients_(clients), random_(Random::stream(world.plan.seed, "storm")) {}
+
+void Storm::start() {
+  for (auto& node : nodes_) {
+    if (world_.plan.clock_skew_max > 0) set_clock(*node, false);
+  }
+  world_.scheduler.at(world_.plan.dead_at, [this] { bury(); });
+  world_.scheduler.after(200 * millisecond, [this] { supervise(); });
+  for (std::size_t i = 0; i < fault_count; ++i) again(static_cast<Fault>(i));
+}
+
+void Storm::again(Fault fault) {
+  const Cadence& cadence = world_.plan.of(fault);
+  if (cadence.mean == 0 || fault == Fault::late_subscription) return;
+  world_.scheduler.after(random_.between(cadence.mean / 4, cadence.mean * 7 / 4), [this, fault] {
+    if (over_) return;
+    strike(fault);
+    again(fault);
+  });
+}
+
+void Storm::bury() {
+  buried_ = true;
+  for (auto& node : nodes_) {
+    if (!dead(node->id().value)) continue;
+    world_.injected(Fault::dead_replica);
+    node->crash();
+  }
+}
+
+void Storm::supervise() {
+  if (over_) return;
+  for (auto& node : nodes_) {
+    if (!node->running() && random_.chance(60)) restart_after(*node, 0);
+  }
+  world_.scheduler.after(200 * millisecond, [this] { supervise(); });
+}
+
+bool Storm::dead(std::uint32_t replica) const { return replica + world_.plan.dead >= world_.plan.cluster.replicas; }
+
+Node& Storm::any_node() { return *nodes_[random_.below(nodes_.size() - world_.plan.dead)]; }
+Endpoint Storm::any_replica() { return any_node().id().value; }
+
+Microseconds Storm::lasts(Fault fault) { return random_.between(1, world_.plan.of(fault).longest); }
+
+void Storm::strike(Fault fault) {
+  const Microseconds now = world_.scheduler.now();
+  world_.trace.record(Trace::Kind::fault, static_cast<std::uint64_t>(fault), 0, 0);
+  world_.trace.say([&] { return fmt::format("**** {}", to_string(fault)); });
+  switch (fault) {
+    case Fault::clog: return world_.network.clog(any_replica(), any_replica(), now + lasts(fault));
+    case Fault::cut_one_way: return world_.network.cut(any_replica(), any_replica(), now + lasts(fault), fault);
+    case Fault::partition: {
+      std::vector<bool> inside(nodes_.size());
+      for (std::size_t i = 0; i < inside.size(); ++i) inside[i] = random_.chance(500);
+      return cut_group(inside, now + lasts(fault), fault);
+    }
+    case Fault::isolate: return isolate(any_replica(), now + lasts(fault));
+    case Fault::client_cut: {
+      const Endpoint client = clients_[random_.below(clients_.size())]->endpoint();
+      const Endpoint replica = any_replica();
+      const Microseconds until = now + lasts(fault);
+      if (random_.chance(700)) world_.network.cut(client, replica, until, fault);
+      if (random_.chance(700)) world_.network.cut(replica, client, until, fault);
+      return;
+    }
+    case Fault::type_lost: return world_.network.lose_types(TypeMask{1} << random_.below(11), now + lasts(fault));
+    case Fault::crash: return crash_and_restart(any_node());
+    case Fault::crash_at_boundary: {
+      Node& node = any_node();
+      if (!node.running()) return;
+      node.crash_at_boundary(random_.between(1, 24));
+      return;
+    }
+    case Fault::blackout:
+      world_.injected(fault);
+      for (auto& node : nodes_) {
+        if (!node->running()) continue;
+        node->crash();
+        restart_after(*node, lasts(fault));
+      }
+      return;
+    case Fault::crash_loop: return crash_loop(any_node(), random_.between(2, 5));
+    case Fault::pause: {
+      Node& node = any_node();
+      if (!node.running()) return;
+      world_.injected(fault);
+      return node.pause(now + lasts(fault));
+    }
+    case Fault::disk_error: {
+      Node& node = any_node();
+      if (node.running()) node.break_disk();
+      return;
+    }
+    case Fault::clock_jump: return set_clock(any_node(), true);
+    case Fault::client_restart:
+      world_.injected(fault);
+      return clients_[random_.below(clients_.size())]->restart();
+    default: return;
+  }
+}
+
+void Storm::cut_group(const std::vector<bool>& inside, Microseconds until, Fault cause) {
+  for (Endpoint a = 0; a < inside.size(); ++a) {
+    for (Endpoint b = 0; b < inside.size(); ++b) {
+      if (inside[a] != inside[b]) world_.network.cut(a, b, until, cause);
+    }
+  }
+}
+
+void Storm::isolate(Endpoint replica, Microseconds until) {
+  std::vector<Endpoint> others;
+  for (const auto& node : nodes_) {
+    if (node->id().value != replica) others.push_back(node->id().value);
+  }
+  for (const auto& client : clients_) others.push_back(client->endpoint());
+  for (const Endpoint other : others) {
+    world_.network.cut(replica, other, until, Fault::isolate);
+    world_.network.cut(other, replica, until, Fault::isolate);
+  }
+}
+
+void Storm::crash_and_restart(Node& node) {
+  if (!node.running()) return;
+  world_.injected(Fault::crash);
+  node.crash();
+  restart_after(node, lasts(Fault::crash));
+}
+
+void Storm::restart_after(Node& node, Microseconds delay) {
+  world_.scheduler.after(delay, [this, &node] {
+    if (!node.running() && !(buried_ && dead(node.id().value))) node.start();
+  });
+}
+
+void Storm::crash_loop(Node& node, std::uint64_t times) {
+  if (times == 0 || over_) return;
+  if (node.running()) {
+    world_.injected(Fault::crash_loop);
+    node.crash();
+  }
+  restart_after(node, lasts(Fault::crash_loop) / 2);
+  world_.scheduler.after(lasts(Fault::crash_loop) + millisecond, [this, &node, times] { crash_loop(node, times - 1); });
+}
+
+void Storm::set_clock(Node& node, bool jump) {
+  const Microseconds most = jump ? world_.plan.of(Fault::clock_jump).longest : world_.plan.clock_skew_max;
+  const auto offset = static_cast<std::int64_t>(random_.below(2 * most + 1)) - static_cast<std::int64_t>(most);
+  const auto drift = jump ? 0 : static_cast<std::int64_t>(random_.below(20'001)) - 10'000;
+  world_.injected(jump ? Fault::clock_jump : Fault::clock_skew);
+  node.set_clock(offset, drift);
+}
+
+void Storm::heal() {
+  over_ = true;
+  world_.network.heal();
+  for (auto& node : nodes_) {
+    if (dead(node->id().value)) continue;
+    node->set_clock(0, 0);
+    node->pause(0);
+    node->crash_at_boundary(0);
+    if (!node->running()) node->start();
+  }
+}
+
+}  // namespace pbft::sim
