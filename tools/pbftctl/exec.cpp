@@ -123,7 +123,7 @@ void add_exec(CLI::App& app, Globals& globals, Action& action) {
   command->footer("pbftctl exec [OPTIONS] WORDS...\npbftctl exec [OPTIONS] --stdin\nOptions come before the words.");
   command->callback([command, lines, &globals, &action] {
     action = [command, lines, &globals] {
-      const std::vector<std::string> words = operation_words(*command);
+      const std::vector<std::string> words = command->remaining();
       if (*lines && !words.empty()) {
         return usage_error("exec: give either words or --stdin");
       }

@@ -8,7 +8,6 @@
 
 #include "tools/pbftctl/cluster.h"
 #include "tools/pbftctl/output.h"
-#include "tools/pbftctl/words.h"
 
 namespace pbft::ctl {
 namespace {
@@ -145,7 +144,7 @@ void add_bench(CLI::App& app, Globals& globals, Action& action) {
   command->prefix_command();
   command->footer("pbftctl bench [OPTIONS] WORDS...\nOptions come before the words; {i} in a word is the number of the operation.");
   command->callback([command, count, &globals, &action] {
-    action = [command, count, &globals] { return bench(operation_words(*command), *count, globals); };
+    action = [command, count, &globals] { return bench(command->remaining(), *count, globals); };
   });
 }
 

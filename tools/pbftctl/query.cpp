@@ -4,7 +4,6 @@
 #include "node/pbft/quorum.h"
 #include "tools/pbftctl/cluster.h"
 #include "tools/pbftctl/output.h"
-#include "tools/pbftctl/words.h"
 
 namespace pbft::ctl {
 namespace {
@@ -70,7 +69,7 @@ void add_query(CLI::App& app, Globals& globals, Action& action) {
   command->prefix_command();
   command->footer("pbftctl query [OPTIONS] WORDS...\nOptions come before the words.");
   command->callback([command, each, &globals, &action] {
-    action = [command, each, &globals] { return query(operation_words(*command), *each, globals); };
+    action = [command, each, &globals] { return query(command->remaining(), *each, globals); };
   });
 }
 

@@ -48,12 +48,4 @@ tl::expected<std::vector<std::string>, std::string> split_words(const std::strin
   return words;
 }
 
-std::vector<std::string> operation_words(const CLI::App& command) {
-  std::vector<std::string> words = command.remaining();
-  if (!words.empty() && words.front() == "--") {
-    words.erase(words.begin());
-  }
-  return words;
-}
-
 }  // namespace pbft::ctl

@@ -1,7 +1,6 @@
 // The words of an operation.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -11,8 +10,5 @@ namespace pbft::ctl {
 // Splits a line at white space. "..." and '...' keep white space; a backslash takes the next character as it is
 // (not inside '...'). A # where a word would begin ends the line.
 [[nodiscard]] tl::expected<std::vector<std::string>, std::string> split_words(const std::string& line);
-
-// What follows the options of a prefix command; a leading "--" is dropped.
-[[nodiscard]] std::vector<std::string> operation_words(const CLI::App& command);
 
 }  // namespace pbft::ctl

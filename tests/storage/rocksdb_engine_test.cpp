@@ -1,0 +1,244 @@
+// What only a real disk has: locks, damage, failing syncs.
+#include "storage/rocksdb_engine.h"
+
+#include <fcntl.h>
+#include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <fstream>
+
+#include "tests/storage/support.h"
+
+using namespace pbft;
+using namespace pbft::storage;
+using namespace pbft::storage::testing;
+using Kind = StorageError::Kind;
+using Catch::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+WriteBatch one_put(std::string_view key, std::string_view value) {
+  WriteBatch batch;
+  batch.operations.emplace_back(WriteBatch::Put{Family::state, to_bytes(key), to_bytes(value)});
+  return batch;
+}
+
+StorageError open_error(const fs::path& path, OpenMode mode = OpenMode::existing) {
+  return refusal(open_rocksdb(path, mode));
+}
+
+fs::path newest(const fs::path& directory, std::string_view suffix) {
+  fs::path found;
+  for (const auto& entry : fs::directory_iterator{directory}) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(suffix) && name > found.filename().string()) found = entry.path();
+  }
+  REQUIRE_FALSE(found.empty());
+  return found;
+}
+
+void flip(const fs::path& file, std::uintmax_t offset) {
+  std::fstream stream{file, std::ios::in | std::ios::out | std::ios::binary};
+  stream.seekg(static_cast<std::streamoff>(offset));
+  const char byte = static_cast<char>(stream.get() ^ 0x10);
+  stream.seekp(static_cast<std::streamoff>(offset));
+  stream.put(byte);
+  REQUIRE(stream.flush());
+}
+
+// Files whose sync fails while the switch is on.
+class FailingFile final : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  FailingFile(std::unique_ptr<rocksdb::FSWritableFile> file, const std::atomic<bool>& failing)
+      : FSWritableFileOwnerWrapper(std::move(file)), failing_(failing) {}
+  rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
+    if (failing_) return rocksdb::IOStatus::IOError("the sync failed");
+    return FSWritableFileOwnerWrapper::Sync(options, context);
+  }
+  rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
+    if (failing_) return rocksdb::IOStatus::IOError("the sync failed");
+    return FSWritableFileOwnerWrapper::Fsync(options, context);
+  }
+
+ private:
+  const std::atomic<bool>& failing_;
+};
+
+class FailingFileSystem final : public rocksdb::FileSystemWrapper {
+ public:
+  explicit FailingFileSystem(const std::atomic<bool>& failing)
+      : FileSystemWrapper(rocksdb::FileSystem::Default()), failing_(failing) {}
+  const char* Name() const override { return "FailingFileSystem"; }
+  rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                    rocksdb::IODebugContext* context) override {
+    std::unique_ptr<rocksdb::FSWritableFile> made;
+    auto status = FileSystemWrapper::NewWritableFile(name, options, &made, context);
+    if (status.ok()) *file = std::make_unique<FailingFile>(std::move(made), failing_);
+    return status;
+  }
+
+ private:
+  const std::atomic<bool>& failing_;
+};
+
+}  // namespace
+
+TEST_CASE("a store that is not there is refused with what to do", "[rocksdb]") {
+  const TemporaryDirectory directory;
+  const fs::path path = directory.path() / "store";
+  SECTION("no directory") {}
+  SECTION("an empty directory") { fs::create_directory(path); }
+  SECTION("a directory with other things") {
+    fs::create_directory(path);
+    std::ofstream{path / "notes.txt"} << "hello";
+  }
+  SECTION("a file") { std::ofstream{path} << "hello"; }
+  const StorageError error = open_error(path);
+  CHECK(error.kind == Kind::missing);
+  CHECK_THAT(error.message, Contains(path.string()) && Contains("pbftctl init") && Contains("backup") &&
+                                Contains("must not simply start with an empty one"));
+}
+
+TEST_CASE("a store is not created over another", "[rocksdb]") {
+  RocksDisk disk;
+  must(disk.engine()->write(one_put("a", "1"), Sync::durable));
+  CHECK(open_error(disk.path(), OpenMode::create).kind == Kind::exists);
+  disk.restart();
+  CHECK(must(disk.engine()->get(Family::state, as_bytes("a"))) == to_bytes("1"));
+}
+
+TEST_CASE("a store cannot be opened twice", "[rocksdb]") {
+  SECTION("in this process") {
+    RocksDisk disk;
+    const StorageError error = open_error(disk.path());
+    CHECK(error.kind == Kind::locked);
+    CHECK_THAT(error.message, Contains("another process has the store open"));
+  }
+  SECTION("by another process") {
+    RocksDisk disk;
+    disk.stop();
+    const std::string lock = (disk.path() / "LOCK").string();
+    int ready[2];
+    REQUIRE(::pipe(ready) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      // Takes the lock in the way RocksDB does and waits to be killed.
+      const int descriptor = ::open(lock.c_str(), O_RDWR);
+      struct flock whole {};
+      whole.l_type = F_WRLCK;
+      whole.l_whence = SEEK_SET;
+      const char result = descriptor >= 0 && ::fcntl(descriptor, F_SETLK, &whole) == 0 ? 'y' : 'n';
+      if (::write(ready[1], &result, 1) != 1) ::_exit(1);
+      for (;;) ::pause();
+    }
+    REQUIRE(child > 0);
+    char locked = 0;
+    const bool told = ::read(ready[0], &locked, 1) == 1;
+    const auto opened = open_rocksdb(disk.path(), OpenMode::existing);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    REQUIRE(told);
+    REQUIRE(locked == 'y');
+    CHECK(refusal(opened).kind == Kind::locked);
+    must(open_rocksdb(disk.path(), OpenMode::existing));
+  }
+}
+
+TEST_CASE("a damaged store is refused", "[rocksdb]") {
+  RocksDisk disk;
+  for (int i = 0; i < 50; ++i) must(disk.engine()->write(one_put(std::to_string(i), "value"), Sync::durable));
+  disk.stop();
+  const fs::path log = newest(disk.path(), ".log");
+  const auto size = fs::file_size(log);
+  REQUIRE(size > 500);
+  SECTION("no CURRENT") { fs::remove(disk.path() / "CURRENT"); }
+  SECTION("no manifest") {
+    for (const auto& entry : fs::directory_iterator{disk.path()}) {
+      if (entry.path().filename().string().starts_with("MANIFEST")) fs::remove(entry.path());
+    }
+  }
+  SECTION("the synced log is cut") { fs::resize_file(log, size - 1); }
+  SECTION("the synced log is gone") { fs::remove(log); }
+  SECTION("the first synced bytes are damaged") { flip(log, 20); }
+  SECTION("synced bytes in the middle are damaged") { flip(log, size / 2); }
+  SECTION("the last synced bytes are damaged") { flip(log, size - 2); }
+  SECTION("the mark is gone") { fs::remove(disk.path() / "synced-mark"); }
+  SECTION("the mark is damaged") {
+    flip(disk.path() / "synced-mark", 3);
+    flip(disk.path() / "synced-mark", 512 + 3);
+  }
+  const StorageError first = open_error(disk.path());
+  INFO(first.message);
+  CHECK(first.kind == Kind::corrupt);
+  CHECK_THAT(first.message, Contains(disk.path().string()) && Contains("backup"));
+  CHECK(open_error(disk.path()).kind == Kind::corrupt);  // trying again does not heal it
+}
+
+TEST_CASE("one torn mark is made good by the other", "[rocksdb]") {
+  RocksDisk disk;
+  for (int i = 0; i < 5; ++i) must(disk.engine()->write(one_put(std::to_string(i), "value"), Sync::durable));
+  disk.stop();
+  flip(disk.path() / "synced-mark", GENERATE(3, 512 + 3));
+  disk.restart();
+  CHECK(must(disk.engine()->get(Family::state, as_bytes("4"))) == to_bytes("value"));
+}
+
+TEST_CASE("a loss of power loses unsynced batches and nothing else", "[rocksdb]") {
+  RocksDisk disk;
+  must(Store::create(*disk.engine(), identity()));
+  Model model;
+  Model synced;
+  std::uintmax_t durable_size = 0;
+  {
+    const auto store = must(Store::open(disk.engine(), identity(), {}));
+    for (int i = 0; i < 3; ++i) must(store->apply(model.next({put("a", std::to_string(i))})));
+    must(store->persist({PersistBatch{SequenceNumber{4}, committed_batch(4)}}));
+    durable_size = fs::file_size(newest(disk.path(), ".log"));
+    synced = model;
+    for (int i = 0; i < 3; ++i) must(store->apply(model.next({put("a", "later"), put("b", std::to_string(i))})));
+  }
+  disk.stop();
+  const fs::path log = newest(disk.path(), ".log");
+  REQUIRE(fs::file_size(log) > durable_size + 20);
+  const std::uintmax_t torn = GENERATE(0, 3, 20);  // bytes of the next record that reached the disk
+  fs::resize_file(log, durable_size + torn);
+  disk.restart();
+  const auto store = must(Store::open(disk.engine(), identity(), {}));
+  const Recovered recovered = must(store->recover());
+  CHECK(recovered.executed == SequenceNumber{3});
+  CHECK(recovered.slots.size() == 1);
+  CHECK(content_of(store->state_scan({}, {})) == synced.state);
+  must(store->apply(synced.next({put("b", "again")})));
+  CHECK(take(*store, 4).state == must(store->recompute_state_digest()));
+}
+
+TEST_CASE("a failed sync stops all later writes", "[rocksdb]") {
+  const TemporaryDirectory directory;
+  const fs::path path = directory.path() / "store";
+  std::atomic<bool> failing{false};
+  const auto environment = rocksdb::NewCompositeEnv(std::make_shared<FailingFileSystem>(failing));
+  {
+    const auto engine = must(open_rocksdb(path, OpenMode::create, {.env = environment.get()}));
+    must(engine->write(one_put("a", "1"), Sync::durable));
+    failing = true;
+    const StorageError error = refusal(engine->write(one_put("b", "2"), Sync::durable));
+    CHECK(error.kind == Kind::io);
+    CHECK_THAT(error.message, Contains("the sync failed") && Contains(path.string()));
+    failing = false;  // the disk is well again; what it lost meanwhile nobody knows
+    CHECK(refusal(engine->write(one_put("c", "3"), Sync::durable)).message == error.message);
+    CHECK(refusal(engine->write(one_put("c", "3"), Sync::no)).message == error.message);
+    CHECK(must(engine->get(Family::state, as_bytes("a"))) == to_bytes("1"));
+    CHECK(must(engine->get(Family::state, as_bytes("c"))) == std::nullopt);
+  }
+  const auto engine = must(open_rocksdb(path, OpenMode::existing));
+  CHECK(must(engine->get(Family::state, as_bytes("a"))) == to_bytes("1"));
+  must(engine->write(one_put("d", "4"), Sync::durable));
+}
