@@ -38,7 +38,6 @@ struct Replica {
 struct ClientBus::Impl {
   Impl(const crypto::Identity& identity, ClientBusOptions given, PollSet poll)
       : options(std::move(given)), curve(identity.curve()), monitors(context), poll_set(std::move(poll)) {}
-  ~Impl();
 
   Status open();
   [[nodiscard]] bool any_ready() const;
@@ -59,11 +58,6 @@ struct ClientBus::Impl {
   std::size_t turn = 0;           // whose turn it is in replicas
   Clock::time_point next_upkeep = Clock::now();
 };
-
-ClientBus::Impl::~Impl() {
-  monitors.stop();
-  replicas.clear();
-}
 
 Status ClientBus::Impl::open() {
   if (options.replicas.empty()) return tl::unexpected(std::string("there are no replicas to connect to"));

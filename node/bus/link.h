@@ -24,6 +24,11 @@ class Link {
   [[nodiscard]] static tl::expected<std::unique_ptr<Link>, std::string> open(zmq::socket_t socket, std::string endpoint,
                                                                              Counters& counters, MonitorSet& monitors);
 
+  // Nobody may drain `monitors` any more.
+  ~Link() { unwatch(socket_); }
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
   // Any thread. What the monitor said last.
   [[nodiscard]] bool up() const { return up_; }

@@ -43,7 +43,7 @@ Status MonitorSet::add(zmq::socket_t& socket, Callback callback) {
   events.set(zmq::sockopt::rcvhwm, 0);
   events.set(zmq::sockopt::linger, 0);
   if (auto status = connect(events, endpoint); !status) return status;
-  monitors_.push_back({&socket, std::move(events), std::move(callback)});
+  monitors_.push_back({std::move(events), std::move(callback)});
   return {};
 }
 
@@ -63,8 +63,8 @@ void MonitorSet::append_poll_items(std::vector<zmq_pollitem_t>& items) {
   for (Monitor& monitor : monitors_) items.push_back({monitor.events.handle(), 0, ZMQ_POLLIN, 0});
 }
 
-void MonitorSet::stop() {
-  for (Monitor& monitor : monitors_) zmq_socket_monitor(monitor.watched->handle(), nullptr, 0);
+void unwatch(zmq::socket_t& socket) {
+  if (socket.handle() != nullptr) zmq_socket_monitor(socket.handle(), nullptr, 0);
 }
 
 }  // namespace pbft::bus

@@ -13,24 +13,21 @@ namespace pbft::bus {
 
 enum class ConnectionEvent : std::uint8_t { up, handshake_failed, down };
 
-// add() and stop() belong to the thread of the watched sockets, drain() to one thread at a time.
+// One thread at a time.
 class MonitorSet {
  public:
   using Callback = std::function<void(ConnectionEvent)>;
 
   explicit MonitorSet(zmq::context_t& context) : context_(context) {}
 
-  // Before the socket binds or connects. `callback` is called by drain().
+  // Before the socket binds or connects. `callback` is called by drain() and must be good for as long as that is.
   [[nodiscard]] Status add(zmq::socket_t& socket, Callback callback);
   // Handles what has come in; never blocks.
   void drain();
   void append_poll_items(std::vector<zmq_pollitem_t>& items);
-  // To be called before the watched sockets are closed.
-  void stop();
 
  private:
   struct Monitor {
-    zmq::socket_t* watched;
     zmq::socket_t events;
     Callback callback;
   };
@@ -38,5 +35,8 @@ class MonitorSet {
   zmq::context_t& context_;
   std::vector<Monitor> monitors_;
 };
+
+// To be called before a watched socket is closed, by its owner. Others are left as they are.
+void unwatch(zmq::socket_t& socket);
 
 }  // namespace pbft::bus

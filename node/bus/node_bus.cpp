@@ -141,12 +141,12 @@ struct NodeBus::Impl {
 };
 
 NodeBus::Impl::~Impl() {
-  monitors.stop();
+  zap.reset();  // and with it the thread that calls back into the links
   peers.clear();
-  publisher.close();
-  peer_router.close();
-  client_router.close();
-  zap.reset();
+  for (zmq::socket_t* socket : {&publisher, &peer_router, &client_router}) {
+    unwatch(*socket);
+    socket->close();
+  }
 }
 
 Status NodeBus::Impl::open() {

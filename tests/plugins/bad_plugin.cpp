@@ -12,17 +12,15 @@ namespace {
   to.append(to.handle, text, size);
 }
 
-[[maybe_unused]] int open(pbft_bytes, pbft_writer error, void**) {
+[[maybe_unused]] int open(pbft_bytes, [[maybe_unused]] pbft_writer error, void**) {
 #if defined(BAD_open_fails)
   say(error, "colour must be red or blue");
   return PBFT_FAILED;
 #elif defined(BAD_open_silent)
-  (void)error;
   return PBFT_FAILED;
 #elif defined(BAD_open_throws)
   throw std::runtime_error("thrown by open");
 #else
-  (void)error;
   return PBFT_OK;
 #endif
 }
@@ -33,7 +31,8 @@ namespace {
 #endif
 }
 
-[[maybe_unused]] int execute(void*, const pbft_context*, const pbft_state*, pbft_bytes, pbft_writer result) {
+[[maybe_unused]] int execute(void*, const pbft_context*, const pbft_state*, pbft_bytes,
+                             [[maybe_unused]] pbft_writer result) {
 #if defined(BAD_raw_throws)
   throw std::runtime_error("thrown by execute");
 #elif defined(BAD_unknown_status)

@@ -1,4 +1,5 @@
 // The contract of Engine, on both engines.
+#include <atomic>
 #include <thread>
 
 #include "tests/storage/support.h"

@@ -53,7 +53,7 @@ std::vector<OperationWord> operations(const Globals& globals) {
 }
 
 // Text inside single quotes, which bash and zsh share; fish escapes with a backslash.
-std::string quoted(const std::string& text, bool fish = false) {
+std::string shell_quoted(const std::string& text, bool fish = false) {
   std::string result = "'";
   for (const char c : text) {
     if (c == '\'') {
@@ -87,7 +87,7 @@ void print_bash(const std::vector<CommandWords>& commands, const std::vector<Ope
     if (command.name == "completion") {
       words.insert(words.end(), {"bash", "zsh", "fish"});
     }
-    cases += fmt::format("    {}) words={} ;;\n", command.name, quoted(fmt::format("{}", fmt::join(words, " "))));
+    cases += fmt::format("    {}) words={} ;;\n", command.name, shell_quoted(fmt::format("{}", fmt::join(words, " "))));
   }
   fmt::print(R"(# bash completion of pbftctl. Use: source <(pbftctl completion bash)
 _pbftctl() {{
@@ -110,21 +110,21 @@ _pbftctl() {{
 }}
 complete -o default -F _pbftctl pbftctl
 )",
-             quoted(fmt::format("{} --config --dir --json --timeout --help --version", fmt::join(names, " "))), cases);
+             shell_quoted(fmt::format("{} --config --dir --json --timeout --help --version", fmt::join(names, " "))), cases);
 }
 
 void print_zsh(const std::vector<CommandWords>& commands, const std::vector<OperationWord>& operations) {
   std::string names;
   std::string cases;
   for (const CommandWords& command : commands) {
-    names += "    " + quoted(command.name + ":" + command.help) + "\n";
+    names += "    " + shell_quoted(command.name + ":" + command.help) + "\n";
     std::vector<std::string> words = names_for(command.name, operations);
     words.insert(words.end(), command.options.begin(), command.options.end());
     if (command.name == "completion") {
       words.insert(words.end(), {"bash", "zsh", "fish"});
     }
     for (std::string& word : words) {
-      word = quoted(word);
+      word = shell_quoted(word);
     }
     cases += fmt::format("    {}) compadd -- {}; _files ;;\n", command.name, fmt::join(words, " "));
   }
@@ -160,7 +160,7 @@ void print_fish(const std::vector<CommandWords>& commands, const std::vector<Ope
   fmt::print("complete -c pbftctl -l dir -r -d 'The directory of the cluster'\n");
   for (const CommandWords& command : commands) {
     fmt::print("complete -c pbftctl -n __fish_use_subcommand -f -a {} -d {}\n", command.name,
-               quoted(command.help, true));
+               shell_quoted(command.help, true));
     const std::string seen = fmt::format("'__fish_seen_subcommand_from {}'", command.name);
     for (const std::string& option : command.options) {
       if (option != "--config" && option != "--dir") {
@@ -170,8 +170,8 @@ void print_fish(const std::vector<CommandWords>& commands, const std::vector<Ope
     const std::vector<std::string> names = names_for(command.name, operations);
     for (const OperationWord& operation : operations) {
       if (std::find(names.begin(), names.end(), operation.name) != names.end()) {
-        fmt::print("complete -c pbftctl -n {} -f -a {} -d {}\n", seen, quoted(operation.name, true),
-                   quoted(operation.help, true));
+        fmt::print("complete -c pbftctl -n {} -f -a {} -d {}\n", seen, shell_quoted(operation.name, true),
+                   shell_quoted(operation.help, true));
       }
     }
     if (command.name == "completion") {

@@ -1,5 +1,9 @@
 #include "tools/client/cpp/pbft/client_core.h"
 
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "tools/client/cpp/times.h"
@@ -115,7 +119,9 @@ struct ClientCore::Impl {
       deadlines.erase(ticket);
       completions.push_back({ticket,
                              {OutcomeKind::timed_out, {},
-                              "the cluster did not answer in time; the operation may still take effect"}});
+                              "the cluster did not answer in time (heard of " + std::to_string(heard.size()) + " of " +
+                                  std::to_string(quorum.replicas()) +
+                                  " replicas so far); the operation may still take effect"}});
     }
   }
 
@@ -127,6 +133,7 @@ struct ClientCore::Impl {
   Reads reads;
   Surveys surveys;
   std::vector<View> views;
+  std::set<ReplicaId> heard;  // sent something authentic since the start
 
   Ticket next_ticket{1};
   RequestNumber next_read{1};
@@ -176,6 +183,7 @@ void ClientCore::receive(const SharedBytes& frame, ReplicaId from) {
   if (!messages) {
     return;
   }
+  impl_->heard.insert(from);
   for (const ReplicaToClientMessage& message : *messages) {
     std::visit([&](const auto& concrete) { impl_->handle(concrete, from); }, message);
   }
