@@ -46,7 +46,9 @@ std::optional<SessionRecord> read_session(FieldReader& key, BytesView value) {
 
 }  // namespace
 
-Bytes client_key(const ClientId& client) { return FieldWriter{}.u8(client_tag).raw(client.view()).take(); }
+Bytes client_key(const ClientId& client) {
+  return FieldWriter{}.u8(client_tag).raw(client.view()).take();
+}
 
 Bytes session_key(const ClientId& client, SessionId session) {
   return FieldWriter{}.u8(session_tag).raw(client.view()).u64(session.value).take();
@@ -86,9 +88,9 @@ Result<ClientRecords> load_client_records(const Store& store) {
       }
     }
     if (!read) {
-      return tl::unexpected(StorageError{StorageError::Kind::corrupt,
-                                         "record " + to_hex(entries->key()) +
-                                             " of family clients cannot be read; restore the store from a backup"});
+      return tl::unexpected(StorageError{
+          StorageError::Kind::corrupt,
+          "record " + to_hex(entries->key()) + " of family clients cannot be read; restore the store from a backup"});
     }
   }
   if (auto status = entries->status(); !status) return tl::unexpected(status.error());

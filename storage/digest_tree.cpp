@@ -7,7 +7,9 @@
 namespace pbft::storage {
 namespace {
 
-Digest bucket_digest(const LtHash& bucket) { return tagged_digest("pbft/bucket/1", bucket.bytes()); }
+Digest bucket_digest(const LtHash& bucket) {
+  return tagged_digest("pbft/bucket/1", bucket.bytes());
+}
 
 Digest node_digest(const Digest* children) {
   std::array<std::uint8_t, DigestTree::fan_out * Digest::size> bytes{};
@@ -73,7 +75,9 @@ void DigestTree::remove(Namespace name_space, BytesView key, BytesView value) {
   at(bucket_of(name_space, key)).remove(element(name_space, key, value));
 }
 
-void DigestTree::load(std::uint32_t bucket, const LtHash& value) { at(bucket) = value; }
+void DigestTree::load(std::uint32_t bucket, const LtHash& value) {
+  at(bucket) = value;
+}
 
 std::vector<std::uint32_t> DigestTree::refresh() {
   std::vector<std::uint32_t> buckets{changed_.begin(), changed_.end()};

@@ -29,9 +29,15 @@ FieldWriter& FieldWriter::raw(BytesView bytes) {
   return *this;
 }
 
-std::uint8_t FieldReader::u8() { return static_cast<std::uint8_t>(integer(1)); }
-std::uint32_t FieldReader::u32() { return static_cast<std::uint32_t>(integer(4)); }
-std::uint64_t FieldReader::u64() { return integer(8); }
+std::uint8_t FieldReader::u8() {
+  return static_cast<std::uint8_t>(integer(1));
+}
+std::uint32_t FieldReader::u32() {
+  return static_cast<std::uint32_t>(integer(4));
+}
+std::uint64_t FieldReader::u64() {
+  return integer(8);
+}
 
 BytesView FieldReader::raw(std::size_t length) {
   if (!ok_ || rest_.size() < length) {
@@ -49,7 +55,9 @@ std::uint64_t FieldReader::integer(std::size_t size) {
   return value;
 }
 
-Bytes number_key(std::uint64_t n) { return FieldWriter{}.u64(n).take(); }
+Bytes number_key(std::uint64_t n) {
+  return FieldWriter{}.u64(n).take();
+}
 
 Bytes batch_key(SequenceNumber n, const Digest& digest) {
   return FieldWriter{}.u64(n.value).raw(digest.view()).take();
@@ -71,11 +79,17 @@ Bytes undo_key(std::uint64_t interval, std::uint8_t name_space, BytesView key) {
   return FieldWriter{}.u64(interval).u8(name_space).raw(key).take();
 }
 
-Bytes own_summary_key(std::uint64_t n) { return FieldWriter{}.u8('o').u64(n).take(); }
+Bytes own_summary_key(std::uint64_t n) {
+  return FieldWriter{}.u8('o').u64(n).take();
+}
 
-Bytes stable_key() { return FieldWriter{}.u8('s').take(); }
+Bytes stable_key() {
+  return FieldWriter{}.u8('s').take();
+}
 
-Bytes bucket_key(std::uint32_t bucket) { return FieldWriter{}.u32(bucket).take(); }
+Bytes bucket_key(std::uint32_t bucket) {
+  return FieldWriter{}.u32(bucket).take();
+}
 
 std::string to_hex(BytesView bytes) {
   static constexpr char digits[] = "0123456789abcdef";

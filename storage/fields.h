@@ -48,16 +48,16 @@ class FieldReader {
 
 // ---- Keys. What is not here is a raw key of the plugin (family `state`) or a client record's (`clients`). --------
 
-[[nodiscard]] Bytes number_key(std::uint64_t n);                             // ledger, and the start of a range
-[[nodiscard]] Bytes batch_key(SequenceNumber n, const Digest& digest);       // batches
+[[nodiscard]] Bytes number_key(std::uint64_t n);                        // ledger, and the start of a range
+[[nodiscard]] Bytes batch_key(SequenceNumber n, const Digest& digest);  // batches
 enum class JournalKind : std::uint8_t { accepted = 'a', batch = 'b', prepared = 'p' };
-[[nodiscard]] Bytes journal_key(JournalKind kind, SequenceNumber n);         // the start of a slot's entries
-[[nodiscard]] Bytes mark_key(JournalKind kind, SequenceNumber n, View view); // accepted, prepared
-[[nodiscard]] Bytes held_key(SequenceNumber n, const Digest& digest);        // batch
+[[nodiscard]] Bytes journal_key(JournalKind kind, SequenceNumber n);          // the start of a slot's entries
+[[nodiscard]] Bytes mark_key(JournalKind kind, SequenceNumber n, View view);  // accepted, prepared
+[[nodiscard]] Bytes held_key(SequenceNumber n, const Digest& digest);         // batch
 [[nodiscard]] Bytes undo_key(std::uint64_t interval, std::uint8_t name_space, BytesView key);
-[[nodiscard]] Bytes own_summary_key(std::uint64_t n);                        // checkpoints
-[[nodiscard]] Bytes stable_key();                                            // checkpoints
-[[nodiscard]] Bytes bucket_key(std::uint32_t bucket);                        // tree
+[[nodiscard]] Bytes own_summary_key(std::uint64_t n);  // checkpoints
+[[nodiscard]] Bytes stable_key();                      // checkpoints
+[[nodiscard]] Bytes bucket_key(std::uint32_t bucket);  // tree
 
 [[nodiscard]] std::string to_hex(BytesView bytes);
 

@@ -25,7 +25,9 @@ LtHash LtHash::from_bytes(BytesView bytes) {
   return hash;
 }
 
-BytesView LtHash::bytes() const { return {reinterpret_cast<const std::uint8_t*>(lanes_.data()), byte_size}; }
+BytesView LtHash::bytes() const {
+  return {reinterpret_cast<const std::uint8_t*>(lanes_.data()), byte_size};
+}
 
 void LtHash::add(const LtHash& other) {
   for (std::size_t i = 0; i < lane_count; ++i) lanes_[i] = static_cast<std::uint16_t>(lanes_[i] + other.lanes_[i]);

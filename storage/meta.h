@@ -27,9 +27,9 @@ inline const Bytes interval_key = to_bytes("interval");
 // What truncation has left.
 inline const Bytes kept_key = to_bytes("kept");
 struct KeptRecord {
-  SequenceNumber stable;         // the newest checkpoint that was truncated to
-  SequenceNumber previous;       // the one before it; the oldest whose state is kept
-  std::uint64_t first_undo = 0;  // Invariant: undo of all intervals from this one on is there
+  SequenceNumber stable;           // the newest checkpoint that was truncated to
+  SequenceNumber previous;         // the one before it; the oldest whose state is kept
+  std::uint64_t first_undo = 0;    // Invariant: undo of all intervals from this one on is there
   std::uint64_t first_ledger = 1;  // Invariant: ledger entries from this one on are there
   std::uint64_t pruned = 0;        // slots up to this one hold no batch but the committed one
 

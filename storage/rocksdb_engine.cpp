@@ -27,8 +27,12 @@ constexpr const char* what_to_do =
     "create it with `pbftctl init`, or, where this replica has run before, restore its backup: a replica that lost its "
     "store must not simply start with an empty one";
 
-rocksdb::Slice slice(BytesView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-BytesView view(const rocksdb::Slice& bytes) { return as_bytes(std::string_view{bytes.data(), bytes.size()}); }
+rocksdb::Slice slice(BytesView bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+BytesView view(const rocksdb::Slice& bytes) {
+  return as_bytes(std::string_view{bytes.data(), bytes.size()});
+}
 
 StorageError classify(const rocksdb::Status& status, const std::string& where) {
   using Kind = StorageError::Kind;
@@ -220,9 +224,9 @@ Result<void> prepare_new(const fs::path& directory) {
   }
   fs::create_directories(directory, code);
   if (code) {
-    return tl::unexpected(StorageError{code == std::errc::no_space_on_device ? StorageError::Kind::no_space
-                                                                             : StorageError::Kind::io,
-                                       directory.string() + ": cannot create the directory: " + code.message()});
+    return tl::unexpected(
+        StorageError{code == std::errc::no_space_on_device ? StorageError::Kind::no_space : StorageError::Kind::io,
+                     directory.string() + ": cannot create the directory: " + code.message()});
   }
   const fs::path parent = fs::absolute(directory).parent_path();
   return sync_directory(parent);
@@ -244,9 +248,9 @@ Result<void> check_present(const fs::path& directory) {
   for (fs::directory_iterator entry{directory, code}, end; !code && entry != end; entry.increment(code)) {
     const std::string name = entry->path().filename().string();
     if (name == mark_file || name.starts_with("MANIFEST-") || name.ends_with(".sst") || name.ends_with(".log")) {
-      return tl::unexpected(StorageError{StorageError::Kind::corrupt,
-                                         directory.string() + ": the store is corrupt: there is " + name +
-                                             " but no file CURRENT; restore it from a backup"});
+      return tl::unexpected(
+          StorageError{StorageError::Kind::corrupt, directory.string() + ": the store is corrupt: there is " + name +
+                                                        " but no file CURRENT; restore it from a backup"});
     }
   }
   return missing("the store is empty");
@@ -292,8 +296,8 @@ Result<std::shared_ptr<Engine>> open_database(const fs::path& directory, OpenMod
   if (!status.ok()) return tl::unexpected(classify(status, directory.string()));
   auto engine = std::make_shared<RocksEngine>(directory.string(), std::unique_ptr<rocksdb::DB>{opened}, handles);
 
-  auto mark = mode == OpenMode::create ? SyncedMark::create(directory / mark_file)
-                                       : SyncedMark::open(directory / mark_file);
+  auto mark =
+      mode == OpenMode::create ? SyncedMark::create(directory / mark_file) : SyncedMark::open(directory / mark_file);
   if (!mark) return tl::unexpected(mark.error());
   if (auto followed = engine->follow(std::move(*mark)); !followed) return tl::unexpected(followed.error());
   if (mode == OpenMode::create) {

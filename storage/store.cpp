@@ -34,9 +34,9 @@ Result<void> Store::create(Engine& engine, const StoreIdentity& identity) {
   const auto present = engine.get(Family::meta, identity_key);
   if (!present) return tl::unexpected(present.error());
   if (*present) {
-    return tl::unexpected(StorageError{StorageError::Kind::exists,
-                                       engine.name() + ": holds a store already; remove it or choose another "
-                                                       "directory, if you mean to start anew"});
+    return tl::unexpected(
+        StorageError{StorageError::Kind::exists, engine.name() + ": holds a store already; remove it or choose another "
+                                                                 "directory, if you mean to start anew"});
   }
   WriteBatch batch;
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, identity_key, encode_identity(identity)});
@@ -161,13 +161,17 @@ Result<void> Store::Impl::write(const WriteBatch& batch, Sync sync) {
   return written;
 }
 
-Result<std::optional<Bytes>> Store::state_get(BytesView key) const { return impl_->engine->get(Family::state, key); }
+Result<std::optional<Bytes>> Store::state_get(BytesView key) const {
+  return impl_->engine->get(Family::state, key);
+}
 
 std::unique_ptr<Iterator> Store::state_scan(BytesView from, BytesView to) const {
   return impl_->engine->scan(Family::state, from, to);
 }
 
-std::unique_ptr<Iterator> Store::clients_scan() const { return impl_->engine->scan(Family::clients, {}, {}); }
+std::unique_ptr<Iterator> Store::clients_scan() const {
+  return impl_->engine->scan(Family::clients, {}, {});
+}
 
 // The change, and before the first one of a key in an interval what the key had.
 Result<void> Store::Impl::change(WriteBatch& batch, Namespace name_space, const StateChange& change) {
@@ -233,8 +237,8 @@ Result<void> Store::Impl::update_tree() {
     if (!before) return corrupt("entry " + to_hex(entries->key()) + " of family undo cannot be read");
     const auto now = engine->get(family_of(before->name_space), before->key);
     if (!now) return tl::unexpected(now.error());
-    const bool same = before->value.has_value() == now->has_value() &&
-                      (!*now || std::ranges::equal(*before->value, **now));
+    const bool same =
+        before->value.has_value() == now->has_value() && (!*now || std::ranges::equal(*before->value, **now));
     if (same) continue;
     if (before->value) tree.remove(before->name_space, before->key, *before->value);
     if (*now) tree.add(before->name_space, before->key, **now);

@@ -23,9 +23,9 @@ struct StoreIdentity {
 };
 
 struct StoreOptions {
-  Sync durability = Sync::durable;    // how journal writes and checkpoints are synced: fsync or os
+  Sync durability = Sync::durable;          // how journal writes and checkpoints are synced: fsync or os
   std::uint64_t checkpoint_interval = 128;  // apply() wants a checkpoint taken at each multiple; 0: at none
-  std::uint64_t ledger_keep = 100'000;  // committed batches kept below the stable checkpoint; 0: all
+  std::uint64_t ledger_keep = 100'000;      // committed batches kept below the stable checkpoint; 0: all
 };
 
 // A change of one key of the plugin's state; no value: erased.
@@ -57,8 +57,8 @@ class Store {
   [[nodiscard]] static Result<void> create(Engine& engine, const StoreIdentity& identity);
   // Opens and checks meta: missing, corrupt, other cluster, other replica, newer format are refused by name.
   // The engine is shared so that tests can keep it over a simulated crash.
-  [[nodiscard]] static Result<std::unique_ptr<Store>> open(std::shared_ptr<Engine> engine, const StoreIdentity& identity,
-                                                           const StoreOptions& options);
+  [[nodiscard]] static Result<std::unique_ptr<Store>> open(std::shared_ptr<Engine> engine,
+                                                           const StoreIdentity& identity, const StoreOptions& options);
   ~Store();
 
   // Everything that the core needs to resume. corrupt where a mark's batch is missing or a record cannot be read.

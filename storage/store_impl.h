@@ -29,8 +29,8 @@ struct Store::Impl {
     return {kind, engine->name() + ": " + what};
   }
   [[nodiscard]] tl::unexpected<StorageError> corrupt(const std::string& what) const {
-    return tl::unexpected(error(StorageError::Kind::corrupt,
-                                "the store is corrupt: " + what + "; restore it from a backup"));
+    return tl::unexpected(
+        error(StorageError::Kind::corrupt, "the store is corrupt: " + what + "; restore it from a backup"));
   }
   [[nodiscard]] tl::unexpected<StorageError> refuse(const std::string& what) const {
     return tl::unexpected(error(StorageError::Kind::mismatch, what));

@@ -9,15 +9,20 @@
 namespace pbft::storage {
 namespace {
 
-const char* name_of(JournalKind kind) { return kind == JournalKind::accepted ? "accepted" : "prepared"; }
+const char* name_of(JournalKind kind) {
+  return kind == JournalKind::accepted ? "accepted" : "prepared";
+}
 
-Bytes to_vector(const Digest& digest) { return {digest.bytes.begin(), digest.bytes.end()}; }
+Bytes to_vector(const Digest& digest) {
+  return {digest.bytes.begin(), digest.bytes.end()};
+}
 
 }  // namespace
 
 // ---- Writing --------------------------------------------------------------------------------------------
 
-// One vote per view and sequence number is what all of the protocol's safety stands on; so it is checked here once more.
+// One vote per view and sequence number is what all of the protocol's safety stands on; so it is checked here once
+// more.
 Result<void> Store::Impl::add_mark(WriteBatch& batch, std::map<Bytes, Digest>& marks, JournalKind kind, View view,
                                    SequenceNumber n, const Digest& digest) const {
   Bytes key = mark_key(kind, n, view);

@@ -46,7 +46,8 @@ Result<std::optional<LedgerRange>> Store::ledger_range(SequenceNumber first, Seq
     FieldReader key{entries->key()};
     const std::uint64_t n = key.u64();
     const auto record = decode_ledger(entries->value());
-    if (!key.complete() || !record) return impl.corrupt("entry " + to_hex(entries->key()) + " of ledger cannot be read");
+    if (!key.complete() || !record)
+      return impl.corrupt("entry " + to_hex(entries->key()) + " of ledger cannot be read");
     if (n != first.value + range.digests.size()) return std::nullopt;
     range.digests.push_back(record->batch);
   }
@@ -63,8 +64,8 @@ Result<std::map<Bytes, Bytes>> Store::Impl::content_at(Namespace name_space, Seq
     known = summary->has_value();
   }
   if (!known || checkpoint > interval || checkpoint.value < kept.first_undo) {
-    return tl::unexpected(error(StorageError::Kind::missing,
-                                "the state at " + std::to_string(checkpoint.value) + " is not kept"));
+    return tl::unexpected(
+        error(StorageError::Kind::missing, "the state at " + std::to_string(checkpoint.value) + " is not kept"));
   }
   std::map<Bytes, Bytes> content;
   const auto entries = engine->scan(family_of(name_space), {}, {});

@@ -25,8 +25,7 @@ Bytes encode(std::uint64_t value) {
 
 }  // namespace
 
-SyncedMark::SyncedMark(std::filesystem::path file, int descriptor)
-    : file_(std::move(file)), descriptor_(descriptor) {}
+SyncedMark::SyncedMark(std::filesystem::path file, int descriptor) : file_(std::move(file)), descriptor_(descriptor) {}
 
 SyncedMark::~SyncedMark() {
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -54,8 +53,8 @@ Result<std::unique_ptr<SyncedMark>> SyncedMark::open(const std::filesystem::path
   std::unique_ptr<SyncedMark> mark{new SyncedMark{file, descriptor}};
   if (descriptor < 0) {
     if (errno != ENOENT) return tl::unexpected(mark->io_error("open"));
-    return tl::unexpected(StorageError{StorageError::Kind::corrupt,
-                                       file.string() + " is missing: the store is incomplete; restore it from a backup"});
+    return tl::unexpected(StorageError{
+        StorageError::Kind::corrupt, file.string() + " is missing: the store is incomplete; restore it from a backup"});
   }
   bool valid = false;
   for (std::size_t slot = 0; slot < slot_count; ++slot) {

@@ -279,6 +279,8 @@ void NodeBus::Impl::upkeep(Clock::time_point now) {
     if (peer.subscription) peer.subscription->renew_if_down(now, options.renew_after);
     if (peer.dealer) peer.dealer->renew_if_down(now, options.renew_after);
   }
+  // What comes in where nothing ought to may have been signalled to a send; nobody waits for it, so now is soon enough.
+  for (Input& input : inputs) input.ready = input.ready || input.kind == InputKind::unread;
 }
 
 std::size_t NodeBus::Impl::drain(std::size_t max_frames, NodeBusHandler& handler) {

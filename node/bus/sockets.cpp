@@ -1,5 +1,6 @@
 #include "node/bus/sockets.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -13,6 +14,7 @@ constexpr int heartbeat_timeout_ms = 10'000;
 constexpr int reconnect_ms = 50;
 constexpr int reconnect_max_ms = 1'000;
 constexpr int keepalive_idle_s = 30;
+constexpr std::size_t handshake_bytes = 1'024;  // no part of a CURVE handshake is longer
 constexpr std::size_t copy_below = 1'024;
 
 // Collects the first failure, so that a list of options reads as a list.
@@ -39,7 +41,7 @@ class Options {
 };
 
 void set_common(Options& options, const QueueLimits& limits) {
-  const auto largest = static_cast<std::int64_t>(limits.frame_bytes + curve_overhead);
+  const auto largest = static_cast<std::int64_t>(std::max(limits.frame_bytes + curve_overhead, handshake_bytes));
   options.set(ZMQ_MAXMSGSIZE, "ZMQ_MAXMSGSIZE", &largest, sizeof largest)
       .set(ZMQ_SNDHWM, "ZMQ_SNDHWM", limits.send_frames)
       .set(ZMQ_RCVHWM, "ZMQ_RCVHWM", limits.receive_frames)

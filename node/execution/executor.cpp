@@ -12,7 +12,9 @@ namespace {
 
 using storage::StorageError;
 
-StorageError mismatch(std::string message) { return {StorageError::Kind::mismatch, std::move(message)}; }
+StorageError mismatch(std::string message) {
+  return {StorageError::Kind::mismatch, std::move(message)};
+}
 
 Bytes session_result(SessionId session) {
   Bytes result;
@@ -20,7 +22,9 @@ Bytes session_result(SessionId session) {
   return result;
 }
 
-ReplyStatus status_of(const Outcome& outcome) { return outcome.ok ? ReplyStatus::ok : ReplyStatus::failed; }
+ReplyStatus status_of(const Outcome& outcome) {
+  return outcome.ok ? ReplyStatus::ok : ReplyStatus::failed;
+}
 
 }  // namespace
 
@@ -99,8 +103,8 @@ storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execut
   }
   for (const EvictedSession& session : effect.evicted) replies.evict(session);
 
-  storage::Applied applied{effect.n, effect.time, effect.batch->digest, effect.ledger_head, overlay.take(),
-                           replies.take_changes()};
+  storage::Applied applied{effect.n,           effect.time,    effect.batch->digest,
+                           effect.ledger_head, overlay.take(), replies.take_changes()};
   if (auto written = store.apply(applied); !written) return tl::unexpected(written.error());
   executed = effect.n;
   time = effect.time;
@@ -115,8 +119,8 @@ storage::Result<std::unique_ptr<Executor>> Executor::open(storage::Store& store,
   if (!recovered) return tl::unexpected(recovered.error());
   auto records = storage::load_client_records(store);
   if (!records) return tl::unexpected(records.error());
-  auto impl = std::unique_ptr<Impl>(new Impl{store, plugin, recovered->executed, recovered->time,
-                                             ReplyCache(*std::move(records)), std::nullopt});
+  auto impl = std::unique_ptr<Impl>(
+      new Impl{store, plugin, recovered->executed, recovered->time, ReplyCache(*std::move(records)), std::nullopt});
   return std::unique_ptr<Executor>(new Executor(std::move(impl)));
 }
 

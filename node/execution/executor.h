@@ -29,10 +29,11 @@ class Executor {
   [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(storage::Store& store, Plugin& plugin);
   ~Executor();
 
-  // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of those before it, and writes state, results, client
-  // table, ledger entry and executed number in one atomic, unsynced write. A request whose plugin call fails or
-  // exceeds a limit leaves no change behind and has a failed result; the same on every replica. After an error nothing
-  // of the batch is written and every further call gives the same error: the replica must stop.
+  // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of
+  // those before it, and writes state, results, client table, ledger entry and executed number in one atomic, unsynced
+  // write. A request whose plugin call fails or exceeds a limit leaves no change behind and has a failed result; the
+  // same on every replica. After an error nothing of the batch is written and every further call gives the same error:
+  // the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
 
   // The plugin's answer from the state as executed now. An error of the storage is one here, and is not to be answered.
@@ -43,7 +44,8 @@ class Executor {
 
   // The cached reply, or nothing. Session 0 asks for the reply to the client's open_session request of that number,
   // which is there as long as the session is. The view of the reply is not set.
-  [[nodiscard]] std::optional<OutgoingReply> cached(const ClientId& client, SessionId session, RequestNumber number) const;
+  [[nodiscard]] std::optional<OutgoingReply> cached(const ClientId& client, SessionId session,
+                                                    RequestNumber number) const;
 
  private:
   struct Impl;

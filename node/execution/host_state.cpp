@@ -12,14 +12,22 @@ static_assert(PBFT_MAX_RESULT_BYTES == Limits::max_result_bytes);
 
 namespace {
 
-BytesView view(pbft_bytes bytes) { return {bytes.data, bytes.size}; }
-pbft_bytes pass(BytesView bytes) { return {bytes.data(), bytes.size()}; }
+BytesView view(pbft_bytes bytes) {
+  return {bytes.data, bytes.size};
+}
+pbft_bytes pass(BytesView bytes) {
+  return {bytes.data(), bytes.size()};
+}
 
-std::string bytes_text(std::size_t count) { return std::to_string(count) + (count == 1 ? " byte" : " bytes"); }
+std::string bytes_text(std::size_t count) {
+  return std::to_string(count) + (count == 1 ? " byte" : " bytes");
+}
 
 }  // namespace
 
-pbft_writer Collector::writer() { return {this, &Collector::append}; }
+pbft_writer Collector::writer() {
+  return {this, &Collector::append};
+}
 
 void Collector::append(void* handle, const void* data, std::size_t size) noexcept {
   auto& self = *static_cast<Collector*>(handle);
@@ -103,9 +111,8 @@ struct HostState::Calls {
 };
 
 HostState::HostState(const StateView& state, StateView* changes)
-    : state_(state),
-      changes_(changes),
-      functions_{sizeof(pbft_state), this, &Calls::get, &Calls::put, &Calls::erase, &Calls::scan} {}
+    : state_(state), changes_(changes), functions_{sizeof(pbft_state), this,          &Calls::get,
+                                                   &Calls::put,        &Calls::erase, &Calls::scan} {}
 
 int HostState::refuse(std::string why) {
   if (!refusal_) refusal_ = std::move(why);

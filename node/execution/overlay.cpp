@@ -25,9 +25,13 @@ storage::Result<std::optional<Bytes>> Overlay::get(BytesView key) const {
   return store_.state_get(key);
 }
 
-void Overlay::put(BytesView key, BytesView value) { set(request_, key, Bytes(value.begin(), value.end())); }
+void Overlay::put(BytesView key, BytesView value) {
+  set(request_, key, Bytes(value.begin(), value.end()));
+}
 
-void Overlay::erase(BytesView key) { set(request_, key, std::nullopt); }
+void Overlay::erase(BytesView key) {
+  set(request_, key, std::nullopt);
+}
 
 void Overlay::keep_request() {
   while (!request_.empty()) {

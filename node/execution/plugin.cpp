@@ -12,7 +12,9 @@
 namespace pbft::execution {
 namespace {
 
-Outcome failure(std::string_view message) { return {false, to_bytes(message)}; }
+Outcome failure(std::string_view message) {
+  return {false, to_bytes(message)};
+}
 
 using Call = int (*)(void*, const pbft_context*, const pbft_state*, pbft_bytes, pbft_writer);
 
@@ -112,8 +114,12 @@ tl::expected<std::unique_ptr<Plugin>, std::string> Plugin::from_table(const pbft
   return std::unique_ptr<Plugin>(new Plugin(std::move(impl)));
 }
 
-const std::string& Plugin::name() const { return impl_->name; }
-const std::string& Plugin::version() const { return impl_->version; }
+const std::string& Plugin::name() const {
+  return impl_->name;
+}
+const std::string& Plugin::version() const {
+  return impl_->version;
+}
 
 Digest Plugin::identity() const {
   Bytes data;

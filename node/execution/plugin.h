@@ -65,7 +65,8 @@ class Plugin {
 
   // Never throws. An error of the storage below is an error here, and the replica must stop.
   [[nodiscard]] storage::Result<Outcome> execute(const Context& context, StateView& state, BytesView operation);
-  [[nodiscard]] storage::Result<Outcome> query(const Context& context, const StateView& state, BytesView operation) const;
+  [[nodiscard]] storage::Result<Outcome> query(const Context& context, const StateView& state,
+                                               BytesView operation) const;
 
   // Text form; commands() is empty where the plugin has none.
   [[nodiscard]] const std::vector<Command>& commands() const;

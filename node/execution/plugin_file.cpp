@@ -77,14 +77,7 @@ tl::expected<PluginFile, std::string> open_plugin_file(const std::filesystem::pa
   if (error) return Error(label + "has no absolute path: " + error.message());
   // Local, so that two plugins with functions of the same names do not meet; now, so that what is missing shows here
   // and not in the middle of an operation.
-  void* handle = nullptr;
-  try {
-    handle = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
-  } catch (const std::exception& e) {  // from a constructor of a global in the library
-    return Error(label + "an exception left its initialisation: " + e.what());
-  } catch (...) {
-    return Error(label + "an exception left its initialisation");
-  }
+  void* handle = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return Error(label + "cannot be loaded: " + loader_error());
   PluginFile loaded{std::shared_ptr<void>(handle, [](void* library) { dlclose(library); }), nullptr};
 

@@ -7,7 +7,7 @@
 namespace pbft::execution {
 
 struct Plugin::Impl {
-  PluginFile file;  // its library is null where the table is linked in
+  PluginFile file;    // its library is null where the table is linked in
   std::string label;  // starts messages: "plugin PATH: "
   std::string config;
   std::string name;

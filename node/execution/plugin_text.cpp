@@ -8,7 +8,9 @@
 
 namespace pbft::execution {
 
-const std::vector<Command>& Plugin::commands() const { return impl_->commands; }
+const std::vector<Command>& Plugin::commands() const {
+  return impl_->commands;
+}
 
 tl::expected<Plugin::Parsed, std::string> Plugin::parse(const std::vector<std::string>& words) const {
   if (impl_->table().parse == nullptr) return tl::unexpected("the plugin " + impl_->name + " has no text form");

@@ -5,7 +5,9 @@
 namespace pbft::execution {
 namespace {
 
-bool before(const storage::CachedReply& reply, RequestNumber number) { return reply.number < number; }
+bool before(const storage::CachedReply& reply, RequestNumber number) {
+  return reply.number < number;
+}
 
 }  // namespace
 
@@ -16,7 +18,9 @@ ReplyCache::ReplyCache(storage::ClientRecords records) {
   }
 }
 
-void ReplyCache::update(const ClientUpdate& client) { changed_clients_.insert_or_assign(client.client, client); }
+void ReplyCache::update(const ClientUpdate& client) {
+  changed_clients_.insert_or_assign(client.client, client);
+}
 
 void ReplyCache::update(const SessionUpdate& session) {
   const Key key{session.client, session.session};

@@ -47,18 +47,23 @@ struct Kv : pbft::plugin::StateMachine {
         state.put(f[0], f[1]);
         return {};
       }
-      case Code::increment: return increment(state, fields(operation, 2));
+      case Code::increment:
+        return increment(state, fields(operation, 2));
       case Code::get:
-      case Code::scan: return query(context, state, operation);
+      case Code::scan:
+        return query(context, state, operation);
     }
     throw Failure("unknown operation");
   }
 
   std::string query(const Context&, const ReadState& state, std::string_view operation) override {
     switch (code_of(operation)) {
-      case Code::get: return existing(state, fields(operation, 1)[0]);
-      case Code::scan: return scan(state, fields(operation, 3));
-      default: throw Failure("unknown query; get and scan are the operations that only read");
+      case Code::get:
+        return existing(state, fields(operation, 1)[0]);
+      case Code::scan:
+        return scan(state, fields(operation, 3));
+      default:
+        throw Failure("unknown query; get and scan are the operations that only read");
     }
   }
 
@@ -94,10 +99,14 @@ struct Kv : pbft::plugin::StateMachine {
     switch (code_of(operation)) {
       case Code::put:
       case Code::swap:
-      case Code::create: return "ok";
-      case Code::erase: return result == "1" ? "deleted" : "no such key";
-      case Code::scan: return format_scan(result);
-      default: return printable(result);
+      case Code::create:
+        return "ok";
+      case Code::erase:
+        return result == "1" ? "deleted" : "no such key";
+      case Code::scan:
+        return format_scan(result);
+      default:
+        return printable(result);
     }
   }
 

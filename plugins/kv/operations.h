@@ -45,9 +45,15 @@ inline std::string operation(Code code, std::initializer_list<std::string_view> 
   return bytes;
 }
 
-inline std::string put(std::string_view key, std::string_view value) { return operation(Code::put, {key, value}); }
-inline std::string get(std::string_view key) { return operation(Code::get, {key}); }
-inline std::string erase(std::string_view key) { return operation(Code::erase, {key}); }
+inline std::string put(std::string_view key, std::string_view value) {
+  return operation(Code::put, {key, value});
+}
+inline std::string get(std::string_view key) {
+  return operation(Code::get, {key});
+}
+inline std::string erase(std::string_view key) {
+  return operation(Code::erase, {key});
+}
 inline std::string swap(std::string_view key, std::string_view expected, std::string_view value) {
   return operation(Code::swap, {key, expected, value});
 }

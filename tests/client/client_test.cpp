@@ -75,9 +75,9 @@ class EchoReplica final : public bus::NodeBusHandler {
       const bool opening = one.kind == RequestKind::open_session;
       bus_->learn_route(client, bundle.session, opening ? one.number : RequestNumber{0}, origin);
       const Bytes result = opening ? number_bytes(session.value) : echo(one.operation);
-      bus_->reply(client, bundle.session, one.number,
-                  authenticator_.seal_to_client(client,
-                                                {make_reply(bundle.session, one.number, ReplyStatus::ok, result)}));
+      bus_->reply(
+          client, bundle.session, one.number,
+          authenticator_.seal_to_client(client, {make_reply(bundle.session, one.number, ReplyStatus::ok, result)}));
     }
   }
   void handle(const ClientId& client, const ReadRequest& read, Origin origin) {

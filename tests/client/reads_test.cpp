@@ -31,7 +31,8 @@ TEST_CASE("a read goes to all replicas and needs no session") {
 }
 
 TEST_CASE("a read is believed at Q = ceil((n+f+1)/2) matching answers") {
-  const auto [n, quorum] = GENERATE(table<std::uint32_t, std::uint32_t>({{1, 1}, {4, 3}, {5, 4}, {6, 4}, {7, 5}, {10, 7}}));
+  const auto [n, quorum] =
+      GENERATE(table<std::uint32_t, std::uint32_t>({{1, 1}, {4, 3}, {5, 4}, {6, 4}, {7, 5}, {10, 7}}));
   Fixture cluster{n};
   for (std::uint32_t i = 0; i < quorum; ++i) {
     CHECK_FALSE(cluster.done(cluster.ticket));

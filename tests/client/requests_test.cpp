@@ -237,6 +237,7 @@ TEST_CASE("a deadline ends an operation and frees its place in the window") {
   for (const Ticket ticket : {first, second, waiting}) {
     REQUIRE(cluster.done(ticket));
     CHECK(cluster.outcomes[ticket].kind == OutcomeKind::timed_out);
+    CHECK_THAT(cluster.outcomes[ticket].message, Catch::Contains("heard of 4 of 4"));
   }
   REQUIRE(bundles.size() == 1);
   CHECK(bundles[0].second->low == RequestNumber{3});

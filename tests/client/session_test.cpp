@@ -115,8 +115,7 @@ TEST_CASE("not_a_client is refused with the client's id, and only when f+1 say i
   (void)cluster.advance();
   REQUIRE(cluster.done(ticket));
   CHECK(cluster.outcomes[ticket].kind == OutcomeKind::refused);
-  CHECK_THAT(cluster.outcomes[ticket].message,
-             Catch::Contains(crypto::to_hex(cluster.client.client_id().view())));
+  CHECK_THAT(cluster.outcomes[ticket].message, Catch::Contains(crypto::to_hex(cluster.client.client_id().view())));
 }
 
 TEST_CASE("an evicted session ends what is outstanding and opens another one for what comes later") {

@@ -125,7 +125,9 @@ struct Replica {
   }
 };
 
-std::string text(const OutgoingReply& reply) { return std::string(as_text(reply.result.view())); }
+std::string text(const OutgoingReply& reply) {
+  return std::string(as_text(reply.result.view()));
+}
 
 }  // namespace
 
@@ -164,8 +166,9 @@ TEST_CASE("executor: what is not listed does nothing", "[executor]") {
 TEST_CASE("executor: a failed request leaves nothing behind, the others stand", "[executor]") {
   Replica replica(pbft::plugin::table<Probe>());
   const SessionId s = replica.open_session(alice, 1);
-  const auto replies = replica.run({bundle(
-      alice, s.value, {{1, "put 1 2"}, {2, "put_then_fail"}, {3, "put 5000 1"}, {4, "result 1048577"}, {5, "put 2 3"}})});
+  const auto replies = replica.run(
+      {bundle(alice, s.value,
+              {{1, "put 1 2"}, {2, "put_then_fail"}, {3, "put 5000 1"}, {4, "result 1048577"}, {5, "put 2 3"}})});
   REQUIRE(replies.size() == 5);
   CHECK(replies[0].status == ReplyStatus::ok);
   CHECK(text(replies[1]) == "after a change");
@@ -181,9 +184,11 @@ TEST_CASE("executor: plugins see the batch's number and time", "[executor]") {
   Replica replica(pbft::plugin::table<Probe>());
   const SessionId s = replica.open_session(alice, 1);
   CHECK(text(replica.run({bundle(alice, s.value, {{1, "time"}})})[0]) == "2 2000");
-  CHECK(replica.executor->query(alice, RequestNumber{1}, as_bytes("time")).result == SharedBytes::own(to_bytes("2 2000")));
+  CHECK(replica.executor->query(alice, RequestNumber{1}, as_bytes("time")).result ==
+        SharedBytes::own(to_bytes("2 2000")));
   replica.restart();
-  CHECK(replica.executor->query(alice, RequestNumber{1}, as_bytes("time")).result == SharedBytes::own(to_bytes("2 2000")));
+  CHECK(replica.executor->query(alice, RequestNumber{1}, as_bytes("time")).result ==
+        SharedBytes::own(to_bytes("2 2000")));
 }
 
 TEST_CASE("executor: an ordered query cannot change the state", "[executor]") {

@@ -45,8 +45,12 @@ namespace {
 }
 
 #if defined(BAD_raw_throws)
-int parse(void*, const pbft_bytes*, size_t, int*, pbft_writer) { throw 5; }
-int format(void*, pbft_bytes, pbft_bytes, pbft_writer) { throw 6; }
+int parse(void*, const pbft_bytes*, size_t, int*, pbft_writer) {
+  throw 5;
+}
+int format(void*, pbft_bytes, pbft_bytes, pbft_writer) {
+  throw 6;
+}
 #endif
 
 [[maybe_unused]] pbft_plugin_v1 table() {

@@ -143,5 +143,8 @@ TEST_CASE("kv: words that are no command", "[kv]") {
 
 TEST_CASE("kv: the documented bytes of an operation", "[kv]") {
   CHECK(kv::put("k", "vw") == std::string("p\0\0\0\x01k\0\0\0\x02vw", 12));
-  CHECK(kv::scan("a", "", 5) == std::string("s\0\0\0\x01" "a\0\0\0\0\0\0\0\x01" "5", 15));
+  CHECK(kv::scan("a", "", 5) == std::string("s\0\0\0\x01"
+                                            "a\0\0\0\0\0\0\0\x01"
+                                            "5",
+                                            15));
 }

@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-fs::path bad(const std::string& name) { return fs::path(BAD_PLUGINS) / (name + ".so"); }
+fs::path bad(const std::string& name) {
+  return fs::path(BAD_PLUGINS) / (name + ".so");
+}
 
 // The message with which the file is refused. It always starts with the file.
 std::string refusal(const fs::path& file, const std::string& config = "") {

@@ -5,10 +5,10 @@
 #include "pbft/plugin.hpp"
 #include "pbft/testing.hpp"
 
+using Catch::Matchers::Contains;
 using pbft::plugin::Harness;
 using pbft::plugin::StateMachine;
 using pbft::plugin::table;
-using Catch::Matchers::Contains;
 
 namespace {
 

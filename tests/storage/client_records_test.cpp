@@ -71,9 +71,8 @@ TEST_CASE("client records come back as they were written", "[client_records]") {
 }
 
 TEST_CASE("the layout of client records is fixed", "[client_records]") {
-  const Bytes session{0, 0, 0, 0, 0, 0, 0, 5,   0, 0, 0, 0, 0, 0, 0, 10,  0,   0,   0,   0,  0, 0, 0, 99,
-                      0, 0, 0, 0, 0, 0, 0, 10,  0, 0, 0, 0, 4, 'd', 'o', 'n', 'e',
-                      0, 0, 0, 0, 0, 0, 0, 12,  1, 0, 0, 0, 0};
+  const Bytes session{0, 0, 0, 0, 0,  0, 0, 5, 0, 0, 0,   0,   0,   0,   0, 10, 0, 0, 0, 0, 0, 0,  0, 99, 0, 0, 0,
+                      0, 0, 0, 0, 10, 0, 0, 0, 0, 4, 'd', 'o', 'n', 'e', 0, 0,  0, 0, 0, 0, 0, 12, 1, 0,  0, 0, 0};
   CHECK(encode_session(session_with_replies()) == session);
   const Bytes update{0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 77};
   CHECK(encode_client({client(3), RequestNumber{5}, SessionId{77}}) == update);
@@ -86,13 +85,27 @@ TEST_CASE("the layout of client records is fixed", "[client_records]") {
 TEST_CASE("damaged client records are refused", "[client_records]") {
   Bytes key = session_key(client(3), SessionId{77});
   Bytes value = encode_session(session_with_replies());
-  SECTION("cut short") { value.pop_back(); }
-  SECTION("too long") { value.push_back(0); }
-  SECTION("unknown status") { value[32] = 7; }
-  SECTION("replies out of order") { value[value.size() - 6] = 10; }
-  SECTION("a reply below low") { value[31] = 9; }
-  SECTION("a key of another length") { key.pop_back(); }
-  SECTION("a key of another kind") { key[0] = 'x'; }
+  SECTION("cut short") {
+    value.pop_back();
+  }
+  SECTION("too long") {
+    value.push_back(0);
+  }
+  SECTION("unknown status") {
+    value[32] = 7;
+  }
+  SECTION("replies out of order") {
+    value[value.size() - 6] = 10;
+  }
+  SECTION("a reply below low") {
+    value[31] = 9;
+  }
+  SECTION("a key of another length") {
+    key.pop_back();
+  }
+  SECTION("a key of another kind") {
+    key[0] = 'x';
+  }
   Fixture fixture;
   fixture.write(key, value);
   CHECK(refusal(load_client_records(*fixture.store)).kind == StorageError::Kind::corrupt);

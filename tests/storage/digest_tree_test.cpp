@@ -11,7 +11,9 @@ using namespace pbft::storage::testing;
 
 namespace {
 
-void append(Bytes& to, BytesView bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
+void append(Bytes& to, BytesView bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
 void append_little(Bytes& to, std::uint64_t value) {
   for (int i = 0; i < 8; ++i) to.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
 }

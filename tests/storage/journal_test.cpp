@@ -55,7 +55,7 @@ TEMPLATE_TEST_CASE("promises are remembered over a restart", "[journal]", Memory
   // A later view proposes another batch for 2, and 300 checks that views are ordered as numbers.
   must(fixture.store->persist({PersistBatch{SequenceNumber{2}, third}, accepted(1, 2, third)}));
   must(fixture.store->persist({prepared(1, 2, third), accepted(300, 2, third)}));
-  must(fixture.store->persist({accepted(1, 2, third)}));  // the same once more changes nothing
+  must(fixture.store->persist({accepted(1, 2, third)}));                   // the same once more changes nothing
   must(fixture.store->persist({PersistBatch{SequenceNumber{9}, first}}));  // learnt without a vote
 
   const Recovered recovered = fixture.restart();
@@ -142,15 +142,17 @@ TEMPLATE_TEST_CASE("a mark without its batch is corruption, by name", "[journal]
   const SequenceNumber n{5};
   must(fixture.store->persist({PersistBatch{n, batch}, accepted(2, 5, batch)}));
   Engine& engine = *fixture.disk.engine();
-  SECTION("the bytes are gone") { erase_key(engine, Family::batches, batch_key(n, batch->digest)); }
+  SECTION("the bytes are gone") {
+    erase_key(engine, Family::batches, batch_key(n, batch->digest));
+  }
   SECTION("bytes and entry are gone") {
     erase_key(engine, Family::batches, batch_key(n, batch->digest));
     erase_key(engine, Family::journal, held_key(n, batch->digest));
   }
   SECTION("the bytes are those of another batch") {
     WriteBatch write;
-    write.operations.emplace_back(WriteBatch::Put{Family::batches, batch_key(n, batch->digest),
-                                                  wire::encode_batch(*make_batch(10, "other"))});
+    write.operations.emplace_back(
+        WriteBatch::Put{Family::batches, batch_key(n, batch->digest), wire::encode_batch(*make_batch(10, "other"))});
     must(engine.write(write, Sync::no));
   }
   SECTION("the bytes are no batch") {

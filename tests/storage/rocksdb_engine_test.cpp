@@ -93,12 +93,16 @@ TEST_CASE("a store that is not there is refused with what to do", "[rocksdb]") {
   const TemporaryDirectory directory;
   const fs::path path = directory.path() / "store";
   SECTION("no directory") {}
-  SECTION("an empty directory") { fs::create_directory(path); }
+  SECTION("an empty directory") {
+    fs::create_directory(path);
+  }
   SECTION("a directory with other things") {
     fs::create_directory(path);
     std::ofstream{path / "notes.txt"} << "hello";
   }
-  SECTION("a file") { std::ofstream{path} << "hello"; }
+  SECTION("a file") {
+    std::ofstream{path} << "hello";
+  }
   const StorageError error = open_error(path);
   CHECK(error.kind == Kind::missing);
   CHECK_THAT(error.message, Contains(path.string()) && Contains("pbftctl init") && Contains("backup") &&
@@ -159,18 +163,32 @@ TEST_CASE("a damaged store is refused", "[rocksdb]") {
   const fs::path log = newest(disk.path(), ".log");
   const auto size = fs::file_size(log);
   REQUIRE(size > 500);
-  SECTION("no CURRENT") { fs::remove(disk.path() / "CURRENT"); }
+  SECTION("no CURRENT") {
+    fs::remove(disk.path() / "CURRENT");
+  }
   SECTION("no manifest") {
     for (const auto& entry : fs::directory_iterator{disk.path()}) {
       if (entry.path().filename().string().starts_with("MANIFEST")) fs::remove(entry.path());
     }
   }
-  SECTION("the synced log is cut") { fs::resize_file(log, size - 1); }
-  SECTION("the synced log is gone") { fs::remove(log); }
-  SECTION("the first synced bytes are damaged") { flip(log, 20); }
-  SECTION("synced bytes in the middle are damaged") { flip(log, size / 2); }
-  SECTION("the last synced bytes are damaged") { flip(log, size - 2); }
-  SECTION("the mark is gone") { fs::remove(disk.path() / "synced-mark"); }
+  SECTION("the synced log is cut") {
+    fs::resize_file(log, size - 1);
+  }
+  SECTION("the synced log is gone") {
+    fs::remove(log);
+  }
+  SECTION("the first synced bytes are damaged") {
+    flip(log, 20);
+  }
+  SECTION("synced bytes in the middle are damaged") {
+    flip(log, size / 2);
+  }
+  SECTION("the last synced bytes are damaged") {
+    flip(log, size - 2);
+  }
+  SECTION("the mark is gone") {
+    fs::remove(disk.path() / "synced-mark");
+  }
   SECTION("the mark is damaged") {
     flip(disk.path() / "synced-mark", 3);
     flip(disk.path() / "synced-mark", 512 + 3);

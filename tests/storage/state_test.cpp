@@ -163,12 +163,18 @@ TEST_CASE("after a failed write the store refuses all others", "[state]") {
   const BatchPtr batch = committed_batch(2);
   const std::vector<JournalRecord> records{PersistBatch{SequenceNumber{2}, batch}};
   fixture.disk.memory().fail_writes(StorageError{Kind::io, "sync failed"});
-  SECTION("a synced one") { CHECK(refusal(fixture.store->persist(records)).message == "sync failed"); }
-  SECTION("a batch") { CHECK(refusal(fixture.store->apply(second)).message == "sync failed"); }
+  SECTION("a synced one") {
+    CHECK(refusal(fixture.store->persist(records)).message == "sync failed");
+  }
+  SECTION("a batch") {
+    CHECK(refusal(fixture.store->apply(second)).message == "sync failed");
+  }
   SECTION("a checkpoint") {
     CHECK(refusal(fixture.store->take_checkpoint(SequenceNumber{1}, Epoch{1}, {})).message == "sync failed");
   }
-  SECTION("a truncation") { CHECK(refusal(fixture.store->truncate(SequenceNumber{1})).message == "sync failed"); }
+  SECTION("a truncation") {
+    CHECK(refusal(fixture.store->truncate(SequenceNumber{1})).message == "sync failed");
+  }
   fixture.disk.memory().fail_writes(std::nullopt);  // the disk is well again; the store does not trust it
   CHECK(refusal(fixture.store->persist(records)).message == "sync failed");
   CHECK(refusal(fixture.store->apply(second)).message == "sync failed");

@@ -95,7 +95,9 @@ inline StoreIdentity identity() {
   return made;
 }
 
-inline Digest digest_of(std::string_view text) { return tagged_digest("test", as_bytes(text)); }
+inline Digest digest_of(std::string_view text) {
+  return tagged_digest("test", as_bytes(text));
+}
 
 // A batch with one request. `salt` makes different ones.
 inline BatchPtr make_batch(std::uint64_t time, std::string_view salt, std::size_t operation_bytes = 16) {
@@ -114,7 +116,9 @@ inline BatchPtr make_batch(std::uint64_t time, std::string_view salt, std::size_
   return batch;
 }
 // The batch that tests commit as n.
-inline BatchPtr committed_batch(std::uint64_t n) { return make_batch(1000 + n, "batch " + std::to_string(n)); }
+inline BatchPtr committed_batch(std::uint64_t n) {
+  return make_batch(1000 + n, "batch " + std::to_string(n));
+}
 
 using Content = std::map<Bytes, Bytes>;
 
@@ -131,8 +135,8 @@ struct Model {
     head = ledger_head(head, SequenceNumber{executed}, batch);
     change(state, state_changes);
     change(clients, client_changes);
-    return {SequenceNumber{executed}, Timestamp{1000 + executed}, batch, head, std::move(state_changes),
-            std::move(client_changes)};
+    return {SequenceNumber{executed}, Timestamp{1000 + executed}, batch, head,
+            std::move(state_changes), std::move(client_changes)};
   }
   static void change(Content& content, const std::vector<StateChange>& changes) {
     for (const StateChange& one : changes) {
@@ -145,8 +149,12 @@ struct Model {
   }
 };
 
-inline StateChange put(std::string_view key, std::string_view value) { return {to_bytes(key), to_bytes(value)}; }
-inline StateChange erase(std::string_view key) { return {to_bytes(key), std::nullopt}; }
+inline StateChange put(std::string_view key, std::string_view value) {
+  return {to_bytes(key), to_bytes(value)};
+}
+inline StateChange erase(std::string_view key) {
+  return {to_bytes(key), std::nullopt};
+}
 
 inline std::vector<StateChange> random_changes(std::mt19937_64& random, std::size_t most, std::size_t keys) {
   std::map<Bytes, StateChange> changes;

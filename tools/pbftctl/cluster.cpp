@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace pbft::ctl {
@@ -70,15 +71,14 @@ Result<execution::Plugin::Parsed> parse_operation(const execution::Plugin& plugi
     usages.push_back(command.usage);
   }
   if (words.empty()) {
+    return tl::unexpected(fmt::format("which operation? `{}` understands: {}", plugin.name(), fmt::join(usages, ", ")));
+  }
+  const std::vector<execution::Command>& commands = plugin.commands();
+  if (std::none_of(commands.begin(), commands.end(), [&](const auto& known) { return known.name == words.front(); })) {
     return tl::unexpected(
-        fmt::format("which operation? `{}` understands: {}", plugin.name(), fmt::join(usages, ", ")));
+        fmt::format("`{}` understands no `{}`, but: {}", plugin.name(), words.front(), fmt::join(usages, ", ")));
   }
-  auto parsed = plugin.parse(words);
-  if (!parsed) {
-    return tl::unexpected(fmt::format("{} (`{}` understands: {})", parsed.error(), plugin.name(),
-                                      fmt::join(usages, ", ")));
-  }
-  return parsed;
+  return plugin.parse(words);
 }
 
 Result<Connection> connect(const Globals& globals) {

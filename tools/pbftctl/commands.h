@@ -9,7 +9,8 @@
 //     auto options = std::make_shared<DownOptions>();
 //     command->add_option("DIR", options->directory, "...")->required();
 //     add_global_options(*command, globals);
-//     command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); }; });
+//     command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); };
+//     });
 //   }
 #pragma once
 
@@ -27,9 +28,9 @@ namespace pbft::ctl {
 // Exit codes of every command.
 enum ExitCode : int {
   exit_ok = 0,
-  exit_failed = 1,      // the operation failed, or was refused
-  exit_usage = 2,       // wrong arguments, wrong or missing configuration
-  exit_no_answer = 3,   // the cluster did not answer in time
+  exit_failed = 1,     // the operation failed, or was refused
+  exit_usage = 2,      // wrong arguments, wrong or missing configuration
+  exit_no_answer = 3,  // the cluster did not answer in time
 };
 
 // What every command understands, before or after the command's name.
@@ -39,7 +40,8 @@ struct Globals {
   bool json = false;                // --json
   std::optional<double> timeout_s;  // --timeout SECONDS, for one operation
 
-  [[nodiscard]] std::chrono::milliseconds timeout(std::chrono::milliseconds otherwise = std::chrono::seconds{10}) const {
+  [[nodiscard]] std::chrono::milliseconds timeout(std::chrono::milliseconds otherwise = std::chrono::seconds{
+                                                      10}) const {
     return timeout_s ? std::chrono::milliseconds{static_cast<std::int64_t>(*timeout_s * 1000)} : otherwise;
   }
 };

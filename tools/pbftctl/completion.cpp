@@ -110,7 +110,8 @@ _pbftctl() {{
 }}
 complete -o default -F _pbftctl pbftctl
 )",
-             shell_quoted(fmt::format("{} --config --dir --json --timeout --help --version", fmt::join(names, " "))), cases);
+             shell_quoted(fmt::format("{} --config --dir --json --timeout --help --version", fmt::join(names, " "))),
+             cases);
 }
 
 void print_zsh(const std::vector<CommandWords>& commands, const std::vector<OperationWord>& operations) {

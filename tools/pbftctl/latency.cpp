@@ -142,7 +142,8 @@ void add_bench(CLI::App& app, Globals& globals, Action& action) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{10'000'000}))
       ->capture_default_str();
   command->prefix_command();
-  command->footer("pbftctl bench [OPTIONS] WORDS...\nOptions come before the words; {i} in a word is the number of the operation.");
+  command->footer(
+      "pbftctl bench [OPTIONS] WORDS...\nOptions come before the words; {i} in a word is the number of the operation.");
   command->callback([command, count, &globals, &action] {
     action = [command, count, &globals] { return bench(command->remaining(), *count, globals); };
   });

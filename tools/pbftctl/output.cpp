@@ -22,7 +22,9 @@ void print_json(const nlohmann::json& value) {
   fmt::print("{}\n", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-bool stdout_is_terminal() { return isatty(STDOUT_FILENO) != 0; }
+bool stdout_is_terminal() {
+  return isatty(STDOUT_FILENO) != 0;
+}
 
 namespace {
 
@@ -59,8 +61,8 @@ void Table::print() const {
       }
       const std::string padding(widths[i] - columns_of(cell.text), ' ');
       const std::string start = colour(cell.mark, r == 0);
-      line += (i == 0 ? "" : "  ") + (cell.right ? padding : "") + start + cell.text + (start.empty() ? "" : "\x1b[0m") +
-              (cell.right ? "" : padding);
+      line += (i == 0 ? "" : "  ") + (cell.right ? padding : "") + start + cell.text +
+              (start.empty() ? "" : "\x1b[0m") + (cell.right ? "" : padding);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     fmt::print("{}\n", line);

@@ -85,8 +85,15 @@ void print_table(const std::vector<ReplicaInfo>& replicas, std::uint64_t referen
     const ReplicaInfo& replica = replicas[id];
     const auto right = [](std::string text) { return Table::Cell{std::move(text), Table::Mark::none, true}; };
     if (!replica.info) {
-      table.add({right(std::to_string(id)), {replica.name}, {"no", Table::Mark::bad}, {"-"}, right("-"), right("-"),
-                 right("-"), right("-"), {"-"}});
+      table.add({right(std::to_string(id)),
+                 {replica.name},
+                 {"no", Table::Mark::bad},
+                 {"-"},
+                 right("-"),
+                 right("-"),
+                 right("-"),
+                 right("-"),
+                 {"-"}});
       continue;
     }
     const auto view = number(*replica.info, "view");
@@ -134,8 +141,8 @@ int status(const Globals& globals) {
     replicas.push_back({config->replicas[i].name, read_info(answers[i])});
   }
   const Quorum quorum{static_cast<std::uint32_t>(replicas.size())};
-  const auto reachable = static_cast<std::size_t>(
-      std::count_if(replicas.begin(), replicas.end(), [](const ReplicaInfo& replica) { return replica.info.has_value(); }));
+  const auto reachable = static_cast<std::size_t>(std::count_if(
+      replicas.begin(), replicas.end(), [](const ReplicaInfo& replica) { return replica.info.has_value(); }));
   const std::uint64_t reference = executed_by_weak_quorum(replicas, quorum);
   if (globals.json) {
     print_as_json(replicas, reference, quorum, reachable);
@@ -143,8 +150,8 @@ int status(const Globals& globals) {
     print_table(replicas, reference, quorum);
   }
   if (reachable < quorum.quorum()) {
-    print_error(fmt::format("{} of {} replicas are reachable; the cluster needs {} to work", reachable,
-                            replicas.size(), quorum.quorum()));
+    print_error(fmt::format("{} of {} replicas are reachable; the cluster needs {} to work", reachable, replicas.size(),
+                            quorum.quorum()));
     return exit_no_answer;
   }
   return reachable == replicas.size() ? exit_ok : exit_failed;

@@ -163,8 +163,7 @@ void Node::start() {
   turn_scheduled_ = false;
   boundaries_left_ = 0;
   paused_until_ = 0;
-  disk_broken_ = false;
-  disk_->fail_writes(std::nullopt);
+  repair_disk();
   world_.trace.record(Trace::Kind::process, id_.value, starts_, 0);
   process_ = std::make_unique<Process>(*this);
   if (const std::optional<std::string> error = open()) {
@@ -258,6 +257,18 @@ void Node::boundary() {
 void Node::break_disk() {
   disk_broken_ = true;
   disk_->fail_writes(storage::StorageError{storage::StorageError::Kind::io, "simulated disk error"});
+}
+
+void Node::repair_disk() {
+  disk_broken_ = false;
+  disk_->fail_writes(std::nullopt);
+}
+
+void Node::mend() {
+  repair_disk();
+  set_clock(0, 0);
+  boundaries_left_ = 0;
+  paused_until_ = 0;
 }
 
 void Node::stopped(const storage::StorageError& error) {

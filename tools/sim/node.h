@@ -31,6 +31,7 @@ class Node {
   void crash_at_boundary(std::uint64_t k) { boundaries_left_ = k; }
   void pause(Microseconds until) { paused_until_ = until; }
   void break_disk();  // the next write fails, and the node stops; the disk works again when it starts
+  void mend();        // ends a pause, a due crash, a broken disk and a wrong clock
   void set_clock(std::int64_t offset_us, std::int64_t drift_ppm);
 
   // A frame that the network delivers.
@@ -54,6 +55,7 @@ class Node {
   };
 
   void boundary();
+  void repair_disk();
   void schedule_tick();
   void schedule_turn();
   void turn(bool tick);

@@ -163,9 +163,7 @@ void Storm::heal() {
   world_.network.heal();
   for (auto& node : nodes_) {
     if (dead(node->id().value)) continue;
-    node->set_clock(0, 0);
-    node->pause(0);
-    node->crash_at_boundary(0);
+    node->mend();
     if (!node->running()) node->start();
   }
 }

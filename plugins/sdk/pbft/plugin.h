@@ -17,8 +17,8 @@
  * different threads. parse and format may be called from any thread, also while another call runs: they may only
  * read what open has set up. They also run in programs of clients, where there is no state.
  *
- * ERRORS. No C++ exception may leave a plugin's function (the host catches what does and makes it a failure, but
- * relies on both sides having been built with the same C++ runtime). pbft/plugin.hpp takes care of this.
+ * ERRORS. No C++ exception may leave a plugin's function, nor the constructor of a global (that ends the process). The
+ * host makes a failure of one that leaves a function, if both sides share a C++ runtime; pbft/plugin.hpp catches all.
  */
 #ifndef PBFT_PLUGIN_H
 #define PBFT_PLUGIN_H

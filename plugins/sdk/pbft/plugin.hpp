@@ -248,12 +248,10 @@ struct Adapter {
   }
   static int query(void* instance, const pbft_context* context, const pbft_state* state, pbft_bytes operation,
                    pbft_writer result) noexcept {
-    return guarded(result, [&] {
-      return self(instance).query(context_of(*context), ReadState(*state), text(operation));
-    });
+    return guarded(result,
+                   [&] { return self(instance).query(context_of(*context), ReadState(*state), text(operation)); });
   }
-  static int parse(void* instance, const pbft_bytes* words, size_t count, int* read_only,
-                   pbft_writer output) noexcept {
+  static int parse(void* instance, const pbft_bytes* words, size_t count, int* read_only, pbft_writer output) noexcept {
     return guarded(output, [&] {
       Words list;
       for (size_t i = 0; i < count; ++i) list.push_back(text(words[i]));
@@ -292,5 +290,7 @@ template <class T>
 
 }  // namespace pbft::plugin
 
-#define PBFT_PLUGIN(Class) \
-  extern "C" PBFT_PLUGIN_EXPORT const pbft_plugin_v1* PBFT_PLUGIN_SYMBOL(void) { return pbft::plugin::table<Class>(); }
+#define PBFT_PLUGIN(Class)                                                       \
+  extern "C" PBFT_PLUGIN_EXPORT const pbft_plugin_v1* PBFT_PLUGIN_SYMBOL(void) { \
+    return pbft::plugin::table<Class>();                                         \
+  }

@@ -169,8 +169,8 @@ class Harness {
     for (const std::string& word : words) list.push_back(detail::pass(word));
     Result parsed;
     int read_only = 0;
-    parsed.ok = table_.parse(first_.instance(), list.data(), list.size(), &read_only, detail::collect(parsed.bytes)) ==
-                PBFT_OK;
+    parsed.ok =
+        table_.parse(first_.instance(), list.data(), list.size(), &read_only, detail::collect(parsed.bytes)) == PBFT_OK;
     if (!parsed.ok) {
       parsed.text = parsed.bytes;
       return parsed;

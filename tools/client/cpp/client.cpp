@@ -30,11 +30,14 @@ std::uint64_t first_open_number() {
 }
 
 std::uint64_t deadline_after(milliseconds timeout) {
-  // One microsecond at least: a deadline of 0 would be none.
-  return monotonic_us() + static_cast<std::uint64_t>(std::max<std::int64_t>(microseconds{timeout}.count(), 1));
+  // One millisecond at least, since a deadline of 0 would be none; and not so long that the sum overflows.
+  const milliseconds waiting = std::clamp<milliseconds>(timeout, milliseconds{1}, std::chrono::years{10});
+  return monotonic_us() + static_cast<std::uint64_t>(microseconds{waiting}.count());
 }
 
-Outcome closed() { return {OutcomeKind::timed_out, {}, "the client was closed; the operation may still take effect"}; }
+Outcome closed() {
+  return {OutcomeKind::timed_out, {}, "the client was closed; the operation may still take effect"};
+}
 
 }  // namespace
 
@@ -181,8 +184,8 @@ struct Client::Impl {
   std::map<Ticket, std::variant<Callback, SurveyCallback>> callbacks;
 
   std::mutex mutex;
-  bool stopping = false;   // guarded by mutex
-  std::vector<Job> jobs;   // guarded by mutex
+  bool stopping = false;  // guarded by mutex
+  std::vector<Job> jobs;  // guarded by mutex
   std::thread thread;
 };
 
@@ -212,7 +215,9 @@ tl::expected<std::unique_ptr<Client>, std::string> Client::open(ClientOptions op
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Client::~Client() { impl_->stop(); }
+Client::~Client() {
+  impl_->stop();
+}
 
 void Client::submit(Bytes operation, milliseconds timeout, Callback done) {
   impl_->post({Impl::What::submit, std::move(operation), deadline_after(timeout), std::move(done)});

@@ -6,11 +6,11 @@
 #include <set>
 #include <utility>
 
-#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
 #include "tools/client/cpp/reads.h"
 #include "tools/client/cpp/session.h"
 #include "tools/client/cpp/surveys.h"
+#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/votes.h"
 
 namespace pbft::client {
@@ -54,9 +54,10 @@ struct ClientCore::Impl {
       return false;
     }
     refused.push_back({ticket,
-                       {OutcomeKind::refused, {}, "the operation has " + std::to_string(operation.size()) +
-                                                      " bytes; at most " +
-                                                      std::to_string(Limits::max_operation_bytes) + " are allowed"}});
+                       {OutcomeKind::refused,
+                        {},
+                        "the operation has " + std::to_string(operation.size()) + " bytes; at most " +
+                            std::to_string(Limits::max_operation_bytes) + " are allowed"}});
     return true;
   }
 
@@ -117,11 +118,12 @@ struct ClientCore::Impl {
       reads.abandon(ticket);
       by_deadline.erase(by_deadline.begin());
       deadlines.erase(ticket);
-      completions.push_back({ticket,
-                             {OutcomeKind::timed_out, {},
-                              "the cluster did not answer in time (heard of " + std::to_string(heard.size()) + " of " +
-                                  std::to_string(quorum.replicas()) +
-                                  " replicas so far); the operation may still take effect"}});
+      completions.push_back(
+          {ticket,
+           {OutcomeKind::timed_out,
+            {},
+            "the cluster did not answer in time (heard of " + std::to_string(heard.size()) + " of " +
+                std::to_string(quorum.replicas()) + " replicas so far); the operation may still take effect"}});
     }
   }
 
@@ -208,12 +210,18 @@ std::uint64_t ClientCore::next_wakeup_us() const {
   if (!impl_->by_deadline.empty()) {
     wakeup = std::min(wakeup, impl_->by_deadline.begin()->first);
   }
-  return std::min({wakeup, impl_->session.next_wakeup_us(), impl_->reads.next_wakeup_us(),
-                   impl_->surveys.next_wakeup_us()});
+  return std::min(
+      {wakeup, impl_->session.next_wakeup_us(), impl_->reads.next_wakeup_us(), impl_->surveys.next_wakeup_us()});
 }
 
-std::size_t ClientCore::outstanding() const { return impl_->deadlines.size(); }
-std::optional<SessionId> ClientCore::session() const { return impl_->session.id(); }
-View ClientCore::view() const { return impl_->believed_view(); }
+std::size_t ClientCore::outstanding() const {
+  return impl_->deadlines.size();
+}
+std::optional<SessionId> ClientCore::session() const {
+  return impl_->session.id();
+}
+View ClientCore::view() const {
+  return impl_->believed_view();
+}
 
 }  // namespace pbft::client

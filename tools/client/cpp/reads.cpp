@@ -101,7 +101,11 @@ std::uint64_t Reads::next_wakeup_us() const {
   return schedule_.empty() ? never : schedule_.begin()->first;
 }
 
-std::vector<Completion> Reads::take_completions() { return std::exchange(completions_, {}); }
-std::vector<Reads::Fallback> Reads::take_fallbacks() { return std::exchange(fallbacks_, {}); }
+std::vector<Completion> Reads::take_completions() {
+  return std::exchange(completions_, {});
+}
+std::vector<Reads::Fallback> Reads::take_fallbacks() {
+  return std::exchange(fallbacks_, {});
+}
 
 }  // namespace pbft::client

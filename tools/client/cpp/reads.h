@@ -6,8 +6,8 @@
 #include <set>
 #include <vector>
 
-#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
+#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/votes.h"
 
 namespace pbft::client {

@@ -20,8 +20,7 @@ std::optional<std::uint64_t> big_endian(const Bytes& bytes) {
 
 CoreOptions sane(CoreOptions options) {
   options.session_window = std::max<std::uint64_t>(options.session_window, 1);
-  options.max_bundle_requests =
-      std::clamp<std::size_t>(options.max_bundle_requests, 1, Limits::max_bundle_requests);
+  options.max_bundle_requests = std::clamp<std::size_t>(options.max_bundle_requests, 1, Limits::max_bundle_requests);
   options.retransmit_us = std::clamp<std::uint64_t>(options.retransmit_us, 1, never / 16);
   return options;
 }
@@ -69,7 +68,9 @@ void Session::receive(const Reply& reply, ReplicaId from) {
 
 // ---- opening ---------------------------------------------------------------------------------------------
 
-std::uint64_t Session::bump() const { return 1 + spread_; }
+std::uint64_t Session::bump() const {
+  return 1 + spread_;
+}
 
 void Session::open_session(Outbox& outbox) {
   Request request;
@@ -120,7 +121,8 @@ void Session::opening_answered(const Votes::Agreed& agreed) {
     open_number_ = open_number_.next();
   }
   if (agreed.status == ReplyStatus::stale_open) {
-    refuse_all("the cluster opens no session: this client's key has used up the numbers of open_session; use another key");
+    refuse_all(
+        "the cluster opens no session: this client's key has used up the numbers of open_session; use another key");
   } else {
     refuse_all(outcome_of(agreed).message);
   }
@@ -194,11 +196,13 @@ Outcome Session::outcome_of(Votes::Agreed agreed) const {
       return {OutcomeKind::failed, std::move(agreed.result), std::move(message)};
     }
     case ReplyStatus::not_a_client:
-      return {OutcomeKind::refused, {}, "the cluster does not know the client " +
-                                            crypto::to_hex(authenticator_->id().view()) +
-                                            "; its public key has to be among the clients of the genesis"};
+      return {OutcomeKind::refused,
+              {},
+              "the cluster does not know the client " + crypto::to_hex(authenticator_->id().view()) +
+                  "; its public key has to be among the clients of the genesis"};
     case ReplyStatus::outside_window:
-      return {OutcomeKind::refused, {},
+      return {OutcomeKind::refused,
+              {},
               "the request's number is outside of the session's window; the client's session_window (" +
                   std::to_string(options_.session_window) + ") must be that of the genesis"};
     case ReplyStatus::unknown_session:
@@ -206,8 +210,10 @@ Outcome Session::outcome_of(Votes::Agreed agreed) const {
     case ReplyStatus::busy:
       break;
   }
-  return {OutcomeKind::refused, {}, "the cluster gave an answer that has no meaning here (reply status " +
-                                        std::to_string(static_cast<unsigned>(agreed.status)) + ")"};
+  return {OutcomeKind::refused,
+          {},
+          "the cluster gave an answer that has no meaning here (reply status " +
+              std::to_string(static_cast<unsigned>(agreed.status)) + ")"};
 }
 
 // ---- what goes out -----------------------------------------------------------------------------------------
@@ -239,9 +245,13 @@ void Session::say_hello(Outbox& outbox) {
   }
 }
 
-RequestNumber Session::low() const { return slots_.empty() ? next_ : slots_.begin()->first; }
+RequestNumber Session::low() const {
+  return slots_.empty() ? next_ : slots_.begin()->first;
+}
 
-bool Session::window_open() const { return next_.value - low().value < options_.session_window; }
+bool Session::window_open() const {
+  return next_.value - low().value < options_.session_window;
+}
 
 void Session::send_bundles(Outbox& outbox) {
   while (!waiting_.empty() && window_open()) {
@@ -346,6 +356,8 @@ std::uint64_t Session::next_wakeup_us() const {
   return wakeup;
 }
 
-std::vector<Completion> Session::take_completions() { return std::exchange(completions_, {}); }
+std::vector<Completion> Session::take_completions() {
+  return std::exchange(completions_, {});
+}
 
 }  // namespace pbft::client

@@ -7,8 +7,8 @@
 #include <set>
 #include <vector>
 
-#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
+#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/votes.h"
 
 namespace pbft::client {
@@ -86,8 +86,8 @@ class Session {
   std::uint64_t now_ = 0;
   View view_;
   std::optional<SessionId> id_;
-  RequestNumber open_number_;  // of the last open_session, or of the next one where none was sent yet
-  std::uint64_t spread_;       // differs between processes of one client
+  RequestNumber open_number_;     // of the last open_session, or of the next one where none was sent yet
+  std::uint64_t spread_;          // differs between processes of one client
   std::optional<Votes> opening_;  // present while an open_session is not answered
   FlightId opening_flight_;
 

@@ -4,8 +4,8 @@
 #include <map>
 #include <vector>
 
-#include "tools/client/cpp/times.h"
 #include "tools/client/cpp/outbox.h"
+#include "tools/client/cpp/times.h"
 
 namespace pbft::client {
 

@@ -12,7 +12,9 @@ namespace pbft::client {
 
 inline constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
 
-inline std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) { return b > never - a ? never : a + b; }
+inline std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
+  return b > never - a ? never : a + b;
+}
 
 // The interval between resends: doubled each time, up to eight times the first one.
 inline std::uint64_t backed_off(std::uint64_t interval, const CoreOptions& options) {

@@ -15,7 +15,9 @@ bool ResultBudget::take(ReplicaId replica, std::size_t bytes) {
   return true;
 }
 
-void ResultBudget::give_back(ReplicaId replica, std::size_t bytes) { used_[replica.value] -= bytes; }
+void ResultBudget::give_back(ReplicaId replica, std::size_t bytes) {
+  used_[replica.value] -= bytes;
+}
 
 struct Votes::Held {
   Held(ResultBudget& owner, ReplicaId sender, BytesView view)
@@ -32,14 +34,15 @@ struct Votes::Held {
 namespace {
 
 // The operation ran; every other status is a refusal.
-bool ran(ReplyStatus status) { return status == ReplyStatus::ok || status == ReplyStatus::failed; }
+bool ran(ReplyStatus status) {
+  return status == ReplyStatus::ok || status == ReplyStatus::failed;
+}
 
 }  // namespace
 
 std::size_t Votes::matching(ReplyStatus status, const Digest& digest) const {
-  return static_cast<std::size_t>(std::count_if(votes_.begin(), votes_.end(), [&](const Vote& vote) {
-    return vote.status == status && vote.digest == digest;
-  }));
+  return static_cast<std::size_t>(std::count_if(
+      votes_.begin(), votes_.end(), [&](const Vote& vote) { return vote.status == status && vote.digest == digest; }));
 }
 
 std::shared_ptr<const Votes::Held> Votes::held(ReplyStatus status, const Digest& digest) const {

@@ -38,7 +38,7 @@ class Client {
   // Outstanding operations end as timed_out.
   ~Client();
 
-  // A timeout is at least one microsecond, and at most what fits the clock; there is no waiting without an end.
+  // A timeout is at least one millisecond and at most ten years.
   // An operation beyond Limits::max_operation_bytes is refused.
   void submit(Bytes operation, std::chrono::milliseconds timeout, Callback done);
   void query(Bytes operation, std::chrono::milliseconds timeout, Callback done);
@@ -50,7 +50,8 @@ class Client {
   // replica; no value: no answer in time.
   [[nodiscard]] std::vector<std::optional<std::string>> info(std::chrono::milliseconds timeout);
   // Asks every replica to answer the same read by itself and shows each answer (no agreement; for people and tests).
-  [[nodiscard]] std::vector<std::optional<Outcome>> query_each(const Bytes& operation, std::chrono::milliseconds timeout);
+  [[nodiscard]] std::vector<std::optional<Outcome>> query_each(const Bytes& operation,
+                                                               std::chrono::milliseconds timeout);
 
  private:
   struct Impl;

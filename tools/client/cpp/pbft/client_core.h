@@ -18,9 +18,9 @@ using Ticket = Number<struct TicketTag>;  // names one submitted operation in th
 
 enum class OutcomeKind : std::uint8_t {
   ok,
-  failed,    // the operation ran and failed; result is the plugin's message
-  refused,   // the cluster refuses this client or session; message says why
-  timed_out, // the deadline passed; the operation may still take effect
+  failed,     // the operation ran and failed; result is the plugin's message
+  refused,    // the cluster refuses this client or session; message says why
+  timed_out,  // the deadline passed; the operation may still take effect
 };
 struct Outcome {
   OutcomeKind kind = OutcomeKind::ok;
@@ -29,11 +29,11 @@ struct Outcome {
 };
 
 struct CoreOptions {
-  std::uint64_t session_window = 1024;           // as in the genesis
+  std::uint64_t session_window = 1024;  // as in the genesis
   std::size_t max_bundle_requests = 256;
-  std::uint64_t retransmit_us = 300'000;         // first resend, to all replicas; doubled up to 8 times this
-  std::uint64_t hello_interval_us = 1'000'000;   // routes are taught anew while something is outstanding
-  std::uint64_t read_fallback_us = 300'000;      // then an unanswered read is retried as an ordered request
+  std::uint64_t retransmit_us = 300'000;        // first resend, to all replicas; doubled up to 8 times this
+  std::uint64_t hello_interval_us = 1'000'000;  // routes are taught anew while something is outstanding
+  std::uint64_t read_fallback_us = 300'000;     // then an unanswered read is retried as an ordered request
   // Number of the first open_session: it has to be above all that this key used before, so it follows the wall clock
   // (microseconds since the Unix epoch, times 4096, plus a random number below that, so that processes which start
   // together differ). 0 in the options of a Client: it takes this value by itself.

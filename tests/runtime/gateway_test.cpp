@@ -1,0 +1,90 @@
+#include "node/http/gateway.h"
+
+#include <catch2/catch.hpp>
+
+#include "node/pbft/messages.h"
+
+using namespace pbft;
+using namespace pbft::http;
+
+namespace {
+
+constexpr Listener on_loopback{true, 1111};
+constexpr Listener on_network{false, 1111};
+
+int status(const Checked<void>& checked) { return checked ? 200 : checked.error().status; }
+
+}  // namespace
+
+TEST_CASE("The Host header must name this machine and the port") {
+  for (const char* host : {"localhost:1111", "LOCALHOST:1111", "127.0.0.1:1111", "[::1]:1111"}) {
+    CAPTURE(host);
+    CHECK(host_is_local(host, 1111));
+  }
+  for (const char* host : {"", "localhost", "localhost:1112", "localhost:11111", "localhost:1111.evil.example",
+                           "evil.example:1111", "127.0.0.1.evil.example:1111", "localhost.:1111", " localhost:1111",
+                           "0.0.0.0:1111", "::1:1111", "localhost:01111"}) {
+    CAPTURE(host);
+    CHECK_FALSE(host_is_local(host, 1111));
+  }
+  CHECK(host_is_local("localhost", 80));
+  CHECK(host_is_local("localhost:80", 80));
+}
+
+TEST_CASE("What other web pages cause is refused") {
+  CHECK(status(check_source({"localhost:1111", "", ""}, on_loopback)) == 200);
+  CHECK(status(check_source({"localhost:1111", "http://localhost:1111", "same-origin"}, on_loopback)) == 200);
+  CHECK(status(check_source({"localhost:1111", "", "none"}, on_loopback)) == 200);
+  CHECK(status(check_source({"evil.example:1111", "", ""}, on_loopback)) == 403);
+  CHECK(status(check_source({"localhost:1111", "http://evil.example", ""}, on_loopback)) == 403);
+  CHECK(status(check_source({"localhost:1111", "http://localhost:1112", ""}, on_loopback)) == 403);
+  CHECK(status(check_source({"localhost:1111", "null", ""}, on_loopback)) == 403);
+  CHECK(status(check_source({"localhost:1111", "", "cross-site"}, on_loopback)) == 403);
+  CHECK(status(check_source({"localhost:1111", "", "same-site"}, on_loopback)) == 403);
+}
+
+TEST_CASE("Beyond loopback any Host is taken, but still no other page") {
+  CHECK(status(check_source({"node1.example:1111", "", ""}, on_network)) == 200);
+  CHECK(status(check_source({"node1.example:1111", "http://node1.example:1111", ""}, on_network)) == 200);
+  CHECK(status(check_source({"node1.example:1111", "http://evil.example", ""}, on_network)) == 403);
+}
+
+TEST_CASE("GET /req takes exactly one name=value") {
+  CHECK(words_of_parameters({{"warTime", "1234"}}) == Words{"warTime", "1234"});
+  CHECK(words_of_parameters({{"warTime", ""}}) == Words{"warTime", ""});
+  CHECK(words_of_parameters({}).error().status == 400);
+  CHECK(words_of_parameters({{"", "1"}}).error().status == 400);
+  CHECK(words_of_parameters({{"a", "1"}, {"b", "2"}}).error().status == 400);
+  CHECK(words_of_parameters({{"a", "1"}, {"a", "2"}}).error().status == 400);
+}
+
+TEST_CASE("A body is words as JSON, or an operation as it is") {
+  const auto words = parse_body("application/json; charset=utf-8", R"({"words": ["put", "a", "1"]})");
+  REQUIRE(words);
+  CHECK(std::get<Words>(*words) == Words{"put", "a", "1"});
+  const auto raw = parse_body("Application/Octet-Stream", std::string{"\0\x01", 2});
+  REQUIRE(raw);
+  CHECK(std::get<Bytes>(*raw) == Bytes{0, 1});
+}
+
+TEST_CASE("Types that a plain HTML form can send are refused") {
+  for (const char* type : {"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+                           "text/plain; application/json", "application/jsonx"}) {
+    CAPTURE(type);
+    const auto body = parse_body(type, R"({"words": ["put", "a", "1"]})");
+    REQUIRE_FALSE(body);
+    CHECK(body.error().status == 415);
+  }
+}
+
+TEST_CASE("A wrong body is a 400 that says what is allowed") {
+  for (const char* body : {"", "put a 1", "[]", "{}", R"({"words": "put"})", R"({"words": []})", R"({"words": [1]})",
+                           R"({"words": ["a"], "more": 1})", "{\"words\": [\"\xff\"]}"}) {
+    CAPTURE(body);
+    const auto parsed = parse_body("application/json", body);
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().status == 400);
+    CHECK_THAT(parsed.error().message, Catch::Contains("{\"words\": [\"WORD\", ...]}"));
+  }
+  CHECK(parse_body("application/octet-stream", std::string(Limits::max_operation_bytes + 1, 'x')).error().status == 413);
+}

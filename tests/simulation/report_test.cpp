@@ -1,0 +1,50 @@
+#include "tools/sim/report.h"
+
+#include <catch2/catch.hpp>
+
+using namespace pbft::sim;
+
+namespace {
+
+RunResult some_result() {
+  RunResult result;
+  result.seed = 77;
+  result.hash = "abc";
+  result.plan = "plan";
+  result.answered = 5;
+  result.sometimes.catch_up = 2;
+  result.faults[static_cast<std::size_t>(Fault::loss)] = 9;
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a result survives its JSON") {
+  RunResult result = some_result();
+  result.findings.push_back({"agreement", 3, {0, 2}, "two batches"});
+  const RunResult back = from_json(to_json(result));
+  CHECK(to_json(back) == to_json(result));
+  CHECK(back.findings.front().replicas == std::vector<std::uint32_t>{0, 2});
+}
+
+TEST_CASE("a summary adds up and keeps what failed") {
+  Summary summary;
+  summary.add(some_result());
+  RunResult bad = some_result();
+  bad.findings.push_back({"agreement", 3, {0, 2}, "two batches"});
+  summary.add(bad);
+  CHECK(summary.runs == 2);
+  CHECK(summary.total.answered == 10);
+  CHECK(summary.total.sometimes.catch_up == 4);
+  CHECK(summary.total.faults[static_cast<std::size_t>(Fault::loss)] == 18);
+  REQUIRE(summary.failed.size() == 1);
+}
+
+TEST_CASE("a failure says how to replay it, what broke, where and at whom") {
+  RunResult bad = some_result();
+  bad.findings.push_back({"agreement", 3, {0, 2}, "two batches"});
+  const std::string text = describe_failure(bad);
+  for (const char* part : {"pbft-sim --seed 77", "agreement", "slot 3", "replicas: 0 2", "two batches"}) {
+    CHECK(text.find(part) != std::string::npos);
+  }
+}
