@@ -21,6 +21,7 @@ class LtHash {
   [[nodiscard]] static LtHash from_bytes(BytesView bytes);
   [[nodiscard]] BytesView bytes() const;
 
+  // `other` is not *this.
   void add(const LtHash& other);
   void remove(const LtHash& other);
   [[nodiscard]] bool is_zero() const { return *this == LtHash{}; }  // the empty set

@@ -111,8 +111,7 @@ void ClientBus::Impl::upkeep(Clock::time_point now) {
   }
 }
 
-std::size_t ClientBus::Impl::drain(std::size_t max_frames,
-                                   const std::function<void(SharedBytes, ReplicaId)>& handler) {
+std::size_t ClientBus::Impl::drain(std::size_t max_frames, const std::function<void(SharedBytes, ReplicaId)>& handler) {
   std::size_t taken = 0;
   while (taken < max_frames && any_ready()) {
     const std::size_t position = turn;
@@ -206,12 +205,16 @@ void ClientBus::poll(std::chrono::microseconds timeout, std::size_t max_frames,
   }
 }
 
-void ClientBus::wake() { impl_->poll_set.wake(); }
+void ClientBus::wake() {
+  impl_->poll_set.wake();
+}
 
 bool ClientBus::connected(ReplicaId replica) const {
   return replica.value < impl_->replicas.size() && impl_->replicas[replica.value].link->up();
 }
 
-std::map<std::string, std::uint64_t> ClientBus::counters() const { return impl_->counters.by_name(); }
+std::map<std::string, std::uint64_t> ClientBus::counters() const {
+  return impl_->counters.by_name();
+}
 
 }  // namespace pbft::bus

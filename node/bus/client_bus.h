@@ -22,7 +22,7 @@ struct ClientPeer {
 
 struct ClientBusOptions {
   std::vector<ClientPeer> replicas;  // index = ReplicaId
-  int high_water_mark = 10'000;  // frames per replica and direction
+  int high_water_mark = 10'000;      // frames per replica and direction
   // While a replica is not connected, frames to it wait this long for the connection, and no more than these; so the
   // first request of a new client is not lost, and a replica that comes back is not sent what is stale.
   std::chrono::milliseconds max_wait{1'000};

@@ -26,7 +26,7 @@ constexpr const char* replicas_domain = "replicas";
 constexpr const char* clients_domain = "clients";
 constexpr std::size_t quantum = 16;  // frames from one socket before it is the next one's turn
 constexpr std::chrono::milliseconds upkeep_interval{250};
-constexpr std::chrono::hours longest_poll{1};  // any longer time is cut to it
+constexpr std::chrono::hours longest_poll{1};      // any longer time is cut to it
 constexpr std::size_t subscription_bytes = 1'024;  // all that a SUB has to send, handshake included
 
 // A ROUTER names a connection that brought no name of its own by a zero byte and a 32-bit number. Only those are
@@ -71,8 +71,8 @@ struct Input {
   InputKind kind;
   ReplicaId channel;  // of a subscription
   zmq::socket_t* socket;
-  std::size_t index;   // in the poll set
-  bool ready = true;   // it may have something; false: it had nothing, and has not signalled since
+  std::size_t index;  // in the poll set
+  bool ready = true;  // it may have something; false: it had nothing, and has not signalled since
 };
 
 struct Peer {
@@ -130,8 +130,8 @@ struct NodeBus::Impl {
   PollSet poll_set;
   std::size_t publisher_index = 0;
   std::vector<Input> inputs;
-  std::size_t turn = 0;            // whose turn it is in inputs
-  std::size_t clients_input = 0;   // position of client_router in inputs
+  std::size_t turn = 0;           // whose turn it is in inputs
+  std::size_t clients_input = 0;  // position of client_router in inputs
   std::map<std::string, ReplicaId, std::less<>> replica_of_user;
   RouteTable routes;
   Endpoints bound;
@@ -433,7 +433,9 @@ void NodeBus::poll(std::chrono::microseconds timeout, std::size_t max_frames, No
   }
 }
 
-void NodeBus::wake() { impl_->poll_set.wake(); }
+void NodeBus::wake() {
+  impl_->poll_set.wake();
+}
 
 void NodeBus::broadcast(Bytes frame) {
   if (impl_->peers.size() < 2 || !impl_->fits(frame)) return;
@@ -495,9 +497,13 @@ void NodeBus::learn_route(const ClientId& client, SessionId session, RequestNumb
   for (std::size_t i = 0; i < evicted; ++i) impl_->counters.add(Counter::client_routes_evicted);
 }
 
-const Endpoints& NodeBus::bound() const { return impl_->bound; }
+const Endpoints& NodeBus::bound() const {
+  return impl_->bound;
+}
 
-BusCounters NodeBus::counters() const { return {impl_->counters.by_name()}; }
+BusCounters NodeBus::counters() const {
+  return {impl_->counters.by_name()};
+}
 
 bool NodeBus::connected(ReplicaId peer) const {
   if (peer.value >= impl_->peers.size()) return false;
@@ -505,6 +511,8 @@ bool NodeBus::connected(ReplicaId peer) const {
   return links.subscription && links.subscription->up() && links.dealer && links.dealer->up();
 }
 
-void NodeBus::stop_zap_for_testing() { impl_->zap->stop_answering(); }
+void NodeBus::stop_zap_for_testing() {
+  impl_->zap->stop_answering();
+}
 
 }  // namespace pbft::bus

@@ -74,8 +74,8 @@ class NodeBus final : public runtime::Transport {
                                                                                 NodeBusOptions options);
   ~NodeBus() override;
 
-  // Waits until something arrives, wake() is called, a signal comes or the time is over; hands at most `max_frames` frames to the
-  // handler, taking turns between sockets so that no peer and no client can starve another.
+  // Waits until something arrives, wake() is called, a signal comes or the time is over; hands at most `max_frames`
+  // frames to the handler, taking turns between sockets so that no peer and no client can starve another.
   void poll(std::chrono::microseconds timeout, std::size_t max_frames, NodeBusHandler& handler);
   // Any thread: makes poll return.
   void wake();

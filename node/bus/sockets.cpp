@@ -156,8 +156,12 @@ SharedBytes to_shared(zmq::message_t&& message) {
   return SharedBytes::alias(std::move(owner), view);
 }
 
-std::string to_user_id(const CurveKey& key) { return crypto::to_hex(BytesView{key}); }
+std::string to_user_id(const CurveKey& key) {
+  return crypto::to_hex(BytesView{key});
+}
 
-const char* user_id(zmq::message_t& message) { return zmq_msg_gets(message.handle(), "User-Id"); }
+const char* user_id(zmq::message_t& message) {
+  return zmq_msg_gets(message.handle(), "User-Id");
+}
 
 }  // namespace pbft::bus

@@ -19,9 +19,9 @@ inline constexpr int zap_enforce_domain = 93;
 inline constexpr std::size_t curve_overhead = 64;
 
 struct QueueLimits {
-  int send_frames;           // per connection
-  int receive_frames;        // per connection
-  std::size_t frame_bytes;   // a longer frame ends the connection
+  int send_frames;          // per connection
+  int receive_frames;       // per connection
+  std::size_t frame_bytes;  // a longer frame ends the connection
 };
 
 using Status = tl::expected<void, std::string>;

@@ -123,9 +123,12 @@ int main(int argc, char** argv) {
       return 1;
     }
     if (json) {
-      const nlohmann::json line = {{"name", "zmq_router_dealer_round_trip"}, {"count", count},
-                                   {"bytes", bytes},                         {"p50_us", result->p50_us},
-                                   {"p99_us", result->p99_us},               {"max_us", result->max_us}};
+      const nlohmann::json line = {{"name", "zmq_router_dealer_round_trip"},
+                                   {"count", count},
+                                   {"bytes", bytes},
+                                   {"p50_us", result->p50_us},
+                                   {"p99_us", result->p99_us},
+                                   {"max_us", result->max_us}};
       std::printf("%s\n", line.dump().c_str());
     } else {
       std::printf("ROUTER/DEALER round trip, CURVE, loopback, %zu bytes, %zu times: p50 %.1f us, p99 %.1f us\n", bytes,

@@ -1,6 +1,5 @@
 // Who may connect: the ZAP handler, its enforcement, and every way around it that ZeroMQ offers.
 #include "node/bus/zap.h"
-
 #include "tests/bus/bus_fixture.h"
 
 namespace pbft::bus::testing {
@@ -219,8 +218,7 @@ struct ZapAsker {
   }
   std::vector<std::string> ask(const std::vector<std::string>& request) {
     for (std::size_t i = 0; i < request.size(); ++i) {
-      socket.send(zmq::buffer(request[i]),
-                  i + 1 < request.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
+      socket.send(zmq::buffer(request[i]), i + 1 < request.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     }
     std::vector<std::string> reply;
     zmq::message_t part;

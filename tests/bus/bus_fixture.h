@@ -122,7 +122,9 @@ inline std::uint64_t counter(const NodeBus& bus, const std::string& name) {
   REQUIRE(counters.values.contains(name));
   return counters.values.at(name);
 }
-inline std::uint64_t counter(const ClientBus& bus, const std::string& name) { return bus.counters().at(name); }
+inline std::uint64_t counter(const ClientBus& bus, const std::string& name) {
+  return bus.counters().at(name);
+}
 
 // The buses of `n` replicas. Options may be changed through `adjust`; by default every key is admitted as a client's.
 class Cluster {

@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::size_t small_frame = 10'000;
 
-void small_frames(NodeBusOptions& options) { options.max_frame_bytes = small_frame; }
+void small_frames(NodeBusOptions& options) {
+  options.max_frame_bytes = small_frame;
+}
 
 // The whole cluster, and an honest client of replica 0, are served.
 void check_service(Cluster& cluster) {
@@ -35,14 +37,12 @@ TEST_CASE("random bytes on every port: the connections end, nothing arrives, the
   cluster.await_mesh();
   NodeBus& node = *cluster.buses[0];
   std::mt19937 random(20'240'607);  // NOLINT: the same bytes every time
-  const std::string zmtp_greeting = std::string("\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01", 12) + "CURVE" +
-                                    std::string(64 - 12 - 5, '\0');
-  const auto seen = [&] {
-    return counter(node, "peer.disconnected") + counter(node, "client.disconnected");
-  };
+  const std::string zmtp_greeting =
+      std::string("\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01", 12) + "CURVE" + std::string(64 - 12 - 5, '\0');
+  const auto seen = [&] { return counter(node, "peer.disconnected") + counter(node, "client.disconnected"); };
   const auto frames = [&] {
-    return counter(node, "client.frames_received") + counter(node, "zap.accepted") +
-           counter(node, "client.accepted") + counter(node, "peer.accepted");
+    return counter(node, "client.frames_received") + counter(node, "zap.accepted") + counter(node, "client.accepted") +
+           counter(node, "peer.accepted");
   };
   const auto frames_before = frames();
   std::size_t connections = 0;
@@ -201,9 +201,12 @@ TEST_CASE("a flood from one client stops neither another client nor a peer") {
     cluster.buses[1]->broadcast(to_bytes("broadcast " + std::to_string(i)));
     ok = serve_one();
   }
-  ok = ok && until([&] { return cluster.recorders[0].has_from_peer("peer 49", ReplicaId{1}) &&
-                                cluster.recorders[0].has_from_peer("broadcast 49", ReplicaId{1}); },
-                   [&] { node.poll(1ms, 64, cluster.recorders[0]); });
+  ok = ok && until(
+                 [&] {
+                   return cluster.recorders[0].has_from_peer("peer 49", ReplicaId{1}) &&
+                          cluster.recorders[0].has_from_peer("broadcast 49", ReplicaId{1});
+                 },
+                 [&] { node.poll(1ms, 64, cluster.recorders[0]); });
   stop = true;
   flood.join();
   REQUIRE(ok);

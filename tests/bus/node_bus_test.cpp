@@ -145,13 +145,16 @@ TEST_CASE("what is sent to a peer that is not there is dropped and counted, not 
 
   cluster.recorders[1] = {};
   cluster.open(1);
-  REQUIRE(until([&] { return cluster.recorders[1].has_from_peer("fresh", ReplicaId{0}) &&
-                             cluster.recorders[1].has_from_peer("fresh to all", ReplicaId{0}); },
-                [&] {
-                  bus.send(ReplicaId{1}, to_bytes("fresh"));
-                  bus.broadcast(to_bytes("fresh to all"));
-                  cluster.poll();
-                }));
+  REQUIRE(until(
+      [&] {
+        return cluster.recorders[1].has_from_peer("fresh", ReplicaId{0}) &&
+               cluster.recorders[1].has_from_peer("fresh to all", ReplicaId{0});
+      },
+      [&] {
+        bus.send(ReplicaId{1}, to_bytes("fresh"));
+        bus.broadcast(to_bytes("fresh to all"));
+        cluster.poll();
+      }));
   CHECK_FALSE(cluster.recorders[1].has_from_peer("stale", ReplicaId{0}));
 }
 

@@ -39,13 +39,19 @@ class Cluster:
         genesis = (self.dir / "genesis.toml").read_text()
         return genesis.index(f'"{name}"')
 
-    def ctl(self, *arguments, check=True, dir_option=True, **options):
-        command = [str(BIN / "pbftctl"), *arguments]
-        if dir_option and arguments[0] not in ("init", "up", "down"):
-            command += ["--dir", str(self.dir)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    def ctl(self, command, *arguments, check=True, timeout=None, as_json=False, **options):
+        """Runs pbftctl; what it is told for all commands stands in front, so that words stay words."""
+        line = [str(BIN / "pbftctl")]
+        if command not in ("init", "up", "down"):
+            line += ["--dir", str(self.dir)]
+        if timeout is not None:
+            line += ["--timeout", str(timeout)]
+        if as_json:
+            line += ["--json"]
+        line += [command, *arguments]
+        result = subprocess.run(line, capture_output=True, text=True, timeout=300, **options)
         if check and result.returncode != 0:
-            raise AssertionError(f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+            raise AssertionError(f"{line} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
         return result
 
     # ---- processes ----
@@ -74,9 +80,8 @@ class Cluster:
 
     def status(self):
         """name -> status of each replica that answers."""
-        rows = json.loads(self.ctl("status", "--json", "--timeout", "3", check=False).stdout)
-        rows = rows["replicas"] if isinstance(rows, dict) else rows
-        return {row["name"]: row for row in rows if row.get("reachable", True)}
+        report = json.loads(self.ctl("status", as_json=True, timeout=3, check=False).stdout)
+        return {row["name"]: row["info"] for row in report["replicas"] if row["reachable"]}
 
     def await_up(self, *names):
         wanted = set(names or self.processes)

@@ -24,7 +24,7 @@ class Generals(ClusterTest):
         request = urllib.request.Request(url, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read().decode()
+                return answer.status, answer.read().decode().strip()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
@@ -32,7 +32,7 @@ class Generals(ClusterTest):
         request = urllib.request.Request(url, data=body.encode(), headers={"Content-Type": content_type})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read().decode()
+                return answer.status, answer.read().decode().strip()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
@@ -42,7 +42,7 @@ class Generals(ClusterTest):
         for i, name in enumerate(["Apple", "MS", "Google"]):
             self.assertEqual(self.get(f"{self.http(cluster, name)}/req?warTime={1234 + i}"), (200, "ok"))
         self.assertEqual(self.get(f"{self.http(cluster, 'MS')}/req?warTime=1234"), (200, "ok"))
-        each = json.loads(cluster.ctl("query", "--each", "get", "--json", check=False).stdout)
+        each = json.loads(cluster.ctl("query", "--each", "get", as_json=True, check=False).stdout)
         each = each["replicas"] if isinstance(each, dict) else each
         answers = [row.get("result") for row in each]
         self.assertEqual(answers.count("1234"), 3, each)

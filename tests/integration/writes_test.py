@@ -17,9 +17,9 @@ class Writes(ClusterTest):
             if stop.is_set():
                 return
             key = f"w{writer}-{i}"
-            if cluster.ctl("exec", "put", key, f"v{i}", "--timeout", "30", check=False).returncode == 0:
+            if cluster.ctl("exec", "put", key, f"v{i}", timeout=30, check=False).returncode == 0:
                 acknowledged[key] = f"v{i}"
-            counted = cluster.ctl("exec", "incr", "total", "--timeout", "30", check=False)
+            counted = cluster.ctl("exec", "incr", "total", timeout=30, check=False)
             if counted.returncode == 0:
                 results.append(int(counted.stdout.strip()))
 
@@ -104,9 +104,9 @@ class Writes(ClusterTest):
         cluster.ctl("exec", "put", "a", "1")
         primary = cluster.names[0]
         cluster.kill(primary)
-        self.assertEqual(cluster.ctl("exec", "put", "a", "2", "--timeout", "1", check=False).returncode, 3)
+        self.assertEqual(cluster.ctl("exec", "put", "a", "2", timeout=1, check=False).returncode, 3)
         cluster.start(primary).await_up(primary)
-        cluster.ctl("exec", "put", "a", "3", "--timeout", "30")
+        cluster.ctl("exec", "put", "a", "3", timeout=30)
         self.assertEqual(cluster.ctl("query", "get", "a").stdout.strip(), "3")
 
     def test_one_replica_alone_is_a_cluster(self):

@@ -218,5 +218,5 @@ TEST_CASE("the disk stays flat under overwriting", "[truncation]") {
   }
   INFO("written " << written << ", at most " << most_early << " in the first half, " << most_late << " in the second");
   CHECK(written > 8'000'000);
-  CHECK(most_late < most_early + most_early / 2);
+  CHECK(most_late < written * 2 / 5);  // without truncation the batches alone are half of it
 }
