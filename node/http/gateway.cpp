@@ -18,7 +18,9 @@ std::string lower_case(std::string_view text) {
   return lowered;
 }
 
-Checked<void> refuse(int status, std::string message) { return tl::unexpected(Rejection{status, std::move(message)}); }
+Checked<void> refuse(int status, std::string message) {
+  return tl::unexpected(Rejection{status, std::move(message)});
+}
 
 // The media type without its parameters.
 std::string media_type(std::string_view content_type) {
@@ -83,9 +85,9 @@ Checked<Asked> parse_body(std::string_view content_type, const std::string& body
     return tl::unexpected(
         Rejection{413, fmt::format("an operation has at most {} bytes", Limits::max_operation_bytes)});
   }
-  return tl::unexpected(
-      Rejection{415, "the Content-Type must be application/json (with {\"words\": [...]}) or "
-                     "application/octet-stream (with the operation)"});
+  return tl::unexpected(Rejection{415,
+                                  "the Content-Type must be application/json (with {\"words\": [...]}) or "
+                                  "application/octet-stream (with the operation)"});
 }
 
 }  // namespace pbft::http

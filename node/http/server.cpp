@@ -79,20 +79,28 @@ Source source_of(const httplib::Request& request) {
 
 int http_status(client::OutcomeKind kind) {
   switch (kind) {
-    case client::OutcomeKind::ok: return 200;
-    case client::OutcomeKind::failed: return 422;
-    case client::OutcomeKind::refused: return 502;
-    case client::OutcomeKind::timed_out: return 504;
+    case client::OutcomeKind::ok:
+      return 200;
+    case client::OutcomeKind::failed:
+      return 422;
+    case client::OutcomeKind::refused:
+      return 502;
+    case client::OutcomeKind::timed_out:
+      return 504;
   }
   return 500;
 }
 
 const char* kind_name(client::OutcomeKind kind) {
   switch (kind) {
-    case client::OutcomeKind::ok: return "ok";
-    case client::OutcomeKind::failed: return "failed";
-    case client::OutcomeKind::refused: return "refused";
-    case client::OutcomeKind::timed_out: return "timed_out";
+    case client::OutcomeKind::ok:
+      return "ok";
+    case client::OutcomeKind::failed:
+      return "failed";
+    case client::OutcomeKind::refused:
+      return "refused";
+    case client::OutcomeKind::timed_out:
+      return "timed_out";
   }
   return "unknown";
 }
@@ -153,8 +161,9 @@ struct Server::Impl {
     server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
       if (!response.body.empty()) return;
       answer_text(response, response.status,
-                  response.status == 404 ? "not found; there are GET /healthz, GET /status, POST /exec, POST /query and, "
-                                           "where demo_get = true, GET /req?name=value"
+                  response.status == 404
+                      ? "not found; there are GET /healthz, GET /status, POST /exec, POST /query and, "
+                        "where demo_get = true, GET /req?name=value"
                   : response.status == 413 ? "the body is too large"
                                            : "the request cannot be served");
     });
@@ -175,9 +184,8 @@ struct Server::Impl {
       post(Door::query, request, response);
     });
     if (!parts.config.demo_get || !listener.loopback) return;
-    server.Get("/req", [this](const httplib::Request& request, httplib::Response& response) {
-      demo_get(request, response);
-    });
+    server.Get("/req",
+               [this](const httplib::Request& request, httplib::Response& response) { demo_get(request, response); });
   }
 
   void health(httplib::Response& response) const {
@@ -222,8 +230,9 @@ struct Server::Impl {
   Checked<Operation> operation_of(const Asked& asked, Door door) {
     if (const Bytes* bytes = std::get_if<Bytes>(&asked)) return Operation{*bytes, door == Door::query};
     if (!parts.plugin || parts.plugin->commands().empty()) {
-      return tl::unexpected(Rejection{400, "the state machine has no text form; send the operation itself to /exec or "
-                                           "/query as application/octet-stream"});
+      return tl::unexpected(Rejection{400,
+                                      "the state machine has no text form; send the operation itself to /exec or "
+                                      "/query as application/octet-stream"});
     }
     const std::lock_guard lock{plugin_mutex};
     auto parsed = parts.plugin->parse(std::get<Words>(asked));
@@ -247,10 +256,18 @@ struct Server::Impl {
     client::Outcome outcome = future.get();
     Answer answer{http_status(outcome.kind), outcome.kind, {}, {}};
     switch (outcome.kind) {
-      case client::OutcomeKind::ok: answer.text = format(operation, outcome.result); break;
-      case client::OutcomeKind::failed: answer.text = std::string{as_text(outcome.result)}; break;
-      case client::OutcomeKind::refused: answer.text = "the cluster refuses this: " + outcome.message; break;
-      case client::OutcomeKind::timed_out: answer.text = timeout_text(operation); break;
+      case client::OutcomeKind::ok:
+        answer.text = format(operation, outcome.result);
+        break;
+      case client::OutcomeKind::failed:
+        answer.text = std::string{as_text(outcome.result)};
+        break;
+      case client::OutcomeKind::refused:
+        answer.text = "the cluster refuses this: " + outcome.message;
+        break;
+      case client::OutcomeKind::timed_out:
+        answer.text = timeout_text(operation);
+        break;
     }
     if (answer.text.empty() && outcome.kind != client::OutcomeKind::ok) answer.text = outcome.message;
     answer.raw = std::move(outcome.result);
@@ -294,9 +311,10 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::open(ServerParts part
     port = -1;
   }
   if (port <= 0) {
-    return tl::unexpected(fmt::format("HTTP cannot be served on {}:{}: the address is in use or not this machine's; "
-                                      "see [http] bind and port",
-                                      config.bind, config.port));
+    return tl::unexpected(
+        fmt::format("HTTP cannot be served on {}:{}: the address is in use or not this machine's; "
+                    "see [http] bind and port",
+                    config.bind, config.port));
   }
   impl->listener.port = static_cast<std::uint16_t>(port);
   Impl* running = impl.get();
@@ -306,6 +324,8 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::open(ServerParts part
   return std::unique_ptr<Server>{new Server{std::move(impl)}};
 }
 
-std::uint16_t Server::port() const { return impl_->listener.port; }
+std::uint16_t Server::port() const {
+  return impl_->listener.port;
+}
 
 }  // namespace pbft::http

@@ -18,10 +18,10 @@ namespace pbft::http {
 // The functions are called from the server's threads.
 struct ServerParts {
   runtime::HttpConfig config;
-  std::function<std::string()> status;                       // JSON
-  std::function<std::optional<std::string>()> unhealthy;     // a reason, or nothing
-  std::unique_ptr<client::Client> client;                    // null: no gateway
-  std::unique_ptr<execution::Plugin> plugin;                 // for the text form; used under a lock
+  std::function<std::string()> status;                    // JSON
+  std::function<std::optional<std::string>()> unhealthy;  // a reason, or nothing
+  std::unique_ptr<client::Client> client;                 // null: no gateway
+  std::unique_ptr<execution::Plugin> plugin;              // for the text form; used under a lock
   std::chrono::milliseconds operation_timeout{10'000};
 };
 

@@ -83,9 +83,9 @@ HttpConfig read_http(TomlSection& root, bool has_gateway_key) {
   http.demo_get = section.boolean_or("demo_get", false);
   if (http.bind.empty()) section.problem("bind", "must be an address of this machine, such as 127.0.0.1");
   if (http.demo_get && !is_loopback(http.bind)) {
-    section.problem("demo_get",
-                    fmt::format("is allowed on loopback only, and bind is \"{}\"; bind to 127.0.0.1 or leave it out",
-                                http.bind));
+    section.problem(
+        "demo_get",
+        fmt::format("is allowed on loopback only, and bind is \"{}\"; bind to 127.0.0.1 or leave it out", http.bind));
   }
   if (http.demo_get && !has_gateway_key) {
     section.problem("demo_get", "needs gateway_key: the gateway acts as a client with that key");

@@ -48,7 +48,7 @@ struct ReplicaAddress {
   std::string publish;  // "tcp://127.0.0.1:4001"
   std::string peer;
   std::string client;
-  std::string http;    // "http://127.0.0.1:1111"; informational, for people and pbftctl; may be empty
+  std::string http;  // "http://127.0.0.1:1111"; informational, for people and pbftctl; may be empty
 };
 
 struct HttpConfig {

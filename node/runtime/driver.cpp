@@ -238,8 +238,9 @@ storage::Result<void> Driver::execute(std::vector<ExecuteEffect>& effects) {
       parts_.observer.on_checkpoint(*summary);
       completions_.emplace_back(CheckpointTaken{*summary});
     } else if (const auto* read = std::get_if<AnswerRead>(&effect)) {
-      const ReadReply reply = parts_.executor.query(read->client, read->number, read->operation.view());
-      parts_.transport.answer(read->origin, parts_.authenticator.seal_to_client(read->client, {reply}));
+      const auto reply = parts_.executor.try_query(read->client, read->number, read->operation.view());
+      if (!reply) return tl::unexpected(reply.error());
+      parts_.transport.answer(read->origin, parts_.authenticator.seal_to_client(read->client, {*reply}));
     }
   }
   seal_and_send(replies);

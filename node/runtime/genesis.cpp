@@ -35,8 +35,8 @@ class CanonicalForm {
 PublicKey read_key(const TomlSection& section, std::string_view key, const std::string& hex) {
   const auto parsed = crypto::from_hex<PublicKey>(hex);
   if (!parsed) {
-    section.problem(key, fmt::format("\"{}\" is no public key: {}; 64 hexadecimal digits are needed", hex,
-                                     parsed.error()));
+    section.problem(key,
+                    fmt::format("\"{}\" is no public key: {}; 64 hexadecimal digits are needed", hex, parsed.error()));
     return {};
   }
   if (const auto curve = crypto::curve_public_key(*parsed); !curve) {
@@ -177,8 +177,8 @@ std::string write_genesis(const Genesis& genesis) {
       "# change here makes another cluster, which the existing stores refuse.\n\n";
   text += fmt::format("cluster = {}\n", toml_quote(genesis.cluster_name));
   for (const Genesis::Replica& replica : genesis.replicas) {
-    text += fmt::format("\n[[replica]]\nname = {}\nkey = \"{}\"\n", toml_quote(replica.name),
-                        crypto::to_hex(replica.key));
+    text +=
+        fmt::format("\n[[replica]]\nname = {}\nkey = \"{}\"\n", toml_quote(replica.name), crypto::to_hex(replica.key));
   }
   const ClusterParameters& parameters = genesis.parameters;
   text += fmt::format(

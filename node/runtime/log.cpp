@@ -20,8 +20,7 @@ class JsonFormatter final : public spdlog::formatter {
   explicit JsonFormatter(std::string name) : name_(std::move(name)) {}
 
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
-    const auto micros =
-        std::chrono::duration_cast<std::chrono::microseconds>(message.time.time_since_epoch()).count();
+    const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(message.time.time_since_epoch()).count();
     const std::time_t seconds = micros / 1'000'000;
     std::tm utc{};
     gmtime_r(&seconds, &utc);

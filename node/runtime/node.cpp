@@ -55,9 +55,10 @@ Loaded<std::unique_ptr<execution::Plugin>> load_plugin(const NodeConfig& config)
   auto plugin = execution::Plugin::load(config.plugin_file, config.genesis.plugin_config);
   if (!plugin) return plugin;
   if ((*plugin)->name() == config.genesis.plugin) return plugin;
-  return tl::unexpected(fmt::format("{}: is the state machine \"{}\", but the genesis {} wants \"{}\"; correct plugin in {}",
-                                    config.plugin_file.string(), (*plugin)->name(), config.genesis_file.string(),
-                                    config.genesis.plugin, config.file.string()));
+  return tl::unexpected(
+      fmt::format("{}: is the state machine \"{}\", but the genesis {} wants \"{}\"; correct plugin in {}",
+                  config.plugin_file.string(), (*plugin)->name(), config.genesis_file.string(), config.genesis.plugin,
+                  config.file.string()));
 }
 
 }  // namespace
@@ -77,10 +78,10 @@ Loaded<NodeInputs> load_inputs(NodeConfig config) {
     if (!loaded) return tl::unexpected(loaded.error());
     const ClusterParameters& parameters = config.genesis.parameters;
     if (!parameters.open_clients && !parameters.clients.contains(loaded->client_id())) {
-      return tl::unexpected(fmt::format("{}: its public key {} is not among the clients of {}; remove gateway_key, or "
-                                        "use a key that is",
-                                        config.gateway_key_file.string(), crypto::to_hex(loaded->public_key()),
-                                        config.genesis_file.string()));
+      return tl::unexpected(fmt::format(
+          "{}: its public key {} is not among the clients of {}; remove gateway_key, or "
+          "use a key that is",
+          config.gateway_key_file.string(), crypto::to_hex(loaded->public_key()), config.genesis_file.string()));
     }
     gateway = std::move(*loaded);
   }
@@ -204,13 +205,14 @@ void Node::refresh_status(Clock::time_point now) {
   observer_.summarize_refusals(now);
   auto counters = observer_.counters();
   for (const auto& [name, value] : bus_->counters().values) counters[name] += value;
-  std::string text =
-      describe(inputs_.config, status, counters, std::chrono::duration<double>(now - started_).count());
+  std::string text = describe(inputs_.config, status, counters, std::chrono::duration<double>(now - started_).count());
   const std::lock_guard lock{status_mutex_};
   status_ = std::move(text);
 }
 
-void Node::on_peer_frame(SharedBytes frame, ReplicaId channel) { driver_->peer_frame(frame, channel); }
+void Node::on_peer_frame(SharedBytes frame, ReplicaId channel) {
+  driver_->peer_frame(frame, channel);
+}
 
 void Node::on_client_frame(SharedBytes frame, const bus::CurveKey& channel, Origin origin) {
   driver_->client_frame(frame, channel, origin);

@@ -54,11 +54,21 @@ std::string toml_quote(std::string_view text) {
   std::string quoted = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': quoted += "\\\""; break;
-      case '\\': quoted += "\\\\"; break;
-      case '\n': quoted += "\\n"; break;
-      case '\r': quoted += "\\r"; break;
-      case '\t': quoted += "\\t"; break;
+      case '"':
+        quoted += "\\\"";
+        break;
+      case '\\':
+        quoted += "\\\\";
+        break;
+      case '\n':
+        quoted += "\\n";
+        break;
+      case '\r':
+        quoted += "\\r";
+        break;
+      case '\t':
+        quoted += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
           quoted += fmt::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
@@ -73,7 +83,9 @@ std::string toml_quote(std::string_view text) {
 TomlSection::TomlSection(const toml::table* table, std::string path, std::uint32_t line, TomlProblems* problems)
     : table_(table), path_(std::move(path)), line_(line), problems_(problems) {}
 
-bool TomlSection::has(std::string_view key) const { return table_->contains(key); }
+bool TomlSection::has(std::string_view key) const {
+  return table_->contains(key);
+}
 
 const toml::node* TomlSection::find(std::string_view key) {
   known_.emplace_back(key);
@@ -210,7 +222,8 @@ tl::expected<TomlFile, std::string> TomlFile::open(const std::filesystem::path& 
   std::ifstream stream{file, std::ios::binary};
   std::ostringstream content;
   if (!stream || !(content << stream.rdbuf())) {
-    return tl::unexpected(fmt::format("{}: cannot be read: is it there, and a readable, non-empty file?", file.string()));
+    return tl::unexpected(
+        fmt::format("{}: cannot be read: is it there, and a readable, non-empty file?", file.string()));
   }
   TomlFile opened;
   opened.problems_ = std::make_unique<TomlProblems>();
@@ -218,13 +231,15 @@ tl::expected<TomlFile, std::string> TomlFile::open(const std::filesystem::path& 
   try {
     opened.table_ = std::make_unique<toml::table>(toml::parse(content.str(), file.string()));
   } catch (const toml::parse_error& error) {
-    return tl::unexpected(fmt::format("{}:{}: is not valid TOML: {}", file.string(), error.source().begin.line,
-                                      error.description()));
+    return tl::unexpected(
+        fmt::format("{}:{}: is not valid TOML: {}", file.string(), error.source().begin.line, error.description()));
   }
   return opened;
 }
 
-TomlSection TomlFile::root() { return {table_.get(), "", 1, problems_.get()}; }
+TomlSection TomlFile::root() {
+  return {table_.get(), "", 1, problems_.get()};
+}
 
 tl::expected<void, std::string> TomlFile::verdict() const {
   if (problems_->lines.empty()) return {};

@@ -59,16 +59,18 @@ TEST_CASE("What is wrong in a node's configuration is named with line, key and w
   };
   const auto [from, to, expected] = GENERATE(values<Case>({
       {"name = \"MS\"\ngen", "gen", "node.toml:1: name: is missing"},
-      {"name = \"MS\"\ngen", "name = \"IBM\"\ngen", "node.toml:1: name: \"IBM\" is no replica of the genesis; its "
-                                                    "replicas are: Apple, MS"},
+      {"name = \"MS\"\ngen", "name = \"IBM\"\ngen",
+       "node.toml:1: name: \"IBM\" is no replica of the genesis; its "
+       "replicas are: Apple, MS"},
       {"genesis = \"genesis.toml\"", "", "genesis: is missing"},
       {"genesis = \"genesis.toml\"", "genesis = \"x.toml\"", "x.toml: cannot be read"},
       {"\"os\"", "\"ssd\"", "node.toml:7: durability: is \"ssd\"; must be one of \"fsync\", \"os\""},
       {"tick_ms = 20", "tick_ms = 0", "node.toml:8: tick_ms: is 0; must be a whole number from 1 to 1000"},
       {"tick_ms = 20", "tickms = 20", "node.toml:8: tickms: is unknown here; did you mean tick_ms?"},
       {"publish = \"tcp://127.0.0.1:4110\"", "", "node.toml:9: replica[0].publish: is missing"},
-      {"tcp://127.0.0.1:4110", "udp://127.0.0.1:4110", "node.toml:11: replica[0].publish: \"udp://127.0.0.1:4110\": "
-                                                       "does not start with tcp://"},
+      {"tcp://127.0.0.1:4110", "udp://127.0.0.1:4110",
+       "node.toml:11: replica[0].publish: \"udp://127.0.0.1:4110\": "
+       "does not start with tcp://"},
       {"tcp://127.0.0.1:4110", "tcp://127.0.0.1", "node.toml:11: replica[0].publish: "},
       {"tcp://127.0.0.1:4110", "tcp://127.0.0.1:70000", "a port that is not a number from 1 to 65535"},
       {"tcp://127.0.0.1:4110", "tcp://127.0.0.1:4100", "is used twice"},

@@ -12,7 +12,9 @@ namespace {
 constexpr Listener on_loopback{true, 1111};
 constexpr Listener on_network{false, 1111};
 
-int status(const Checked<void>& checked) { return checked ? 200 : checked.error().status; }
+int status(const Checked<void>& checked) {
+  return checked ? 200 : checked.error().status;
+}
 
 }  // namespace
 
@@ -86,5 +88,6 @@ TEST_CASE("A wrong body is a 400 that says what is allowed") {
     CHECK(parsed.error().status == 400);
     CHECK_THAT(parsed.error().message, Catch::Contains("{\"words\": [\"WORD\", ...]}"));
   }
-  CHECK(parse_body("application/octet-stream", std::string(Limits::max_operation_bytes + 1, 'x')).error().status == 413);
+  CHECK(parse_body("application/octet-stream", std::string(Limits::max_operation_bytes + 1, 'x')).error().status ==
+        413);
 }

@@ -32,8 +32,8 @@ TEST_CASE("A genesis is read with everything that it says") {
 TEST_CASE("What is left out of a genesis has a default") {
   const TemporaryDirectory directory;
   const auto genesis = load_genesis(directory.write(
-      "genesis.toml", fmt::format("cluster = \"c\"\nplugin.name = \"kv\"\n[[replica]]\nname = \"A\"\nkey = \"{}\"\n",
-                                  sample_key(1))));
+      "genesis.toml",
+      fmt::format("cluster = \"c\"\nplugin.name = \"kv\"\n[[replica]]\nname = \"A\"\nkey = \"{}\"\n", sample_key(1))));
   REQUIRE(genesis);
   const ClusterParameters defaults;
   CHECK(genesis->parameters.checkpoint_interval == defaults.checkpoint_interval);
@@ -117,8 +117,9 @@ TEST_CASE("What is wrong in a genesis is named with line, key and what is allowe
        ":9: parameters.checkpoint_interval: is 0; must be a whole number from 1 to 65536"},
       {"checkpoint_interval = 10", "checkpoint_intervall = 10",
        ":9: parameters.checkpoint_intervall: is unknown here; did you mean checkpoint_interval?"},
-      {"window = 40", "window = 45", ":10: parameters.window: is 45; must be a multiple of checkpoint_interval (10), "
-                                     "and at least 20"},
+      {"window = 40", "window = 45",
+       ":10: parameters.window: is 45; must be a multiple of checkpoint_interval (10), "
+       "and at least 20"},
       {"window = 40", "window = 10", ":10: parameters.window: is 10; must be a multiple"},
       {"window = 40", "window = 40.5", ":10: parameters.window: is a number with a fraction; must be a whole number"},
       {"window = 40", "window = -40", ":10: parameters.window: is -40; must be a whole number"},

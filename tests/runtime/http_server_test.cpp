@@ -1,10 +1,10 @@
 // The server itself, over real sockets, without a cluster behind it.
-#include "node/http/server.h"
-
-#include <catch2/catch.hpp>
 #include <httplib.h>
 
 #include <atomic>
+#include <catch2/catch.hpp>
+
+#include "node/http/server.h"
 
 using namespace pbft;
 

@@ -117,7 +117,8 @@ TEST_CASE("What is wrong in a spec is named with line and key") {
   };
   CHECK_THAT(problem("[[replica]]\nname = \"A\"\n[[replica]]\nname = \"A\"\n"),
              Catch::Contains("cluster.toml:4: replica[1].name: names another replica already"));
-  CHECK_THAT(problem("base_prt = 1\n"), Catch::Contains("cluster.toml:1: base_prt: is unknown here; did you mean base_port?"));
+  CHECK_THAT(problem("base_prt = 1\n"),
+             Catch::Contains("cluster.toml:1: base_prt: is unknown here; did you mean base_port?"));
   CHECK_THAT(problem("n = 0\n"), Catch::Contains("cluster.toml:1: n: is 0; must be a whole number from 1 to 64"));
   CHECK_THAT(problem("[parameters]\nwindow = 100\n"), Catch::Contains("cluster.toml:2: parameters.window: is 100"));
 }

@@ -20,47 +20,47 @@ inline std::string sample_key(std::uint8_t seed) {
 
 inline std::string sample_genesis() {
   return fmt::format(
-      "cluster = \"sample\"\n"                           // 1
-      "[[replica]]\nname = \"Apple\"\nkey = \"{}\"\n"    // 2 to 4
-      "[[replica]]\nname = \"MS\"\nkey = \"{}\"\n"       // 5 to 7
-      "[parameters]\n"                                   // 8
-      "checkpoint_interval = 10\n"                       // 9
-      "window = 40\n"                                    // 10
-      "session_window = 100\n"                           // 11
-      "max_sessions = 50\n"                              // 12
-      "max_clock_skew_ms = 1500\n"                       // 13
-      "[plugin]\nname = \"kv\"\nconfig = \"a = 1\"\n"    // 14 to 16
-      "[clients]\nopen = false\nkeys = [\"{}\"]\n",      // 17 to 19
+      "cluster = \"sample\"\n"                         // 1
+      "[[replica]]\nname = \"Apple\"\nkey = \"{}\"\n"  // 2 to 4
+      "[[replica]]\nname = \"MS\"\nkey = \"{}\"\n"     // 5 to 7
+      "[parameters]\n"                                 // 8
+      "checkpoint_interval = 10\n"                     // 9
+      "window = 40\n"                                  // 10
+      "session_window = 100\n"                         // 11
+      "max_sessions = 50\n"                            // 12
+      "max_clock_skew_ms = 1500\n"                     // 13
+      "[plugin]\nname = \"kv\"\nconfig = \"a = 1\"\n"  // 14 to 16
+      "[clients]\nopen = false\nkeys = [\"{}\"]\n",    // 17 to 19
       sample_key(1), sample_key(2), sample_key(3));
 }
 
 inline std::string sample_node() {
-  return "name = \"MS\"\n"                     // 1
-         "genesis = \"genesis.toml\"\n"        // 2
-         "key = \"replica.key\"\n"             // 3
-         "gateway_key = \"gateway.key\"\n"     // 4
-         "data = \"data\"\n"                   // 5
-         "plugin = \"/plugins/kv.so\"\n"       // 6
-         "durability = \"os\"\n"               // 7
-         "tick_ms = 20\n"                      // 8
-         "[[replica]]\n"                       // 9
-         "name = \"MS\"\n"                     // 10
+  return "name = \"MS\"\n"                       // 1
+         "genesis = \"genesis.toml\"\n"          // 2
+         "key = \"replica.key\"\n"               // 3
+         "gateway_key = \"gateway.key\"\n"       // 4
+         "data = \"data\"\n"                     // 5
+         "plugin = \"/plugins/kv.so\"\n"         // 6
+         "durability = \"os\"\n"                 // 7
+         "tick_ms = 20\n"                        // 8
+         "[[replica]]\n"                         // 9
+         "name = \"MS\"\n"                       // 10
          "publish = \"tcp://127.0.0.1:4110\"\n"  // 11
-         "peer = \"tcp://127.0.0.1:4111\"\n"   // 12
-         "client = \"tcp://127.0.0.1:4112\"\n"  // 13
-         "[[replica]]\n"                       // 14
-         "name = \"Apple\"\n"                  // 15
+         "peer = \"tcp://127.0.0.1:4111\"\n"     // 12
+         "client = \"tcp://127.0.0.1:4112\"\n"   // 13
+         "[[replica]]\n"                         // 14
+         "name = \"Apple\"\n"                    // 15
          "publish = \"tcp://127.0.0.1:4100\"\n"  // 16
-         "peer = \"tcp://127.0.0.1:4101\"\n"   // 17
-         "client = \"tcp://127.0.0.1:4102\"\n"  // 18
-         "http = \"http://127.0.0.1:1111\"\n"  // 19
-         "[http]\n"                            // 20
-         "port = 1112\n"                       // 21
-         "demo_get = true\n"                   // 22
-         "[log]\n"                             // 23
-         "level = \"debug\"\n"                 // 24
-         "[tuning]\n"                          // 25
-         "pipeline = 3\n";                     // 26
+         "peer = \"tcp://127.0.0.1:4101\"\n"     // 17
+         "client = \"tcp://127.0.0.1:4102\"\n"   // 18
+         "http = \"http://127.0.0.1:1111\"\n"    // 19
+         "[http]\n"                              // 20
+         "port = 1112\n"                         // 21
+         "demo_get = true\n"                     // 22
+         "[log]\n"                               // 23
+         "level = \"debug\"\n"                   // 24
+         "[tuning]\n"                            // 25
+         "pipeline = 3\n";                       // 26
 }
 
 // The text with its only occurrence of `from` replaced.

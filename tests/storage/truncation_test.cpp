@@ -102,6 +102,16 @@ TEMPLATE_TEST_CASE("a slot that is not executed keeps its batches until it is", 
   CHECK(take(*fixture.store, 12).state == must(fixture.store->recompute_state_digest()));
 }
 
+TEST_CASE("truncation far ahead of execution leaves the undo that the digest needs", "[truncation]") {
+  Fixture<MemoryDisk> fixture;
+  fixture.run_to(6);
+  must(fixture.store->truncate(SequenceNumber{8}));
+  must(fixture.store->truncate(SequenceNumber{12}));
+  fixture.restart();
+  fixture.run_to(8);
+  CHECK(fixture.summaries.at(8).state == must(fixture.store->recompute_state_digest()));
+}
+
 TEMPLATE_TEST_CASE("ledger, batches and summaries are kept as far as configured", "[truncation]", MemoryDisk,
                    RocksDisk) {
   Fixture<TestType> fixture{10};

@@ -37,7 +37,9 @@ Made<crypto::Identity> make_key(const fs::path& file) {
   return identity;
 }
 
-std::string url_host(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
+std::string url_host(const std::string& host) {
+  return host.find(':') == std::string::npos ? host : "[" + host + "]";
+}
 
 struct Ports {
   std::uint16_t publish, peer, client, http;
@@ -97,8 +99,9 @@ std::string node_toml(const ClusterSpec& spec, const MadeCluster& made, std::siz
     text += fmt::format("\n[[replica]]\nname = {}\npublish = \"{}\"\npeer = \"{}\"\nclient = \"{}\"\nhttp = \"{}\"\n",
                         toml_quote(address.name), address.publish, address.peer, address.client, address.http);
   }
-  text += fmt::format("\n[http]\nbind = {}\nport = {}\ndemo_get = {}             # GET /req?name=value, loopback only\n",
-                      toml_quote(spec.host), http_port, spec.demo_get);
+  text +=
+      fmt::format("\n[http]\nbind = {}\nport = {}\ndemo_get = {}             # GET /req?name=value, loopback only\n",
+                  toml_quote(spec.host), http_port, spec.demo_get);
   text += "\n[log]\nlevel = \"info\"\njson = false\n";
   return text;
 }
@@ -125,7 +128,9 @@ Made<void> create_store(const fs::path& directory, const runtime::Genesis& genes
   return {};
 }
 
-std::string client_directory(std::size_t i) { return i == 0 ? "client" : fmt::format("client-{}", i + 1); }
+std::string client_directory(std::size_t i) {
+  return i == 0 ? "client" : fmt::format("client-{}", i + 1);
+}
 
 bool collides(const ClusterSpec& spec, const std::string& entry) {
   for (const auto& replica : spec.replicas) {
@@ -218,8 +223,8 @@ tl::expected<fs::path, std::string> find_plugin(const std::string& plugin, const
     if (fs::is_regular_file(place, error)) return place.lexically_normal();
     looked += "\n  " + place.string();
   }
-  return tl::unexpected(fmt::format("there is no plugin \"{}\". Looked for:{}\nGive the path of its .so, or --plugin-dir.",
-                                    plugin, looked));
+  return tl::unexpected(fmt::format(
+      "there is no plugin \"{}\". Looked for:{}\nGive the path of its .so, or --plugin-dir.", plugin, looked));
 }
 
 tl::expected<MadeCluster, std::string> make_cluster(const fs::path& directory, const ClusterSpec& asked) {

@@ -24,12 +24,14 @@ void read_replicas(TomlSection& root, ClusterSpec& spec) {
     if (!replica.name.empty() && !names.insert(replica.name).second) {
       section.problem("name", "names another replica already; names must differ");
     }
-    if (section.has("http_port")) replica.http_port = static_cast<std::uint16_t>(section.number("http_port", 1, 65'535));
+    if (section.has("http_port"))
+      replica.http_port = static_cast<std::uint16_t>(section.number("http_port", 1, 65'535));
     section.finish();
     spec.replicas.push_back(std::move(replica));
   }
   const std::uint64_t n = root.number_or("n", 0, 1, Limits::max_replicas);
-  if (n != 0 && !spec.replicas.empty()) root.problem("n", "must be left out where [[replica]] tables name the replicas");
+  if (n != 0 && !spec.replicas.empty())
+    root.problem("n", "must be left out where [[replica]] tables name the replicas");
   if (n != 0 && spec.replicas.empty()) spec.replicas = default_replicas(static_cast<std::uint32_t>(n));
   if (spec.replicas.size() > Limits::max_replicas) {
     root.problem("replica", fmt::format("there are {} replicas; at most {} are allowed", spec.replicas.size(),

@@ -27,7 +27,7 @@ struct ClusterSpec {
   std::optional<std::uint16_t> http_base_port;  // none: beside the other ports
   bool demo_get = false;
   bool open_clients = false;
-  std::uint32_t clients = 1;  // client keys to make; when open, keys are no condition but still made
+  std::uint32_t clients = 1;     // client keys to make; when open, keys are no condition but still made
   ClusterParameters parameters;  // without the parts that follow from the rest
   std::string durability = "fsync";
   std::uint64_t ledger_keep = 100'000;

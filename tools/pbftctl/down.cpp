@@ -39,7 +39,8 @@ int run(const DownOptions& options, const Globals& globals) {
     const LocalReplica& replica = (*replicas)[i];
     std::string state = "not running";
     if (processes[i]) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       const bool ended = processes[i]->wait(std::max(left, std::chrono::milliseconds{0}));
       state = !ended ? "still running" : options.kill ? "killed" : "stopped";
       all = all && ended;

@@ -77,9 +77,10 @@ tl::expected<void, std::string> merge_parameters(const InitOptions& options, Clu
   if (options.window) parameters.window = *options.window;
   const std::uint64_t interval = parameters.checkpoint_interval;
   if (parameters.window % interval != 0 || parameters.window < 2 * interval) {
-    return tl::unexpected(fmt::format("--window is {}; it must be a multiple of the checkpoint interval ({}), and at "
-                                      "least {}",
-                                      parameters.window, interval, 2 * interval));
+    return tl::unexpected(
+        fmt::format("--window is {}; it must be a multiple of the checkpoint interval ({}), and at "
+                    "least {}",
+                    parameters.window, interval, 2 * interval));
   }
   return {};
 }
@@ -195,10 +196,12 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
       ->type_name("PORT")
       ->check(CLI::Range(1, 65'535));
   command->add_flag("--demo-get", options->demo_get, "Allow GET /req?name=value, which changes state; loopback only");
-  command->add_option("--clients", options->clients,
-                      "Number of client keys to make (default 1), or open: any key may be a client")
+  command
+      ->add_option("--clients", options->clients,
+                   "Number of client keys to make (default 1), or open: any key may be a client")
       ->type_name("N|open");
-  command->add_option("--checkpoint-interval", options->checkpoint_interval, "Sequence numbers between checkpoints (128)")
+  command
+      ->add_option("--checkpoint-interval", options->checkpoint_interval, "Sequence numbers between checkpoints (128)")
       ->type_name("K")
       ->check(CLI::Range(std::size_t{1}, Limits::max_ledger_range));
   command->add_option("--window", options->window, "Sequence numbers above a checkpoint: a multiple of K (4 K)")
@@ -208,8 +211,9 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
       ->check(CLI::Range(1, 65'536));
   command->add_option("--max-sessions", options->max_sessions, "Client sessions that are kept (10000)")
       ->check(CLI::Range(1, 1'000'000));
-  command->add_option("--durability", options->durability,
-                      "fsync (default): survives the loss of power; os: survives the death of the process")
+  command
+      ->add_option("--durability", options->durability,
+                   "fsync (default): survives the loss of power; os: survives the death of the process")
       ->check(CLI::IsMember({"fsync", "os"}));
   command->add_option("--ledger-keep", options->ledger_keep, "Committed batches that are kept (100000); 0: all")
       ->type_name("N");

@@ -31,7 +31,9 @@ std::string first_line(const fs::path& file) {
   return line;
 }
 
-std::string boot_id() { return first_line("/proc/sys/kernel/random/boot_id"); }
+std::string boot_id() {
+  return first_line("/proc/sys/kernel/random/boot_id");
+}
 
 // Start time in clock ticks since boot; nothing: no such process, or it has ended and only waits to be reaped.
 std::optional<unsigned long long> start_time(pid_t pid) {
@@ -48,7 +50,9 @@ std::optional<unsigned long long> start_time(pid_t pid) {
   return std::stoull(field);
 }
 
-int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+int open_pidfd(pid_t pid) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
 
 struct PidRecord {
   pid_t pid = 0;
@@ -76,7 +80,9 @@ std::optional<PidRecord> read_pid_file(const fs::path& file) {
   ::_exit(127);
 }
 
-std::string errno_text(const fs::path& file) { return fmt::format("{}: {}", file.string(), std::strerror(errno)); }
+std::string errno_text(const fs::path& file) {
+  return fmt::format("{}: {}", file.string(), std::strerror(errno));
+}
 
 }  // namespace
 
@@ -100,9 +106,9 @@ tl::expected<std::vector<LocalReplica>, std::string> local_replicas(const fs::pa
   for (const std::string& name : only) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     const std::string near = runtime::nearest(name, names);
-    return tl::unexpected(near.empty() ? fmt::format("there is no replica \"{}\"; there are: {}", name,
-                                                     fmt::join(names, ", "))
-                                       : fmt::format("there is no replica \"{}\"; did you mean {}?", name, near));
+    return tl::unexpected(near.empty()
+                              ? fmt::format("there is no replica \"{}\"; there are: {}", name, fmt::join(names, ", "))
+                              : fmt::format("there is no replica \"{}\"; did you mean {}?", name, near));
   }
   if (replicas.empty()) {
     return tl::unexpected(fmt::format("{}: no replica of this cluster has its directory here", directory.string()));
@@ -166,7 +172,9 @@ NodeProcess::~NodeProcess() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void NodeProcess::send_signal(int signal) const { ::syscall(SYS_pidfd_send_signal, descriptor_, signal, nullptr, 0); }
+void NodeProcess::send_signal(int signal) const {
+  ::syscall(SYS_pidfd_send_signal, descriptor_, signal, nullptr, 0);
+}
 
 bool NodeProcess::wait(std::chrono::milliseconds timeout) const {
   const auto end = std::chrono::steady_clock::now() + timeout;

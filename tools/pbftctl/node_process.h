@@ -26,8 +26,8 @@ struct LocalReplica {
 };
 
 // The replicas of the cluster in DIR that live in it; with `only`, just these. Errors name what is missing.
-[[nodiscard]] tl::expected<std::vector<LocalReplica>, std::string> local_replicas(const std::filesystem::path& directory,
-                                                                                  const std::vector<std::string>& only);
+[[nodiscard]] tl::expected<std::vector<LocalReplica>, std::string> local_replicas(
+    const std::filesystem::path& directory, const std::vector<std::string>& only);
 
 // A running process, held by a pidfd.
 class NodeProcess {

@@ -171,8 +171,8 @@ void print(const std::vector<Starting>& nodes, bool json) {
       fmt::print(stderr, "{}: failed: {}\n", node.replica.name, node.error);
     } else {
       const auto& address = node.config.replicas[node.config.id.value];
-      fmt::print("{:<12} {:<8} process {:<8} {}\n", node.replica.name,
-                 node.state == "running" ? "runs" : "started", pid, address.http);
+      fmt::print("{:<12} {:<8} process {:<8} {}\n", node.replica.name, node.state == "running" ? "runs" : "started",
+                 pid, address.http);
     }
   }
   if (json) fmt::print("{}\n", list.dump(2));

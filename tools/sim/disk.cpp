@@ -27,7 +27,6 @@ storage::Result<void> Disk::write(const storage::WriteBatch& batch, storage::Syn
   } else if (holds_promise(batch)) {
     promises_unsynced_ = true;
   }
-  boundary_();
   return written;
 }
 

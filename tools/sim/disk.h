@@ -1,5 +1,5 @@
-// A replica's simulated disk: the in-memory engine, a point at which the power can fail before and after each write,
-// and a shadow of what was promised but not synced.
+// A replica's simulated disk: the in-memory engine, a point at which the power can fail before each write, and a shadow
+// of what was promised but not synced.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ struct SimulatedCrash {};
 
 class Disk final : public storage::Engine {
  public:
-  // `boundary` is called before and after each write, and may throw SimulatedCrash.
+  // `boundary` is called before each write, and may throw SimulatedCrash.
   explicit Disk(std::function<void()> boundary) : boundary_(std::move(boundary)) {}
 
   [[nodiscard]] storage::Result<std::optional<Bytes>> get(storage::Family family, BytesView key) const override {

@@ -125,12 +125,14 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
       return;
     }
     world.checkers.agreement.executed(node.id_, ran_batch(effect, replies));
+    node.boundary();
   }
   void on_checkpoint(const CheckpointSummary& summary) override {
     World& world = node.world_;
     world.trace.say([&] { return fmt::format("   {} takes checkpoint {}", node.id_.value, summary.n.value); });
     world.trace.record(Trace::Kind::checkpoint, node.id_.value, summary.n.value, fast_hash(summary.state.view()));
     world.checkers.agreement.checkpoint(node.id_, summary);
+    node.boundary();
   }
 
   Node& node;

@@ -27,7 +27,8 @@ class Node {
   // The process ends at once. Of the writes that were not synced the first `kept` are on the disk afterwards.
   void crash(std::size_t kept);
   void crash();  // keeps a random number of them
-  // Ends at the k-th write or send from now, before or after it is done.
+  // Ends at the k-th boundary from now: before a write, before or after a send, after an execution or a checkpoint
+  // that is in the state but that nobody has heard of.
   void crash_at_boundary(std::uint64_t k) { boundaries_left_ = k; }
   void pause(Microseconds until) { paused_until_ = until; }
   void break_disk();  // the next write fails, and the node stops; the disk works again when it starts
