@@ -133,3 +133,15 @@ TEST_CASE_METHOD(Fixture, "what a process sends without having been asked is fou
   checker.sent(1, name(1, 1), put("k", "a").bytes());
   CHECK(first_finding(findings) == "client-honest");
 }
+
+TEST_CASE_METHOD(Fixture, "an operation that was given up before it was sent is not taken for a later one") {
+  KvOperation remove = get("k");
+  remove.kind = KvOperation::Kind::remove;
+  checker.submitted({1, 1}, remove);
+  checker.given_up({1, 1});
+  checker.submitted({1, 2}, remove);
+  send({1, 2}, remove, 1);
+  order(1, {1, 1}, remove, ok("0"));  // request number 1 is the second ticket
+  checker.answered({1, 2}, ok("0"));
+  CHECK_FALSE(findings.any());
+}

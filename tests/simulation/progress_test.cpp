@@ -80,3 +80,10 @@ TEST_CASE_METHOD(Fixture, "each bound is checked") {
   checker.status(ReplicaId{0}, status);
   CHECK(first_finding(findings) == "bounds");
 }
+
+TEST_CASE_METHOD(Fixture, "a vote above the window is found") {
+  checker.voted(ReplicaId{0}, SequenceNumber{24}, SequenceNumber{8});
+  CHECK_FALSE(findings.any());
+  checker.voted(ReplicaId{0}, SequenceNumber{25}, SequenceNumber{8});
+  CHECK(first_finding(findings) == "bounds");
+}

@@ -165,6 +165,7 @@ void SimClient::completed(const client::Completion& completion) {
     }
   } else {
     ++abandoned_;
+    world_.checkers.outcomes.given_up({process_, completion.ticket.value});
     ++(outcome.kind == client::OutcomeKind::refused ? world_.sometimes.client_refused
                                                     : world_.sometimes.client_timed_out);
   }

@@ -41,6 +41,13 @@ RanBatch ran_batch(const Execute& effect, const std::vector<execution::OutgoingR
   return ran;
 }
 
+std::optional<SequenceNumber> voted_on(const PeerMessage& message) {
+  if (const auto* pre_prepare = std::get_if<PrePrepare>(&message)) return pre_prepare->n;
+  if (const auto* prepare = std::get_if<Prepare>(&message)) return prepare->n;
+  if (const auto* commit = std::get_if<Commit>(&message)) return commit->n;
+  return std::nullopt;
+}
+
 std::uint64_t requests_in(const Batch& batch) {
   std::uint64_t count = 0;
   for (const BundlePtr& bundle : batch.bundles) count += bundle->requests.size();
@@ -356,8 +363,10 @@ void Node::sent(Endpoint to, bool broadcast, const SharedBytes& frame) {
     world_.findings.report({"bounds", 0, {id_.value}, "a frame beyond the limit was sent"});
   }
   bool promise = false;
+  const SequenceNumber stable = process_->replica->status().stable;
   for (const PeerMessage& message : opened.messages) {
-    promise = promise || message.index() <= 3;  // PRE-PREPARE, PREPARE, COMMIT, CHECKPOINT
+    if (const std::optional<SequenceNumber> n = voted_on(message)) world_.checkers.progress.voted(id_, *n, stable);
+    promise = promise || voted_on(message) || std::holds_alternative<Checkpoint>(message);
     world_.checkers.promises.sent(id_, message);
   }
   if (promise && disk_->promises_unsynced()) {

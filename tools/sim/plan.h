@@ -56,7 +56,7 @@ struct Plan {
   Microseconds dead_at = 0;             // from when on
   bool final_blackout = false;          // in the end all lose power once more, and everything has to be there
   bool ed25519 = false;
-  std::uint64_t ledger_keep = 0;
+  std::uint64_t ledger_keep = 0;        // batches below the stable checkpoint; 0: all
 
   [[nodiscard]] Cadence& of(Fault fault) { return cadence[static_cast<std::size_t>(fault)]; }
   [[nodiscard]] const Cadence& of(Fault fault) const { return cadence[static_cast<std::size_t>(fault)]; }

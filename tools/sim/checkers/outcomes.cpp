@@ -61,6 +61,12 @@ void OutcomeChecker::answered(OperationId id, const KvAnswer& answer) {
   found->second.operation.read_only() ? read(found->second, answer) : write(found->second, answer);
 }
 
+void OutcomeChecker::given_up(OperationId id) {
+  const auto found = submitted_.find(id);
+  if (found == submitted_.end()) return;
+  std::erase(unnamed_[{id.process, found->second.operation.bytes()}], id);
+}
+
 void OutcomeChecker::write(const Submitted& submitted, const KvAnswer& answer) {
   ++checked_writes_;
   const Effect* effect = effect_of(submitted);

@@ -35,6 +35,8 @@ class OutcomeChecker {
   void ordered(const RanBatch& batch);
   // The client believes this answer: the operation ran (status ok or failed).
   void answered(OperationId id, const KvAnswer& answer);
+  // The client gave up: the operation may still take effect, unless it was never sent.
+  void given_up(OperationId id);
 
   [[nodiscard]] std::uint64_t checked_reads() const { return checked_reads_; }
   [[nodiscard]] std::uint64_t checked_writes() const { return checked_writes_; }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace pbft::sim {
 
 void ProgressChecker::not_below(ReplicaId replica, const char* what, std::uint64_t& last, std::uint64_t now) {
@@ -31,7 +33,16 @@ void ProgressChecker::bounds(ReplicaId replica, const ReplicaStatus& status) {
   at_most("queued requests", status.queued_requests, local_.max_queued_requests);
   at_most("sessions", status.sessions, cluster_.max_sessions);
   at_most("width of the window", status.high.value - status.stable.value, cluster_.window);
-  at_most("last accepted against the high water mark", status.last_accepted.value, status.high.value);
+  // Catching up along the ledger may run ahead of the window; votes may not.
+  at_most("last accepted against the high water mark", status.last_accepted.value,
+          std::max(status.high.value, status.executed.value));
+}
+
+void ProgressChecker::voted(ReplicaId replica, SequenceNumber n, SequenceNumber stable) {
+  if (n.value <= stable.value + cluster_.window) return;
+  findings_.report({"bounds", n.value, {replica.value},
+                    fmt::format("voted at {}, {} above its stable checkpoint {}", n.value, n.value - stable.value,
+                                stable.value)});
 }
 
 void ProgressChecker::restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable) {

@@ -18,6 +18,8 @@ class ProgressChecker {
 
   // After a turn of the replica.
   void status(ReplicaId replica, const ReplicaStatus& status);
+  // The replica sends a PRE-PREPARE, PREPARE or COMMIT.
+  void voted(ReplicaId replica, SequenceNumber n, SequenceNumber stable);
   // The replica starts with this much of it done.
   void restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable);
 
