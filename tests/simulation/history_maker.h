@@ -19,7 +19,9 @@ inline ClientId client(std::uint8_t number) {
 inline RequestName name(std::uint8_t of, std::uint64_t number) {
   return {client(of), SessionId{1}, RequestNumber{number}};
 }
-inline Digest digest(std::string_view text) { return tagged_digest("test", as_bytes(text)); }
+inline Digest digest(std::string_view text) {
+  return tagged_digest("test", as_bytes(text));
+}
 
 inline KvOperation get(const std::string& key) {
   KvOperation operation;
@@ -40,8 +42,12 @@ inline KvOperation incr(const std::string& key, std::int64_t amount) {
   operation.amount = amount;
   return operation;
 }
-inline KvAnswer ok(const std::string& result = "") { return {ReplyStatus::ok, to_bytes(result)}; }
-inline KvAnswer failed() { return {ReplyStatus::failed, {}}; }
+inline KvAnswer ok(const std::string& result = "") {
+  return {ReplyStatus::ok, to_bytes(result)};
+}
+inline KvAnswer failed() {
+  return {ReplyStatus::failed, {}};
+}
 
 inline RanRequest ran(const RequestName& request, const KvOperation& operation, const KvAnswer& answer) {
   return {request, RequestKind::execute, operation.bytes(), false, answer.status, answer.result};

@@ -23,11 +23,11 @@ TEST_CASE_METHOD(Fixture, "right results pass") {
   cas.expected = "a";
   KvOperation remove = get("k");
   remove.kind = KvOperation::Kind::remove;
-  model.ordered(batch(1, {ran(name(1, 1), put("k", "a"), ok()), ran(name(1, 2), cas, ok()),
-                          ran(name(1, 3), cas, failed()), ran(name(1, 4), get("k"), ok("b")),
-                          ran(name(1, 5), incr("n", 5), ok("5")), ran(name(1, 6), incr("n", -7), ok("-2")),
-                          ran(name(1, 7), incr("k", 1), failed()), ran(name(1, 8), remove, ok("1")),
-                          ran(name(1, 9), remove, ok("0")), ran(name(1, 10), get("k"), failed())}));
+  model.ordered(batch(
+      1, {ran(name(1, 1), put("k", "a"), ok()), ran(name(1, 2), cas, ok()), ran(name(1, 3), cas, failed()),
+          ran(name(1, 4), get("k"), ok("b")), ran(name(1, 5), incr("n", 5), ok("5")),
+          ran(name(1, 6), incr("n", -7), ok("-2")), ran(name(1, 7), incr("k", 1), failed()),
+          ran(name(1, 8), remove, ok("1")), ran(name(1, 9), remove, ok("0")), ran(name(1, 10), get("k"), failed())}));
   CHECK_FALSE(findings.any());
   CHECK(model.value("n") == "-2");
   CHECK(model.value("k") == std::nullopt);

@@ -20,7 +20,8 @@ struct Fixture {
     network.send(from, to, SharedBytes::own({what, what, what}), types);
   }
   std::vector<int> all() {
-    while (scheduler.run_one(100 * second)) {
+    const Microseconds end = scheduler.now() + 100 * second;
+    while (scheduler.run_one(end)) {
     }
     return arrived;
   }

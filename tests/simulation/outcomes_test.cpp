@@ -23,8 +23,7 @@ struct Fixture {
     checker.sent(id.process, name(static_cast<std::uint8_t>(id.process), number), operation.bytes());
   }
   void order(std::uint64_t n, OperationId id, const KvOperation& operation, const KvAnswer& answer) {
-    const RanBatch made =
-        batch(n, {ran(name(static_cast<std::uint8_t>(id.process), id.ticket), operation, answer)});
+    const RanBatch made = batch(n, {ran(name(static_cast<std::uint8_t>(id.process), id.ticket), operation, answer)});
     model.ordered(made);
     checker.ordered(made);
   }
@@ -87,8 +86,12 @@ TEST_CASE_METHOD(Fixture, "a read that overlaps a write may see either") {
   submit(b, get("k"));
   order(1, a, put("k", "a"), ok());
   checker.answered(a, ok());
-  SECTION("old") { checker.answered(b, failed()); }
-  SECTION("new") { checker.answered(b, ok("a")); }
+  SECTION("old") {
+    checker.answered(b, failed());
+  }
+  SECTION("new") {
+    checker.answered(b, ok("a"));
+  }
   CHECK_FALSE(findings.any());
 }
 

@@ -1,7 +1,6 @@
 #include "tools/sim/plan.h"
 
 #include <catch2/catch.hpp>
-
 #include <set>
 
 using namespace pbft::sim;
@@ -33,4 +32,6 @@ TEST_CASE("plans stay inside of what the protocol allows") {
   }
 }
 
-TEST_CASE("a seed gives one plan") { CHECK(describe(draw_plan(17)) == describe(draw_plan(17))); }
+TEST_CASE("a seed gives one plan") {
+  CHECK(describe(draw_plan(17)) == describe(draw_plan(17)));
+}

@@ -73,10 +73,18 @@ TEST_CASE_METHOD(Fixture, "a replica that has diverged is found") {
 
 TEST_CASE_METHOD(Fixture, "each bound is checked") {
   ReplicaStatus status = at(1, 0);
-  SECTION("queue") { status.queued_requests = 11; }
-  SECTION("sessions") { status.sessions = 4; }
-  SECTION("window") { status.high = SequenceNumber{17}; }
-  SECTION("slots") { status.last_accepted = SequenceNumber{17}; }
+  SECTION("queue") {
+    status.queued_requests = 11;
+  }
+  SECTION("sessions") {
+    status.sessions = 4;
+  }
+  SECTION("window") {
+    status.high = SequenceNumber{17};
+  }
+  SECTION("slots") {
+    status.last_accepted = SequenceNumber{17};
+  }
   checker.status(ReplicaId{0}, status);
   CHECK(first_finding(findings) == "bounds");
 }

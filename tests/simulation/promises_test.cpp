@@ -80,7 +80,9 @@ TEST_CASE_METHOD(Fixture, "a disk that holds what was said passes") {
 
 TEST_CASE_METHOD(Fixture, "what was said and forgotten is found") {
   checker.sent(ReplicaId{1}, Prepare{view, n, digest("d")});
-  SECTION("all of the slot") { checker.recovered(ReplicaId{1}, Recovered{}); }
+  SECTION("all of the slot") {
+    checker.recovered(ReplicaId{1}, Recovered{});
+  }
   SECTION("its batch") {
     Recovered memory = memory_of(n, false);
     memory.slots[n].batches.clear();

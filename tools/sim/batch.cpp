@@ -73,7 +73,9 @@ Batch::Batch(const BatchOptions& options, const std::function<void(const RunResu
   board_ = new (shared) Board;
 }
 
-Batch::~Batch() { munmap(board_, sizeof(Board)); }
+Batch::~Batch() {
+  munmap(board_, sizeof(Board));
+}
 
 void Batch::start(unsigned slot) {
   int ends[2];
@@ -135,7 +137,9 @@ void Batch::ended(unsigned slot) {
   if (at != nothing) {
     RunResult result;
     result.seed = options_.seeds[at];
-    result.findings.push_back({"no-crash", 0, {},
+    result.findings.push_back({"no-crash",
+                               0,
+                               {},
                                WIFSIGNALED(status) ? fmt::format("the process died of signal {} ({})", WTERMSIG(status),
                                                                  strsignal(WTERMSIG(status)))
                                                    : fmt::format("the process ended with {}", WEXITSTATUS(status))});

@@ -25,8 +25,8 @@ void SimClient::start() {
   options.proof = world_.plan.clients.signatures ? crypto::ClientAuthenticator::Proof::signature
                                                  : crypto::ClientAuthenticator::Proof::macs;
   core_ = std::make_unique<client::ClientCore>(
-      world_.roster,
-      crypto::ClientAuthenticator{world_.roster, world_.client_identities[index_], world_.scheme}, options);
+      world_.roster, crypto::ClientAuthenticator{world_.roster, world_.client_identities[index_], world_.scheme},
+      options);
   world_.trace.record(Trace::Kind::process, process_, index_, life_);
   for (std::uint32_t i = 0; i < world_.plan.clients.outstanding; ++i) think();
 }
@@ -56,7 +56,9 @@ KvOperation SimClient::draw() {
   const std::string unique = fmt::format("c{}.{}", process_, submitted_);
   if (random_.chance(plan.reads)) return operation;
   switch (random_.below(8)) {
-    case 0: operation.kind = Kind::remove; break;
+    case 0:
+      operation.kind = Kind::remove;
+      break;
     case 1:
     case 2:
       operation.kind = Kind::cas;
@@ -82,8 +84,8 @@ void SimClient::submit_one() {
   ++submitted_;
   const bool gives_up = random_.chance(world_.plan.clients.deadlines);
   const Microseconds deadline = gives_up ? now() + random_.between(50, 5'000) * millisecond : 0;
-  const client::Ticket ticket = operation.read_only() ? core_->query(operation.bytes(), deadline)
-                                                      : core_->submit(operation.bytes(), deadline);
+  const client::Ticket ticket =
+      operation.read_only() ? core_->query(operation.bytes(), deadline) : core_->submit(operation.bytes(), deadline);
   outstanding_[ticket.value] = {operation, world_.scheduler.now()};
   world_.checkers.outcomes.submitted({process_, ticket.value}, operation);
   world_.trace.say([&] { return fmt::format("c{} submits #{} {}", process_, ticket.value, to_string(operation)); });

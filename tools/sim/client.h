@@ -27,7 +27,7 @@ class SimClient {
   [[nodiscard]] std::size_t outstanding() const { return outstanding_.size(); }
   [[nodiscard]] std::uint64_t answered() const { return answered_; }
   [[nodiscard]] std::uint64_t abandoned() const { return abandoned_; }  // outcome never known
-  [[nodiscard]] std::string oldest() const;  // for the report of a stall
+  [[nodiscard]] std::string oldest() const;                             // for the report of a stall
   // Time from submission to answer.
   [[nodiscard]] Microseconds total_latency() const { return total_latency_; }
 
@@ -57,8 +57,8 @@ class SimClient {
   std::uint64_t answered_ = 0;
   std::uint64_t abandoned_ = 0;
   Microseconds total_latency_ = 0;
-  std::map<std::uint64_t, Waiting> outstanding_;     // by ticket
-  std::map<std::string, std::string> last_seen_;     // values, to compare and swap with
+  std::map<std::uint64_t, Waiting> outstanding_;  // by ticket
+  std::map<std::string, std::string> last_seen_;  // values, to compare and swap with
 };
 
 }  // namespace pbft::sim

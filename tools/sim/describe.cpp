@@ -64,9 +64,7 @@ std::string describe(const PeerMessage& message) {
             return fmt::format("STATUS v{} stable {} executed {} lacks [{}]", m.view.value, m.stable.value,
                                m.executed.value, lacks);
           },
-          [](const FetchBatch& m) {
-            return fmt::format("FETCH-BATCH n{} {}", m.n.value, short_hex(m.digest.view()));
-          },
+          [](const FetchBatch& m) { return fmt::format("FETCH-BATCH n{} {}", m.n.value, short_hex(m.digest.view())); },
           [](const BatchResponse& m) {
             return fmt::format("BATCH n{} {}", m.n.value, short_hex(m.batch->digest.view()));
           },

@@ -9,8 +9,8 @@ bool holds_promise(const storage::WriteBatch& batch) {
   using storage::Family;
   return std::any_of(batch.operations.begin(), batch.operations.end(), [](const auto& operation) {
     const auto* put = std::get_if<storage::WriteBatch::Put>(&operation);
-    return put != nullptr && (put->family == Family::journal || put->family == Family::batches ||
-                              put->family == Family::checkpoints);
+    return put != nullptr &&
+           (put->family == Family::journal || put->family == Family::batches || put->family == Family::checkpoints);
   });
 }
 

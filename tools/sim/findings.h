@@ -11,10 +11,10 @@
 namespace pbft::sim {
 
 struct Finding {
-  std::string invariant;                 // the name in the table of README.md
-  std::uint64_t slot = 0;                // sequence number, 0 where it concerns none
-  std::vector<std::uint32_t> replicas;   // whom it concerns
-  std::string what;                      // for people
+  std::string invariant;                // the name in the table of README.md
+  std::uint64_t slot = 0;               // sequence number, 0 where it concerns none
+  std::vector<std::uint32_t> replicas;  // whom it concerns
+  std::string what;                     // for people
 };
 
 class Findings {

@@ -18,7 +18,9 @@ std::optional<std::int64_t> number(const std::string& text) {
   return value;
 }
 
-KvApplied failed() { return {{ReplyStatus::failed, {}}, false, std::nullopt}; }
+KvApplied failed() {
+  return {{ReplyStatus::failed, {}}, false, std::nullopt};
+}
 KvApplied changed(const std::string& result, std::optional<std::string> value) {
   return {{ReplyStatus::ok, to_bytes(result)}, true, std::move(value)};
 }
@@ -27,11 +29,16 @@ KvApplied changed(const std::string& result, std::optional<std::string> value) {
 
 Bytes KvOperation::bytes() const {
   switch (kind) {
-    case Kind::get: return to_bytes(kv::get(key));
-    case Kind::put: return to_bytes(kv::put(key, value));
-    case Kind::remove: return to_bytes(kv::erase(key));
-    case Kind::cas: return to_bytes(expected ? kv::swap(key, *expected, value) : kv::create(key, value));
-    case Kind::incr: return to_bytes(kv::increment(key, amount));
+    case Kind::get:
+      return to_bytes(kv::get(key));
+    case Kind::put:
+      return to_bytes(kv::put(key, value));
+    case Kind::remove:
+      return to_bytes(kv::erase(key));
+    case Kind::cas:
+      return to_bytes(expected ? kv::swap(key, *expected, value) : kv::create(key, value));
+    case Kind::incr:
+      return to_bytes(kv::increment(key, amount));
   }
   return {};
 }
@@ -48,10 +55,18 @@ std::optional<KvOperation> KvOperation::from(BytesView bytes) {
   KvOperation operation;
   operation.key = *key;
   switch (static_cast<kv::Code>(bytes[0])) {
-    case kv::Code::get: operation.kind = Kind::get; break;
-    case kv::Code::put: operation.kind = Kind::put; break;
-    case kv::Code::erase: operation.kind = Kind::remove; break;
-    case kv::Code::create: operation.kind = Kind::cas; break;
+    case kv::Code::get:
+      operation.kind = Kind::get;
+      break;
+    case kv::Code::put:
+      operation.kind = Kind::put;
+      break;
+    case kv::Code::erase:
+      operation.kind = Kind::remove;
+      break;
+    case kv::Code::create:
+      operation.kind = Kind::cas;
+      break;
     case kv::Code::swap:
       operation.kind = Kind::cas;
       operation.expected = field();
@@ -63,7 +78,8 @@ std::optional<KvOperation> KvOperation::from(BytesView bytes) {
       operation.amount = *amount;
       break;
     }
-    case kv::Code::scan: return std::nullopt;
+    case kv::Code::scan:
+      return std::nullopt;
   }
   if (operation.kind == Kind::put || operation.kind == Kind::cas) {
     const std::optional<std::string> value = field();
@@ -78,14 +94,18 @@ std::string to_string(const KvOperation& operation) {
   using Kind = KvOperation::Kind;
   const auto brief = [](const std::string& value) { return value.substr(0, 16); };
   switch (operation.kind) {
-    case Kind::get: return "get " + operation.key;
-    case Kind::put: return "put " + operation.key + " " + brief(operation.value);
-    case Kind::remove: return "delete " + operation.key;
+    case Kind::get:
+      return "get " + operation.key;
+    case Kind::put:
+      return "put " + operation.key + " " + brief(operation.value);
+    case Kind::remove:
+      return "delete " + operation.key;
     case Kind::cas:
-      return operation.expected ? "cas " + operation.key + " " + brief(*operation.expected) + " " +
-                                      brief(operation.value)
-                                : "create " + operation.key + " " + brief(operation.value);
-    case Kind::incr: return fmt::format("incr {} {}", operation.key, operation.amount);
+      return operation.expected
+                 ? "cas " + operation.key + " " + brief(*operation.expected) + " " + brief(operation.value)
+                 : "create " + operation.key + " " + brief(operation.value);
+    case Kind::incr:
+      return fmt::format("incr {} {}", operation.key, operation.amount);
   }
   return "?";
 }
@@ -101,8 +121,10 @@ KvApplied kv_apply(const KvOperation& operation, const std::optional<std::string
     case Kind::get:
       if (!current) return failed();
       return {{ReplyStatus::ok, to_bytes(*current)}, false, std::nullopt};
-    case Kind::put: return changed("", operation.value);
-    case Kind::remove: return changed(current ? "1" : "0", std::nullopt);
+    case Kind::put:
+      return changed("", operation.value);
+    case Kind::remove:
+      return changed(current ? "1" : "0", std::nullopt);
     case Kind::cas:
       if (current != operation.expected) return failed();
       return changed("", operation.value);

@@ -84,9 +84,15 @@ void Network::deliver_at(Microseconds time, const Link& link, const SharedBytes&
   });
 }
 
-void Network::cut(Endpoint from, Endpoint to, Microseconds until, Fault cause) { cuts_[{from, to}] = {until, cause}; }
-void Network::clog(Endpoint from, Endpoint to, Microseconds until) { clogs_[{from, to}] = until; }
-void Network::quiet(Endpoint replica, Microseconds until) { quiet_[replica] = until; }
+void Network::cut(Endpoint from, Endpoint to, Microseconds until, Fault cause) {
+  cuts_[{from, to}] = {until, cause};
+}
+void Network::clog(Endpoint from, Endpoint to, Microseconds until) {
+  clogs_[{from, to}] = until;
+}
+void Network::quiet(Endpoint replica, Microseconds until) {
+  quiet_[replica] = until;
+}
 
 void Network::lose_types(TypeMask types, Microseconds until) {
   lost_types_ = types;

@@ -181,7 +181,8 @@ void Node::start() {
     return;
   }
   const Cadence& late = world_.plan.of(Fault::late_subscription);
-  if (starts_ > 1 && late.longest > 0) world_.network.quiet(id_.value, world_.scheduler.now() + random_.below(late.longest));
+  if (starts_ > 1 && late.longest > 0)
+    world_.network.quiet(id_.value, world_.scheduler.now() + random_.below(late.longest));
   schedule_tick();
 }
 
@@ -223,9 +224,18 @@ std::optional<std::string> Node::open() {
   local.self = id_;
   process.replica.emplace(world_.cluster, local, std::move(*recovered));
   process.authenticator.emplace(world_.roster, id_, world_.replica_identities[id_.value], world_.scheme);
-  runtime::DriverParts parts{*process.replica, *process.authenticator, *process.store,    *process.executor,
-                             process,          process,                world_.cluster.epoch,
-                             process.plugin->identity(), {}, {}, id_, world_.cluster.replicas};
+  runtime::DriverParts parts{*process.replica,
+                             *process.authenticator,
+                             *process.store,
+                             *process.executor,
+                             process,
+                             process,
+                             world_.cluster.epoch,
+                             process.plugin->identity(),
+                             {},
+                             {},
+                             id_,
+                             world_.cluster.replicas};
   parts.learn_route = [&process](const ClientId& client, SessionId session, RequestNumber number, Origin origin) {
     std::vector<Endpoint>& route = process.routes[{client, session, session.value == 0 ? number : RequestNumber{}}];
     const auto endpoint = static_cast<Endpoint>(origin.value);
@@ -370,8 +380,10 @@ void Node::sent(Endpoint to, bool broadcast, const SharedBytes& frame) {
     world_.checkers.promises.sent(id_, message);
   }
   if (promise && disk_->promises_unsynced()) {
-    world_.findings.report({"durable-before-audible", 0, {id_.value}, "sent while a promise was not synced: " +
-                                                                          describe(opened.messages)});
+    world_.findings.report({"durable-before-audible",
+                            0,
+                            {id_.value},
+                            "sent while a promise was not synced: " + describe(opened.messages)});
   }
   // What the disk holds is all durable now as far as promises go, so a look into it now and then shows whether what
   // has just been said is there.
@@ -386,7 +398,9 @@ void Node::sent(Endpoint to, bool broadcast, const SharedBytes& frame) {
 
 // ---- For the end of a run ---------------------------------------------------------------------------
 
-ReplicaStatus Node::status() const { return process_->replica->status(); }
+ReplicaStatus Node::status() const {
+  return process_->replica->status();
+}
 
 std::optional<std::string> Node::value(const std::string& key) const {
   KvOperation get;

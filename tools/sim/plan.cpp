@@ -57,7 +57,8 @@ void draw_network(Random& random, Plan& plan) {
   NetworkPlan& network = plan.network;
   network.delay_min = random.between(50, 500);
   network.delay_max = network.delay_min + (random.chance(300) ? random.between(1'000, 60'000) : random.below(3'000));
-  if (random.chance(500)) network.loss = static_cast<std::uint32_t>(random.chance(300) ? random.between(50, 300) : random.between(1, 50));
+  if (random.chance(500))
+    network.loss = static_cast<std::uint32_t>(random.chance(300) ? random.between(50, 300) : random.between(1, 50));
   if (random.chance(300)) network.duplicate = static_cast<std::uint32_t>(random.between(1, 200));
   if (random.chance(300)) network.slow = static_cast<std::uint32_t>(random.between(1, 100));
   network.slow_max = random.chance(300) ? 5 * second : random.between(10, 800) * millisecond;
@@ -119,7 +120,8 @@ std::string describe(const Plan& plan) {
   std::string text = fmt::format(
       "n = {}, K = {}, L = {}, session window {}, sessions {}, pipeline {}, batch {} requests {} bytes, tick {} ms\n"
       "{} clients x {} operations, {} outstanding, {} keys, {} reads/1000, {}; signatures {}\n"
-      "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms, dead {}\n",
+      "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms, dead "
+      "{}\n",
       plan.cluster.replicas, plan.cluster.checkpoint_interval, plan.cluster.window, plan.cluster.session_window,
       plan.cluster.max_sessions, plan.local.pipeline, plan.local.max_batch_requests, plan.local.max_batch_bytes,
       plan.tick / millisecond, plan.clients.clients, plan.clients.operations, plan.clients.outstanding,

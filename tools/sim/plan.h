@@ -15,30 +15,30 @@ namespace pbft::sim {
 struct NetworkPlan {
   Microseconds delay_min = 100;
   Microseconds delay_max = 2'000;
-  Microseconds slow_max = 500'000;   // a frame that is hit by slow_link takes up to this
-  std::uint32_t loss = 0;            // per mille of the frames, as all of these
+  Microseconds slow_max = 500'000;  // a frame that is hit by slow_link takes up to this
+  std::uint32_t loss = 0;           // per mille of the frames, as all of these
   std::uint32_t duplicate = 0;
   std::uint32_t slow = 0;
   std::uint32_t corrupt = 0;
-  bool reorder = false;              // false: a link delivers in the order of sending
+  bool reorder = false;  // false: a link delivers in the order of sending
 };
 
 // A fault that happens again and again.
 struct Cadence {
-  Microseconds mean = 0;      // between two of them; 0: never
-  Microseconds longest = 0;   // how long one lasts at most
+  Microseconds mean = 0;     // between two of them; 0: never
+  Microseconds longest = 0;  // how long one lasts at most
 };
 
 struct ClientPlan {
   std::uint32_t clients = 3;
-  std::uint32_t outstanding = 4;        // at most this many operations of a client at a time
-  std::uint32_t operations = 60;        // of each client
+  std::uint32_t outstanding = 4;  // at most this many operations of a client at a time
+  std::uint32_t operations = 60;  // of each client
   std::uint32_t keys = 3;
-  Microseconds think_max = 200'000;     // between an answer and the next operation
-  std::uint32_t reads = 300;            // per mille of the operations
-  std::uint32_t deadlines = 0;          // per mille of the operations that are given up after some seconds
-  std::uint32_t max_value = 32;         // bytes
-  bool signatures = false;              // proof of the bundles
+  Microseconds think_max = 200'000;  // between an answer and the next operation
+  std::uint32_t reads = 300;         // per mille of the operations
+  std::uint32_t deadlines = 0;       // per mille of the operations that are given up after some seconds
+  std::uint32_t max_value = 32;      // bytes
+  bool signatures = false;           // proof of the bundles
 };
 
 struct Plan {
@@ -52,11 +52,11 @@ struct Plan {
   Microseconds turn_max = 300;          // from the arrival of a frame to the turn that takes it
   Microseconds duration = 20 * second;  // of the faults; then everything heals
   Microseconds clock_skew_max = 0;
-  std::uint32_t dead = 0;               // replicas that are gone for good, of the highest ids, at most f
-  Microseconds dead_at = 0;             // from when on
-  bool final_blackout = false;          // in the end all lose power once more, and everything has to be there
+  std::uint32_t dead = 0;       // replicas that are gone for good, of the highest ids, at most f
+  Microseconds dead_at = 0;     // from when on
+  bool final_blackout = false;  // in the end all lose power once more, and everything has to be there
   bool ed25519 = false;
-  std::uint64_t ledger_keep = 0;        // batches below the stable checkpoint; 0: all
+  std::uint64_t ledger_keep = 0;  // batches below the stable checkpoint; 0: all
 
   [[nodiscard]] Cadence& of(Fault fault) { return cadence[static_cast<std::size_t>(fault)]; }
   [[nodiscard]] const Cadence& of(Fault fault) const { return cadence[static_cast<std::size_t>(fault)]; }

@@ -39,7 +39,9 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("client timed out", sometimes.client_timed_out);
 }
 
-std::string key_of(Fault fault) { return to_string(fault); }
+std::string key_of(Fault fault) {
+  return to_string(fault);
+}
 
 nlohmann::json counters_json(const RunResult& result) {
   nlohmann::json json;
@@ -52,10 +54,8 @@ nlohmann::json counters_json(const RunResult& result) {
 }
 
 nlohmann::json to_json(const Finding& finding) {
-  return {{"invariant", finding.invariant},
-          {"slot", finding.slot},
-          {"replicas", finding.replicas},
-          {"what", finding.what}};
+  return {
+      {"invariant", finding.invariant}, {"slot", finding.slot}, {"replicas", finding.replicas}, {"what", finding.what}};
 }
 
 }  // namespace

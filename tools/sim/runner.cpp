@@ -150,10 +150,11 @@ std::string Run::standing() const {
       continue;
     }
     const ReplicaStatus status = node->status();
-    text += fmt::format("    replica {}: view {} executed {} committed {} stable {} accepted {} queued {} sessions {}{} {}\n",
-                        node->id().value, status.view.value, status.executed.value, status.committed.value,
-                        status.stable.value, status.last_accepted.value, status.queued_requests, status.sessions,
-                        status.catching_up ? " catching up" : "", status.waiting_for);
+    text += fmt::format(
+        "    replica {}: view {} executed {} committed {} stable {} accepted {} queued {} sessions {}{} {}\n",
+        node->id().value, status.view.value, status.executed.value, status.committed.value, status.stable.value,
+        status.last_accepted.value, status.queued_requests, status.sessions, status.catching_up ? " catching up" : "",
+        status.waiting_for);
   }
   for (const auto& client : clients_) {
     if (client->outstanding() > 0) {
@@ -169,16 +170,20 @@ void Run::compare_states() {
     if (!node->running()) continue;
     for (const std::string& key : world_.checkers.model.keys()) {
       if (node->value(key) == world_.checkers.model.value(key)) continue;
-      world_.findings.report({"model", world_.checkers.agreement.last(), {node->id().value},
-                              fmt::format("key {} is \"{}\", the model says \"{}\"", key,
-                                          node->value(key).value_or("(none)"),
-                                          world_.checkers.model.value(key).value_or("(none)"))});
+      world_.findings.report(
+          {"model",
+           world_.checkers.agreement.last(),
+           {node->id().value},
+           fmt::format("key {} is \"{}\", the model says \"{}\"", key, node->value(key).value_or("(none)"),
+                       world_.checkers.model.value(key).value_or("(none)"))});
     }
     if (first == nullptr) {
       first = node.get();
     } else if (node->state_digest() != first->state_digest()) {
-      world_.findings.report({"state-digest", world_.checkers.agreement.last(),
-                              {first->id().value, node->id().value}, "states differ at the end"});
+      world_.findings.report({"state-digest",
+                              world_.checkers.agreement.last(),
+                              {first->id().value, node->id().value},
+                              "states differ at the end"});
     }
   }
 }
@@ -211,7 +216,11 @@ RunResult Run::result() const {
 
 }  // namespace
 
-RunResult run_plan(const Plan& plan, bool verbose) { return Run{plan, verbose}.go(); }
-RunResult run_seed(std::uint64_t seed, bool verbose) { return run_plan(draw_plan(seed), verbose); }
+RunResult run_plan(const Plan& plan, bool verbose) {
+  return Run{plan, verbose}.go();
+}
+RunResult run_seed(std::uint64_t seed, bool verbose) {
+  return run_plan(draw_plan(seed), verbose);
+}
 
 }  // namespace pbft::sim

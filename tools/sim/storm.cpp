@@ -43,26 +43,37 @@ void Storm::supervise() {
   world_.scheduler.after(200 * millisecond, [this] { supervise(); });
 }
 
-bool Storm::dead(std::uint32_t replica) const { return replica + world_.plan.dead >= world_.plan.cluster.replicas; }
+bool Storm::dead(std::uint32_t replica) const {
+  return replica + world_.plan.dead >= world_.plan.cluster.replicas;
+}
 
-Node& Storm::any_node() { return *nodes_[random_.below(nodes_.size() - world_.plan.dead)]; }
-Endpoint Storm::any_replica() { return any_node().id().value; }
+Node& Storm::any_node() {
+  return *nodes_[random_.below(nodes_.size() - world_.plan.dead)];
+}
+Endpoint Storm::any_replica() {
+  return any_node().id().value;
+}
 
-Microseconds Storm::lasts(Fault fault) { return random_.between(1, world_.plan.of(fault).longest); }
+Microseconds Storm::lasts(Fault fault) {
+  return random_.between(1, world_.plan.of(fault).longest);
+}
 
 void Storm::strike(Fault fault) {
   const Microseconds now = world_.scheduler.now();
   world_.trace.record(Trace::Kind::fault, static_cast<std::uint64_t>(fault), 0, 0);
   world_.trace.say([&] { return fmt::format("**** {}", to_string(fault)); });
   switch (fault) {
-    case Fault::clog: return world_.network.clog(any_replica(), any_replica(), now + lasts(fault));
-    case Fault::cut_one_way: return world_.network.cut(any_replica(), any_replica(), now + lasts(fault), fault);
+    case Fault::clog:
+      return world_.network.clog(any_replica(), any_replica(), now + lasts(fault));
+    case Fault::cut_one_way:
+      return world_.network.cut(any_replica(), any_replica(), now + lasts(fault), fault);
     case Fault::partition: {
       std::vector<bool> inside(nodes_.size());
       for (std::size_t i = 0; i < inside.size(); ++i) inside[i] = random_.chance(500);
       return cut_group(inside, now + lasts(fault), fault);
     }
-    case Fault::isolate: return isolate(any_replica(), now + lasts(fault));
+    case Fault::isolate:
+      return isolate(any_replica(), now + lasts(fault));
     case Fault::client_cut: {
       const Endpoint client = clients_[random_.below(clients_.size())]->endpoint();
       const Endpoint replica = any_replica();
@@ -71,8 +82,10 @@ void Storm::strike(Fault fault) {
       if (random_.chance(700)) world_.network.cut(replica, client, until, fault);
       return;
     }
-    case Fault::type_lost: return world_.network.lose_types(TypeMask{1} << random_.below(11), now + lasts(fault));
-    case Fault::crash: return crash_and_restart(any_node());
+    case Fault::type_lost:
+      return world_.network.lose_types(TypeMask{1} << random_.below(11), now + lasts(fault));
+    case Fault::crash:
+      return crash_and_restart(any_node());
     case Fault::crash_at_boundary: {
       Node& node = any_node();
       if (!node.running()) return;
@@ -87,7 +100,8 @@ void Storm::strike(Fault fault) {
         restart_after(*node, lasts(fault));
       }
       return;
-    case Fault::crash_loop: return crash_loop(any_node(), random_.between(2, 5));
+    case Fault::crash_loop:
+      return crash_loop(any_node(), random_.between(2, 5));
     case Fault::pause: {
       Node& node = any_node();
       if (!node.running()) return;
@@ -99,11 +113,13 @@ void Storm::strike(Fault fault) {
       if (node.running()) node.break_disk();
       return;
     }
-    case Fault::clock_jump: return set_clock(any_node(), true);
+    case Fault::clock_jump:
+      return set_clock(any_node(), true);
     case Fault::client_restart:
       world_.injected(fault);
       return clients_[random_.below(clients_.size())]->restart();
-    default: return;
+    default:
+      return;
   }
 }
 

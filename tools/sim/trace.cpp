@@ -43,6 +43,8 @@ void Trace::say(const std::function<std::string()>& text) const {
   std::fwrite(line.data(), 1, line.size(), stdout);
 }
 
-std::string Trace::hash() const { return fmt::format("{:016x}{:016x}", high_, low_); }
+std::string Trace::hash() const {
+  return fmt::format("{:016x}{:016x}", high_, low_);
+}
 
 }  // namespace pbft::sim

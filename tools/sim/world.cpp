@@ -50,6 +50,8 @@ World::World(const Plan& run_plan, bool verbose)
   }
 }
 
-Timestamp World::wall_clock() const { return Timestamp{start_of_time + scheduler.now()}; }
+Timestamp World::wall_clock() const {
+  return Timestamp{start_of_time + scheduler.now()};
+}
 
 }  // namespace pbft::sim

@@ -27,17 +27,17 @@ namespace pbft::sim {
 
 // Things that should happen now and then, or the run tested less than it seems.
 struct Sometimes {
-  std::uint64_t catch_up = 0;             // a replica learnt a range of the ledger
-  std::uint64_t stable = 0;               // a checkpoint became stable at a replica
-  std::uint64_t window_stall = 0;         // the primary stood at the high water mark
-  std::uint64_t restart_prepared = 0;     // a replica came back with a slot prepared and not executed
-  std::uint64_t restart_accepted = 0;     // a replica came back with a slot accepted and not prepared
-  std::uint64_t executed_again = 0;       // a replica came back with less executed than before
-  std::uint64_t duplicate_ordered = 0;    // a batch held a request that had taken effect before
+  std::uint64_t catch_up = 0;           // a replica learnt a range of the ledger
+  std::uint64_t stable = 0;             // a checkpoint became stable at a replica
+  std::uint64_t window_stall = 0;       // the primary stood at the high water mark
+  std::uint64_t restart_prepared = 0;   // a replica came back with a slot prepared and not executed
+  std::uint64_t restart_accepted = 0;   // a replica came back with a slot accepted and not prepared
+  std::uint64_t executed_again = 0;     // a replica came back with less executed than before
+  std::uint64_t duplicate_ordered = 0;  // a batch held a request that had taken effect before
   std::uint64_t session_evicted = 0;
-  std::uint64_t read_ordered = 0;         // a read fell back to the order
+  std::uint64_t read_ordered = 0;  // a read fell back to the order
   std::uint64_t refused_frames = 0;
-  std::uint64_t client_refused = 0;       // a client was told that its session is gone or such
+  std::uint64_t client_refused = 0;  // a client was told that its session is gone or such
   std::uint64_t client_timed_out = 0;
 };
 

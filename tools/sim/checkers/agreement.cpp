@@ -18,9 +18,9 @@ void AgreementChecker::compare(ReplicaId replica, const Slot& agreed, const RanB
     findings_.report({invariant, batch.n.value, {agreed.first_by, replica.value}, std::move(what)});
   };
   if (agreed.batch.digest != batch.digest) {
-    return differ("agreement", fmt::format("batch {} at replica {}, {} at replica {}",
-                                           short_hex(agreed.batch.digest.view()), agreed.first_by,
-                                           short_hex(batch.digest.view()), replica.value));
+    return differ("agreement",
+                  fmt::format("batch {} at replica {}, {} at replica {}", short_hex(agreed.batch.digest.view()),
+                              agreed.first_by, short_hex(batch.digest.view()), replica.value));
   }
   if (agreed.batch.ledger_head != batch.ledger_head) return differ("agreement", "ledger heads differ");
   if (agreed.batch.time != batch.time) {
@@ -28,17 +28,17 @@ void AgreementChecker::compare(ReplicaId replica, const Slot& agreed, const RanB
                                            agreed.first_by, batch.time.value, replica.value));
   }
   if (agreed.batch.run.size() != batch.run.size()) {
-    return differ("exactly-once", fmt::format("replica {} ran {} requests of the batch, replica {} ran {}",
-                                              agreed.first_by, agreed.batch.run.size(), replica.value,
-                                              batch.run.size()));
+    return differ("exactly-once",
+                  fmt::format("replica {} ran {} requests of the batch, replica {} ran {}", agreed.first_by,
+                              agreed.batch.run.size(), replica.value, batch.run.size()));
   }
   for (std::size_t i = 0; i < batch.run.size(); ++i) {
     if (agreed.batch.run[i] == batch.run[i]) continue;
-    return differ("same-results", fmt::format("{}: status {} result {} at replica {}, status {} result {} at replica {}",
-                                              to_string(batch.run[i].name), int(agreed.batch.run[i].status),
-                                              short_hex(agreed.batch.run[i].result), agreed.first_by,
-                                              int(batch.run[i].status), short_hex(batch.run[i].result),
-                                              replica.value));
+    return differ("same-results",
+                  fmt::format("{}: status {} result {} at replica {}, status {} result {} at replica {}",
+                              to_string(batch.run[i].name), int(agreed.batch.run[i].status),
+                              short_hex(agreed.batch.run[i].result), agreed.first_by, int(batch.run[i].status),
+                              short_hex(batch.run[i].result), replica.value));
   }
 }
 
@@ -52,8 +52,8 @@ void AgreementChecker::checkpoint(ReplicaId replica, const CheckpointSummary& su
   if (agreed.time != summary.time) what += " time";
   if (agreed.epoch != summary.epoch) what += " epoch";
   if (agreed.plugin != summary.plugin) what += " plugin";
-  findings_.report({"state-digest", summary.n.value, {at->second.first_by, replica.value},
-                    "checkpoints differ in:" + what});
+  findings_.report(
+      {"state-digest", summary.n.value, {at->second.first_by, replica.value}, "checkpoints differ in:" + what});
 }
 
 }  // namespace pbft::sim

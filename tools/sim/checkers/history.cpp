@@ -15,6 +15,8 @@ std::string to_string(const RequestName& name) {
                      name.number.value);
 }
 
-std::string to_string(const Position& position) { return fmt::format("{}.{}", position.n, position.index); }
+std::string to_string(const Position& position) {
+  return fmt::format("{}.{}", position.n, position.index);
+}
 
 }  // namespace pbft::sim

@@ -38,9 +38,9 @@ struct RanBatch {
   SequenceNumber n;
   Digest digest;
   Digest ledger_head;
-  Timestamp time;                // agreed time
-  std::vector<Digest> bundles;   // all that the batch orders, duplicates included
-  std::vector<RanRequest> run;   // what took effect, in order
+  Timestamp time;               // agreed time
+  std::vector<Digest> bundles;  // all that the batch orders, duplicates included
+  std::vector<RanRequest> run;  // what took effect, in order
 };
 
 // A place in the agreed order. {0, 0} is before everything.

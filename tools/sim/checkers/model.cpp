@@ -20,7 +20,9 @@ void Model::ordered(const RanBatch& batch) {
     if (applied.writes) set(operation->key, applied.value, at);
     const KvAnswer answer{request.status, request.result};
     if (kv_same(applied.answer, answer)) continue;
-    findings_.report({"model", batch.n.value, {},
+    findings_.report({"model",
+                      batch.n.value,
+                      {},
                       fmt::format("{}: {} gave {}, the model says {}", to_string(request.name), to_string(*operation),
                                   to_string(answer), to_string(applied.answer))});
   }

@@ -41,7 +41,9 @@ void OutcomeChecker::ordered(const RanBatch& batch) {
     if (submitted.operation.read_only()) continue;
     const auto took_effect = [&](const RequestName& name) { return effects_.contains(name); };
     if (std::count_if(submitted.names.begin(), submitted.names.end(), took_effect) < 2) continue;
-    findings_.report({"exactly-once", batch.n.value, {},
+    findings_.report({"exactly-once",
+                      batch.n.value,
+                      {},
                       to_string(request.name) + ": its operation took effect before, under another name"});
   }
 }
@@ -72,19 +74,26 @@ void OutcomeChecker::write(const Submitted& submitted, const KvAnswer& answer) {
   const Effect* effect = effect_of(submitted);
   const std::string name = submitted.names.empty() ? std::string{"never sent"} : to_string(submitted.names.back());
   if (effect == nullptr) {
-    return findings_.report({"durability", 0, {}, fmt::format("{}: {} was answered with {} and is in no batch", name,
-                                                              to_string(submitted.operation), to_string(answer))});
+    return findings_.report({"durability",
+                             0,
+                             {},
+                             fmt::format("{}: {} was answered with {} and is in no batch", name,
+                                         to_string(submitted.operation), to_string(answer))});
   }
   if (!kv_same(effect->answer, answer)) {
-    return findings_.report({"believed-result", effect->at.n, {},
+    return findings_.report({"believed-result",
+                             effect->at.n,
+                             {},
                              fmt::format("{}: {} gave {}, the client was told {}", name, to_string(submitted.operation),
                                          to_string(effect->answer), to_string(answer))});
   }
   if (effect->at <= submitted.floor) {
-    return findings_.report({"linearizability", effect->at.n, {},
-                             fmt::format("{}: {} stands at {}, but was submitted when {} was known", name,
-                                         to_string(submitted.operation), to_string(effect->at),
-                                         to_string(submitted.floor))});
+    return findings_.report(
+        {"linearizability",
+         effect->at.n,
+         {},
+         fmt::format("{}: {} stands at {}, but was submitted when {} was known", name, to_string(submitted.operation),
+                     to_string(effect->at), to_string(submitted.floor))});
   }
   known_ = std::max(known_, effect->at);
 }
@@ -93,10 +102,12 @@ void OutcomeChecker::read(const Submitted& submitted, const KvAnswer& answer) {
   ++checked_reads_;
   const std::optional<Position> point = model_.read_point(submitted.operation, answer, submitted.floor);
   if (!point) {
-    return findings_.report({"linearizability", submitted.floor.n, {},
-                             fmt::format("{} was answered with {}, which nothing held from {} to {}",
-                                         to_string(submitted.operation), to_string(answer),
-                                         to_string(submitted.floor), to_string(model_.last()))});
+    return findings_.report(
+        {"linearizability",
+         submitted.floor.n,
+         {},
+         fmt::format("{} was answered with {}, which nothing held from {} to {}", to_string(submitted.operation),
+                     to_string(answer), to_string(submitted.floor), to_string(model_.last()))});
   }
   known_ = std::max(known_, *point);
 }

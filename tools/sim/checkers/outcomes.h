@@ -62,7 +62,7 @@ class OutcomeChecker {
   std::map<std::pair<std::uint32_t, Bytes>, OperationId> last_named_;
   std::map<RequestName, OperationId> named_;
   std::map<RequestName, Effect> effects_;  // of requests that the plugin ran
-  Position known_;  // the highest position that any client has learnt of
+  Position known_;                         // the highest position that any client has learnt of
   std::uint64_t checked_reads_ = 0;
   std::uint64_t checked_writes_ = 0;
 };

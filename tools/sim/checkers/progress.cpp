@@ -28,7 +28,8 @@ void ProgressChecker::status(ReplicaId replica, const ReplicaStatus& status) {
 void ProgressChecker::bounds(ReplicaId replica, const ReplicaStatus& status) {
   const auto at_most = [&](const char* what, std::uint64_t value, std::uint64_t bound) {
     if (value <= bound) return;
-    findings_.report({"bounds", status.executed.value, {replica.value}, fmt::format("{}: {} > {}", what, value, bound)});
+    findings_.report(
+        {"bounds", status.executed.value, {replica.value}, fmt::format("{}: {} > {}", what, value, bound)});
   };
   at_most("queued requests", status.queued_requests, local_.max_queued_requests);
   at_most("sessions", status.sessions, cluster_.max_sessions);
@@ -40,18 +41,22 @@ void ProgressChecker::bounds(ReplicaId replica, const ReplicaStatus& status) {
 
 void ProgressChecker::voted(ReplicaId replica, SequenceNumber n, SequenceNumber stable) {
   if (n.value <= stable.value + cluster_.window) return;
-  findings_.report({"bounds", n.value, {replica.value},
-                    fmt::format("voted at {}, {} above its stable checkpoint {}", n.value, n.value - stable.value,
-                                stable.value)});
+  findings_.report(
+      {"bounds",
+       n.value,
+       {replica.value},
+       fmt::format("voted at {}, {} above its stable checkpoint {}", n.value, n.value - stable.value, stable.value)});
 }
 
 void ProgressChecker::restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable) {
   Last& last = last_[replica.value];
   not_below(replica, "the stable checkpoint, over a restart,", last.stable, stable.value);
   if (executed < stable) {
-    findings_.report({"monotonic", executed.value, {replica.value},
-                      fmt::format("restarted with {} executed, below its stable checkpoint {}", executed.value,
-                                  stable.value)});
+    findings_.report(
+        {"monotonic",
+         executed.value,
+         {replica.value},
+         fmt::format("restarted with {} executed, below its stable checkpoint {}", executed.value, stable.value)});
   }
   last.executed = executed.value;
   last.time = 0;  // the agreed time goes with the executed number

@@ -42,7 +42,9 @@ void PromiseChecker::promise(ReplicaId replica, std::map<Slot, Digest>& said, co
                              SequenceNumber n, const Digest& digest) {
   const auto [at, fresh] = said.try_emplace({n.value, view.value}, digest);
   if (fresh || at->second == digest) return;
-  findings_.report({"non-equivocation", n.value, {replica.value},
+  findings_.report({"non-equivocation",
+                    n.value,
+                    {replica.value},
                     fmt::format("{} {} and {} in view {}", what, short_hex(at->second.view()), short_hex(digest.view()),
                                 view.value)});
 }
@@ -51,8 +53,8 @@ void PromiseChecker::forgotten(ReplicaId replica, std::uint64_t n, std::string w
   findings_.report({"durable-before-audible", n, {replica.value}, std::move(what)});
 }
 
-void PromiseChecker::audit_slot(ReplicaId replica, const Slot& slot, const Digest& digest,
-                                const RecoveredSlot* memory, bool prepared) {
+void PromiseChecker::audit_slot(ReplicaId replica, const Slot& slot, const Digest& digest, const RecoveredSlot* memory,
+                                bool prepared) {
   ++audited_;
   const auto& [n, view] = slot;
   const char* what = prepared ? "COMMIT" : "PRE-PREPARE or PREPARE";

@@ -6,9 +6,8 @@ void RequestChecker::sent(const Bundle& bundle) {
   if (!bundles_.try_emplace(bundle.digest, bundle.client).second) return;
   for (const Request& request : bundle.requests) {
     const BytesView operation = request.operation.view();
-    const auto [at, fresh] =
-        requests_.try_emplace({bundle.client, bundle.session, request.number},
-                              std::pair{request.kind, Bytes{operation.begin(), operation.end()}});
+    const auto [at, fresh] = requests_.try_emplace({bundle.client, bundle.session, request.number},
+                                                   std::pair{request.kind, Bytes{operation.begin(), operation.end()}});
     if (fresh || (at->second.first == request.kind && as_text(at->second.second) == as_text(operation))) continue;
     findings_.report({"client-honest", 0, {}, to_string(at->first) + ": sent with two operations"});
   }
@@ -30,9 +29,11 @@ void RequestChecker::ordered(const RanBatch& batch) {
     if (request.decided && request.status != ReplyStatus::ok) continue;
     const auto [earlier, fresh] = effects_.try_emplace(request.name, at);
     if (fresh) continue;
-    findings_.report({"exactly-once", batch.n.value, {},
-                      to_string(request.name) + ": took effect at " + to_string(earlier->second) + " and at " +
-                          to_string(at)});
+    findings_.report(
+        {"exactly-once",
+         batch.n.value,
+         {},
+         to_string(request.name) + ": took effect at " + to_string(earlier->second) + " and at " + to_string(at)});
   }
 }
 
