@@ -123,7 +123,7 @@ struct Status {
   View view;
   SequenceNumber stable;
   SequenceNumber executed;
-  std::vector<Lack> lacks;  // ascending, each in (executed, executed + Limits::max_status_slots]
+  std::vector<Lack> lacks;  // ascending, each above stable; at most Limits::max_status_slots
 };
 
 // Asks for the batch with this digest that was ordered (or proposed) as n.

@@ -11,6 +11,7 @@ namespace {
 constexpr Ticks slot_patience_ticks = 3;
 // What one status is answered with at most, in bytes of batches.
 constexpr std::size_t answer_budget_bytes = 1U << 20;
+constexpr std::size_t max_unprepared = 16;
 constexpr std::uint32_t fetches_per_tick = 64;
 constexpr std::size_t outstanding_fetches = 16;
 
@@ -36,14 +37,21 @@ SequenceNumber Retransmission::executed_by_weak_quorum() const {
   return executed[quorum_.weak() - 1];
 }
 
-Status Retransmission::own_status() const {
-  Status status{normal_.view(), log_.low(), delivery_.delivered(), {}};
+// What is executed here without having prepared (a quorum of COMMITs proved it) lacks nothing for this replica. But it
+// has no vote there, and a peer may need just that vote where others are gone: so it asks for what a vote takes.
+void Retransmission::add_unprepared(Status& status) const {
+  for (const auto& [n, slot] : log_.slots()) {
+    if (n > delivery_.delivered() || status.lacks.size() >= max_unprepared) return;
+    if (!slot.prepared) status.lacks.push_back({n, !slot.accepted, true, false});
+  }
+}
+
+void Retransmission::add_uncommitted(Status& status) const {
   SequenceNumber top = executed_by_weak_quorum();
   if (!log_.slots().empty()) top = std::max(top, log_.slots().rbegin()->first);
   // A proposal that reached nobody is known only from what its primary lacks.
   top = std::min(std::max(top, peers_[normal_.primary().value].highest), log_.high());
   for (SequenceNumber n = delivery_.next(); n <= top && status.lacks.size() < Limits::max_status_slots; n = n.next()) {
-    if (n.value > delivery_.delivered().value + Limits::max_status_slots) break;
     const Slot* slot = log_.find(n);
     if (slot == nullptr) {
       status.lacks.push_back({n, true, true, true});
@@ -54,7 +62,6 @@ Status Retransmission::own_status() const {
     const Status::Lack lack{n, batch, !slot->prepared && !slot->committed, !slot->committed};
     if (lack.batch || lack.prepares || lack.commits) status.lacks.push_back(lack);
   }
-  return status;
 }
 
 void Retransmission::on_tick(Ticks now, Outbox& out) {
@@ -67,7 +74,9 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   // Where the last answers helped, the next are asked for at once.
   const bool catching_up = behind && delivery_.delivered() > delivered_at_last_status_;
   if (!due && !catching_up && since < local_.status_interval_ticks) return;
-  Status status = own_status();
+  Status status{normal_.view(), log_.low(), delivery_.delivered(), {}};
+  if (due) add_unprepared(status);  // seldom needed, so not asked for often
+  add_uncommitted(status);
   const bool checkpoint_waits = !checkpointing_.own_votes().empty();
   if (!due && status.lacks.empty() && !checkpoint_waits && !behind) return;
   last_status_ = now_;

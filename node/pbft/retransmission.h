@@ -40,7 +40,8 @@ class Retransmission {
     bool heard = false;
   };
 
-  [[nodiscard]] Status own_status() const;
+  void add_unprepared(Status& status) const;
+  void add_uncommitted(Status& status) const;
   void resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const;
   void fetch_missing_batches(Outbox& out);
 

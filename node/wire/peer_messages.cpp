@@ -112,7 +112,7 @@ Status read_status(Reader& reader) {
   message.executed = reader.number<SequenceNumber>();
   const std::size_t count = reader.array(0, Limits::max_status_slots);
   message.lacks.reserve(count);
-  SequenceNumber previous = message.executed;
+  SequenceNumber previous = message.stable;
   for (std::size_t i = 0; i < count && reader.ok(); ++i) {
     reader.array_of(2);
     Status::Lack lack;
@@ -122,7 +122,6 @@ Status read_status(Reader& reader) {
     lack.prepares = (flags & 2U) != 0;
     lack.commits = (flags & 4U) != 0;
     reader.require(previous < lack.n, WireError::not_canonical);
-    reader.require(lack.n.value - message.executed.value <= Limits::max_status_slots, WireError::out_of_range);
     previous = lack.n;
     message.lacks.push_back(lack);
   }

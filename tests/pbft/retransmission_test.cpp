@@ -112,3 +112,20 @@ TEST_CASE("one replica that claims to be far ahead moves nobody") {
   CHECK(cluster.node(1).status().executed == SequenceNumber{0});
   CHECK(cluster.open(alice) == SessionId{1});
 }
+
+TEST_CASE("a replica that learnt a batch from COMMITs gets its vote after all, where a peer needs it") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  // Replica 1 does not get the pre-prepare, replica 2 gets no COMMIT, and then replica 3 is gone with its vote.
+  cluster.request(0, make_bundle(alice, session, 1, {1}));
+  cluster.run([](const CoreCluster::InFlight& m) {
+    if (m.to == ReplicaId{1} && std::holds_alternative<PrePrepare>(m.message)) return true;
+    return m.to == ReplicaId{2} && std::holds_alternative<Commit>(m.message);
+  });
+  cluster.crash(3);
+  cluster.settle(2);  // replica 1 fetches the batch
+  CHECK(cluster.node(1).executed.size() == 2);
+  CHECK(cluster.node(2).executed.size() == 1);
+  cluster.settle(60);
+  CHECK(cluster.node(2).executed.size() == 2);
+}

@@ -93,9 +93,9 @@ class Samples {
   }
 
   Status status() {
-    Status made{strong<View>(), strong<SequenceNumber>(), SequenceNumber{number() / 2}, {}};
+    Status made{strong<View>(), SequenceNumber{number() / 2}, strong<SequenceNumber>(), {}};
     for (std::uint64_t i = 1; i <= Limits::max_status_slots; i += 1 + below(20)) {
-      made.lacks.push_back({SequenceNumber{made.executed.value + i}, below(2) == 0, below(2) == 0, below(2) == 0});
+      made.lacks.push_back({SequenceNumber{made.stable.value + i}, below(2) == 0, below(2) == 0, below(2) == 0});
     }
     return made;
   }
