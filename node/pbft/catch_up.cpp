@@ -94,7 +94,7 @@ void CatchUp::on_fetch_ledger(ReplicaId sender, const FetchLedger& message, Outb
     return out.reject(Reject::outside_window, sender);
   }
   Ticks& served = served_[sender.value];
-  if (served == now_ && now_ != 0) return out.reject(Reject::rate_limited, sender);
+  if (served != 0 && now_ - served < local_.fetch_timeout_ticks) return out.reject(Reject::rate_limited, sender);
   served = now_;
   out.send(ServeLedger{sender, message.first, message.last});
 }

@@ -64,12 +64,20 @@ void ClientTable::raise_low(Session& session, RequestNumber low) const {
   session.low = low;
 }
 
-std::optional<EvictedSession> ClientTable::evict_beyond_limit() {
-  if (by_use_.size() <= parameters_.max_sessions) return std::nullopt;
-  const auto [used, client, session] = *by_use_.begin();
-  by_use_.erase(by_use_.begin());
-  clients_.at(client).sessions.erase(session);
-  return EvictedSession{client, session};
+std::size_t ClientTable::max_sessions_per_client() const {
+  return static_cast<std::size_t>(std::max<std::uint64_t>(parameters_.max_sessions / 16, 1));
+}
+
+std::optional<ClientTable::Use> ClientTable::over_limit(const ClientId& opening) const {
+  const auto& own = clients_.at(opening).sessions;
+  if (own.size() > max_sessions_per_client()) {
+    const auto oldest = std::min_element(own.begin(), own.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.second.last_used, a.first) < std::tie(b.second.last_used, b.first);
+    });
+    return Use{oldest->second.last_used, opening, oldest->first};
+  }
+  if (by_use_.size() > parameters_.max_sessions) return *by_use_.begin();
+  return std::nullopt;
 }
 
 // One batch being decided: collects what changed so that each client and session is reported once.
@@ -95,9 +103,11 @@ class ClientTable::Decision {
       if (found == nullptr) continue;  // evicted by a later bundle of this batch
       execute_.sessions.push_back({client, session, found->opened_by, found->low, found->last_used});
     }
+    for (EvictedSession& evicted : execute_.evicted) forget_client_if_gone(evicted);
     for (const ClientId& id : opened_) {
-      const Client& client = table_.clients_.at(id);
-      execute_.clients.push_back({id, client.last_open, client.last_session});
+      const auto client = table_.clients_.find(id);
+      if (client == table_.clients_.end()) continue;
+      execute_.clients.push_back({id, client->second.last_open, client->second.last_session});
     }
   }
 
@@ -132,7 +142,31 @@ class ClientTable::Decision {
     opened_.insert(bundle.client);
     touched_.emplace(bundle.client, client.last_session);
     execute_.run.push_back({bundle_, 0, {{ReplyStatus::ok, encode_number(client.last_session.value)}}, true});
-    if (const auto evicted = table_.evict_beyond_limit()) execute_.evicted.push_back(*evicted);
+    if (const auto use = table_.over_limit(bundle.client)) evict(*use);
+  }
+
+  void evict(const Use& use) {
+    const auto& [used, id, session_id] = use;
+    auto& sessions = table_.clients_.at(id).sessions;
+    const auto victim = sessions.find(session_id);
+    if (used == n_) {
+      // This batch used it, or even opened it: its replies are still to be sent, and take its record until then.
+      execute_.sessions.push_back({id, session_id, victim->second.opened_by, victim->second.low, n_});
+    }
+    sessions.erase(victim);
+    table_.by_use_.erase(use);
+    execute_.evicted.push_back({id, session_id, false});
+  }
+
+  // Where any key may be a client, one without sessions leaves nothing behind. Its next session's id is the number of a
+  // later batch, so no id comes back.
+  void forget_client_if_gone(EvictedSession& evicted) {
+    if (!table_.parameters_.open_clients) return;
+    const auto client = table_.clients_.find(evicted.client);
+    if (client == table_.clients_.end()) return;
+    if (!client->second.sessions.empty() || client->second.last_session > SessionId{n_.value}) return;
+    evicted.forget_client = true;
+    table_.clients_.erase(client);
   }
 
   void refuse_all(const Bundle& bundle, ReplyStatus status) {
@@ -189,6 +223,7 @@ void ClientTable::invariants() const {
     for (const auto& [session_id, session] : client.sessions) {
       ++sessions;
       assert(session_id <= client.last_session);
+      assert(client.sessions.size() <= max_sessions_per_client());
       assert(by_use_.contains(Use{session.last_used, id, session_id}));
     }
   }

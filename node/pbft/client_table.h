@@ -62,7 +62,10 @@ class ClientTable {
   [[nodiscard]] const Session* find(const ClientId& client, SessionId session) const;
   void touch(const ClientId& client, SessionId id, Session& session, SequenceNumber n);
   void raise_low(Session& session, RequestNumber low) const;
-  [[nodiscard]] std::optional<EvictedSession> evict_beyond_limit();
+  // One client may hold this many of the sessions, so that it cannot push out everybody else's.
+  [[nodiscard]] std::size_t max_sessions_per_client() const;
+  // The session that goes when `opening` holds one more: its own least recently used, or anybody's; or none.
+  [[nodiscard]] std::optional<Use> over_limit(const ClientId& opening) const;
 
   const ClusterParameters& parameters_;
   std::map<ClientId, Client> clients_;

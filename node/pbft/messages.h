@@ -229,7 +229,7 @@ struct Limits {
   static constexpr std::size_t max_batch_bundles = 4096;
   static constexpr std::size_t max_batch_bytes = 8U << 20;
   static constexpr std::size_t max_status_slots = 64;
-  static constexpr std::size_t max_ledger_range = 65536;
+  static constexpr std::size_t max_ledger_range = 262'144;  // 9 MB of digests in one frame
   static constexpr std::size_t max_packet_messages = 1024;
   static constexpr std::size_t max_packet_bytes = 16U << 20;
   static constexpr std::size_t max_info_bytes = 1U << 20;

@@ -92,19 +92,25 @@ std::optional<Reject> NormalOperation::time_invalid(SequenceNumber n, Timestamp 
   return std::nullopt;
 }
 
-void NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out) {
-  if (message.view != view_) return out.reject(Reject::wrong_view, sender);
-  if (sender != primary() || is_primary()) return out.reject(Reject::not_from_primary, sender);
-  if (!log_.in_window(message.n)) return out.reject(Reject::outside_window, sender);
-  Slot& slot = log_.slot(message.n, now_);
+// Who sent it, where it lies, and whether this replica's vote there is free.
+std::optional<Reject> NormalOperation::misplaced(ReplicaId sender, const PrePrepare& message) const {
+  if (message.view != view_) return Reject::wrong_view;
+  if (sender != primary() || is_primary()) return Reject::not_from_primary;
+  if (!log_.in_window(message.n)) return Reject::outside_window;
+  const Slot* slot = log_.find(message.n);
+  if (slot == nullptr) return std::nullopt;
   const Vote vote{message.view, message.batch->digest};
-  if (slot.accepted) {
-    return out.reject(slot.accepted == vote ? Reject::already_known : Reject::second_preprepare, sender);
-  }
-  if (slot.held && slot.held->batch->digest != vote.digest) return out.reject(Reject::second_preprepare, sender);
-  if (slot.committed && slot.committed->digest != vote.digest) return out.reject(Reject::wrong_digest, sender);
+  if (slot->accepted) return slot->accepted == vote ? Reject::already_known : Reject::second_preprepare;
+  if (slot->held && slot->held->batch->digest != vote.digest) return Reject::second_preprepare;
+  if (slot->committed && slot->committed->digest != vote.digest) return Reject::wrong_digest;
+  return std::nullopt;
+}
+
+void NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out) {
+  if (const auto reason = misplaced(sender, message)) return out.reject(*reason, sender);
   if (const auto reason = invalid(message)) return out.reject(*reason, sender);
 
+  Slot& slot = log_.slot(message.n, now_);
   const bool all_authentic =
       message.authentic.size() == message.batch->bundles.size() &&
       std::all_of(message.authentic.begin(), message.authentic.end(), [](bool authentic) { return authentic; });

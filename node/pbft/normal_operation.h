@@ -23,6 +23,8 @@ class NormalOperation {
   // Puts the votes that storage remembers back into the log. Once, at the start.
   void recover(const Recovered& recovered);
 
+  // False for a pre-prepare that on_pre_prepare would refuse for its sender, view or number alone.
+  [[nodiscard]] bool expects(ReplicaId sender, const PrePrepare& message) const { return !misplaced(sender, message); }
   void on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out);
   void on_prepare(ReplicaId sender, const Prepare& message, Outbox& out);
   void on_commit(ReplicaId sender, const Commit& message, Outbox& out);
@@ -49,6 +51,7 @@ class NormalOperation {
   void invariants() const;
 
  private:
+  [[nodiscard]] std::optional<Reject> misplaced(ReplicaId sender, const PrePrepare& message) const;
   [[nodiscard]] std::optional<Reject> invalid(const PrePrepare& message) const;
   [[nodiscard]] std::optional<Reject> time_invalid(SequenceNumber n, Timestamp time) const;
   [[nodiscard]] std::optional<Reject> vote_invalid(View view, SequenceNumber n) const;

@@ -24,11 +24,15 @@ struct ClusterParameters {
 // One replica's own choices. One tick is what the driver calls a tick (10 ms unless configured).
 struct LocalParameters {
   ReplicaId self;
-  std::uint32_t pipeline = 8;                 // batches in flight before the primary gathers larger ones
-  std::uint32_t max_batch_requests = 1000;    // at most Limits::max_batch_bundles * max_bundle_requests
-  std::size_t max_batch_bytes = 1U << 20;     // of the bundles' bodies; at most Limits::max_batch_bytes
-  std::size_t max_queued_requests = 100'000;  // at the primary, over all clients
+  std::uint32_t pipeline = 8;               // batches in flight before the primary gathers larger ones
+  std::uint32_t max_batch_requests = 1000;  // at most Limits::max_batch_bundles * max_bundle_requests
+  std::size_t max_batch_bytes = 1U << 20;   // of the bundles' bodies; at most Limits::max_batch_bytes
+  // What waits at the primary to be ordered: over all clients, and of each.
+  // What waits at the primary to be ordered: over all clients, and of each.
+  std::size_t max_queued_requests = 100'000;
   std::size_t max_queued_requests_per_client = 10'000;
+  std::size_t max_queued_bytes = 256U << 20;
+  std::size_t max_queued_bytes_per_client = 16U << 20;
   std::uint32_t status_interval_ticks = 20;  // while something is lacking
   std::uint32_t idle_status_interval_ticks = 100;
   std::uint32_t fetch_timeout_ticks = 20;  // then the next peer is asked

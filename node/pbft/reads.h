@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 
 #include "node/pbft/delivery.h"
 #include "node/pbft/outbox.h"
@@ -17,7 +18,11 @@ class Reads {
   void on_read(const ClientId& client, const ReadRequest& request, Origin origin, SequenceNumber highest_prepared,
                Outbox& out) {
     if (delivery_.stopped()) return;
-    if (waiting_.size() >= max_waiting) return out.reject(Reject::queue_full);
+    std::size_t& mine = bytes_of_[client];
+    const std::size_t size = overhead + request.operation.size();
+    if (bytes_ + size > max_bytes || mine + size > max_bytes_per_client) return out.reject(Reject::queue_full);
+    mine += size;
+    bytes_ += size;
     waiting_.push_back({highest_prepared, {origin, client, request.number, request.operation}});
     answer_ready(out);
   }
@@ -26,13 +31,22 @@ class Reads {
   // executions of the same step.
   void answer_ready(Outbox& out) {
     while (!delivery_.stopped() && !waiting_.empty() && waiting_.front().barrier <= delivery_.delivered()) {
-      out.execute(std::move(waiting_.front().answer));
+      AnswerRead& answer = waiting_.front().answer;
+      const std::size_t size = overhead + answer.operation.size();
+      bytes_ -= size;
+      const auto mine = bytes_of_.find(answer.client);
+      mine->second -= size;
+      if (mine->second == 0) bytes_of_.erase(mine);
+      out.execute(std::move(answer));
       waiting_.pop_front();
     }
   }
 
  private:
-  static constexpr std::size_t max_waiting = 10'000;
+  // What may wait, in bytes, counting each read with what it takes beside its operation.
+  static constexpr std::size_t max_bytes = 64U << 20;
+  static constexpr std::size_t max_bytes_per_client = 4U << 20;
+  static constexpr std::size_t overhead = 128;
   struct Waiting {
     SequenceNumber barrier;
     AnswerRead answer;
@@ -41,6 +55,8 @@ class Reads {
   const Delivery& delivery_;
   // Invariant: barriers do not fall from front to back.
   std::deque<Waiting> waiting_;
+  std::map<ClientId, std::size_t> bytes_of_;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace pbft

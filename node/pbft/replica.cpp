@@ -187,6 +187,8 @@ void Replica::Parts::refuse(const Bundle& bundle, const Request& request, ReplyS
 }
 
 void Replica::Parts::enqueue(const BundlePtr& bundle) {
+  // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
+  if (!normal.is_primary()) return out.send_to(normal.primary(), Forward{bundle, false});
   const RequestQueue::Added added = queue.add(bundle);
   switch (added) {
     case RequestQueue::Added::yes:
@@ -197,13 +199,9 @@ void Replica::Parts::enqueue(const BundlePtr& bundle) {
     case RequestQueue::Added::full:
     case RequestQueue::Added::client_full:
       out.reject(added == RequestQueue::Added::full ? Reject::queue_full : Reject::client_queue_full);
-      if (normal.is_primary()) {
-        for (const Request& request : bundle->requests) refuse(*bundle, request, ReplyStatus::busy);
-      }
-      return;
+      for (const Request& request : bundle->requests) refuse(*bundle, request, ReplyStatus::busy);
+      break;
   }
-  // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
-  if (!normal.is_primary()) out.send_to(normal.primary(), Forward{bundle, false});
 }
 
 // ---- For people ------------------------------------------------------------------------------------
@@ -253,6 +251,10 @@ Effects Replica::step(const Input& input) {
   parts_->normal.deliver_committed(parts_->out);
   parts_->reads.answer_ready(parts_->out);
   return parts_->out.take();
+}
+
+bool Replica::expects(ReplicaId sender, const PrePrepare& message) const {
+  return parts_->normal.expects(sender, message);
 }
 
 void Replica::invariants() const {

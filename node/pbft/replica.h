@@ -44,6 +44,9 @@ class Replica {
   // Never fails, never blocks.
   [[nodiscard]] Effects step(const Input& input);
 
+  // Whether a pre-prepare would be looked at at all: verifying the proofs of its bundles is worth the time.
+  [[nodiscard]] bool expects(ReplicaId sender, const PrePrepare& message) const;
+
   // Asserts what must hold between steps; called after every step in tests and simulation.
   void invariants() const;
   [[nodiscard]] ReplicaStatus status() const;

@@ -4,18 +4,42 @@
 
 namespace pbft {
 
+namespace {
+
+std::size_t size_of(const Bundle& bundle) {
+  return bundle.body.size() + bundle.proof.size();
+}
+
+}  // namespace
+
+void RequestQueue::Load::add(const Bundle& bundle) {
+  requests += bundle.requests.size();
+  bytes += size_of(bundle);
+}
+
+void RequestQueue::Load::remove(const Bundle& bundle) {
+  requests -= bundle.requests.size();
+  bytes -= size_of(bundle);
+}
+
 RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
   if (waiting_.contains(bundle->digest) || in_flight_.contains(bundle->digest)) return Added::known;
-  const std::size_t count = bundle->requests.size();
-  if (requests_ + count > parameters_.max_queued_requests) return Added::full;
-  const auto mine = requests_per_client_.find(bundle->client);
-  if (mine != requests_per_client_.end() && mine->second + count > parameters_.max_queued_requests_per_client) {
+  Load total = total_;
+  total.add(*bundle);
+  if (total.requests > parameters_.max_queued_requests || total.bytes > parameters_.max_queued_bytes) {
+    return Added::full;
+  }
+  const auto known = per_client_.find(bundle->client);
+  Load mine = known == per_client_.end() ? Load{} : known->second;
+  mine.add(*bundle);
+  if (mine.requests > parameters_.max_queued_requests_per_client ||
+      mine.bytes > parameters_.max_queued_bytes_per_client) {
     return Added::client_full;
   }
   order_.emplace(arrivals_, bundle);
   waiting_.emplace(bundle->digest, arrivals_++);
-  requests_per_client_[bundle->client] += count;
-  requests_ += count;
+  per_client_[bundle->client] = mine;
+  total_ = total;
   return Added::yes;
 }
 
@@ -52,18 +76,22 @@ void RequestQueue::forget_waiting(const Bundle& bundle) {
   if (found == waiting_.end()) return;
   order_.erase(found->second);
   waiting_.erase(found);
-  requests_ -= bundle.requests.size();
-  const auto mine = requests_per_client_.find(bundle.client);
-  mine->second -= bundle.requests.size();
-  if (mine->second == 0) requests_per_client_.erase(mine);
+  total_.remove(bundle);
+  const auto mine = per_client_.find(bundle.client);
+  mine->second.remove(bundle);
+  if (mine->second.requests == 0) per_client_.erase(mine);
 }
 
 void RequestQueue::invariants() const {
   assert(order_.size() == waiting_.size());
-  assert(requests_ <= parameters_.max_queued_requests);
-  std::size_t sum = 0;
-  for (const auto& [client, count] : requests_per_client_) sum += count;
-  assert(sum == requests_);
+  assert(total_.requests <= parameters_.max_queued_requests);
+  assert(total_.bytes <= parameters_.max_queued_bytes);
+  Load sum;
+  for (const auto& [client, load] : per_client_) {
+    sum.requests += load.requests;
+    sum.bytes += load.bytes;
+  }
+  assert(sum.requests == total_.requests && sum.bytes == total_.bytes);
   for (const auto& [digest, arrival] : waiting_) assert(!in_flight_.contains(digest) && order_.contains(arrival));
 }
 

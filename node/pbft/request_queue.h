@@ -1,5 +1,5 @@
-// Bundles that wait to be ordered. At the primary they wait for a place in a batch; at a backup they are remembered
-// until they are executed. Bounded over all clients and per client, so one client cannot crowd out another.
+// Bundles that wait at the primary for a place in a batch. Bounded in requests and in bytes, over all clients and per
+// client, so one client cannot crowd out another.
 #pragma once
 
 #include <cstddef>
@@ -29,11 +29,18 @@ class RequestQueue {
   void executed(const Bundle& bundle);
 
   [[nodiscard]] bool empty() const { return waiting_.empty(); }
-  [[nodiscard]] std::size_t requests() const { return requests_; }
+  [[nodiscard]] std::size_t requests() const { return total_.requests; }
 
   void invariants() const;
 
  private:
+  struct Load {
+    std::size_t requests = 0;
+    std::size_t bytes = 0;
+    void add(const Bundle& bundle);
+    void remove(const Bundle& bundle);
+  };
+
   void forget_waiting(const Bundle& bundle);
 
   const LocalParameters& parameters_;
@@ -42,8 +49,8 @@ class RequestQueue {
   std::map<Digest, std::uint64_t> waiting_;
   std::uint64_t arrivals_ = 0;
   std::set<Digest> in_flight_;
-  std::map<ClientId, std::size_t> requests_per_client_;  // waiting
-  std::size_t requests_ = 0;                             // waiting
+  std::map<ClientId, Load> per_client_;  // waiting
+  Load total_;                           // waiting
 };
 
 }  // namespace pbft

@@ -12,7 +12,7 @@ constexpr Ticks slot_patience_ticks = 3;
 // What one status is answered with at most, in bytes of batches.
 constexpr std::size_t answer_budget_bytes = 1U << 20;
 constexpr std::size_t max_unprepared = 16;
-constexpr std::uint32_t fetches_per_tick = 64;
+constexpr std::size_t fetches_per_tick = 64;
 constexpr std::size_t outstanding_fetches = 16;
 
 }  // namespace
@@ -75,7 +75,11 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   const bool catching_up = behind && delivery_.delivered() > delivered_at_last_status_;
   if (!due && !catching_up && since < local_.status_interval_ticks) return;
   Status status{normal_.view(), log_.low(), delivery_.delivered(), {}};
-  if (due) add_unprepared(status);  // seldom needed, so not asked for often
+  // Seldom needed, so not asked for often; but however often other things are lacking.
+  if (!sent_status_ || now_ - last_unprepared_ >= local_.idle_status_interval_ticks) {
+    last_unprepared_ = now_;
+    add_unprepared(status);
+  }
   add_uncommitted(status);
   const bool checkpoint_waits = !checkpointing_.own_votes().empty();
   if (!due && status.lacks.empty() && !checkpoint_waits && !behind) return;
@@ -124,9 +128,11 @@ void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t&
 
 void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out) {
   Peer& peer = peers_[sender.value];
-  if (peer.fetch_tick != now_) peer.fetches = 0;
+  if (peer.fetch_tick != now_) peer.fetched.clear();
   peer.fetch_tick = now_;
-  if (++peer.fetches > fetches_per_tick) return out.reject(Reject::rate_limited, sender);
+  if (peer.fetched.size() >= fetches_per_tick || !peer.fetched.insert({message.n, message.digest}).second) {
+    return out.reject(Reject::rate_limited, sender);
+  }
   const Slot* slot = log_.find(message.n);
   if (const BatchPtr batch = slot == nullptr ? nullptr : slot->batch(message.digest)) {
     return out.send_to(sender, BatchResponse{message.n, batch});

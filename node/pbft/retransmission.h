@@ -2,6 +2,8 @@
 // and they send again just what it lacks, from what they hold (never from memory of having sent it).
 #pragma once
 
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "node/pbft/checkpointing.h"
@@ -35,8 +37,8 @@ class Retransmission {
     SequenceNumber stable;
     SequenceNumber highest;  // slot that it says it lacks something of
     Ticks answered = 0;      // tick in which its last status was answered
-    Ticks fetch_tick = 0;    // tick that `fetches` counts for
-    std::uint32_t fetches = 0;
+    Ticks fetch_tick = 0;    // tick in which it asked for `fetched`
+    std::set<std::pair<SequenceNumber, Digest>> fetched;
     bool heard = false;
   };
 
@@ -55,6 +57,7 @@ class Retransmission {
   std::vector<Peer> peers_;
   Ticks now_ = 0;
   Ticks last_status_ = 0;
+  Ticks last_unprepared_ = 0;
   SequenceNumber delivered_at_last_status_;
   bool sent_status_ = false;
 };

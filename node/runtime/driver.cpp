@@ -2,6 +2,7 @@
 
 #include <iterator>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "node/pbft/digests.h"
@@ -15,6 +16,9 @@ namespace {
 constexpr std::size_t small_result_bytes = 64;
 // A frame is closed when it holds this much, well below what receivers take at most.
 constexpr std::size_t frame_target_bytes = 4U << 20;
+// What one turn sends again or reads from storage for one party, and for all: who asks for more asks again.
+constexpr std::size_t turn_budget_bytes = 8U << 20;
+constexpr std::size_t turn_budget_bytes_in_all = 64U << 20;
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
@@ -72,6 +76,20 @@ struct Driver::Gathered {
   std::vector<PeerMessage> broadcasts;
   std::map<ReplicaId, std::vector<PeerMessage>> to_peers;
   std::map<Route, std::vector<ReplicaToClientMessage>> to_clients;
+
+  std::set<Route> resent;  // each request's once
+  std::map<ClientId, std::size_t> resent_bytes;
+  std::map<ReplicaId, std::size_t> served_bytes;
+  std::size_t bytes = 0;  // of both
+
+  // False where `spent` or the whole is used up.
+  [[nodiscard]] bool within_budget(std::size_t spent) const {
+    return spent < turn_budget_bytes && bytes < turn_budget_bytes_in_all;
+  }
+  void spend(std::size_t& spent, std::size_t size) {
+    spent += size;
+    bytes += size;
+  }
 
   void reply(const ClientId& client, Reply reply) {
     const RequestNumber opens = reply.session == SessionId{} ? reply.number : RequestNumber{};
@@ -176,20 +194,31 @@ storage::Result<void> Driver::gather(Send& send, Gathered& gathered) {
   } else if (const auto* ledger = std::get_if<ServeLedger>(&send)) {
     return serve(*ledger, gathered);
   } else if (const auto* resend = std::get_if<ResendReply>(&send)) {
-    auto cached = parts_.executor.cached(resend->client, resend->session, resend->number);
-    if (!cached) return {};  // ordered, but not executed yet: the reply comes with the execution
-    cached->view = resend->view;
-    add_reply(gathered, *cached, true);
+    resend_reply(*resend, gathered);
   } else if (auto* reply = std::get_if<SendReply>(&send)) {
     gathered.reply(reply->client, std::move(reply->reply));
   }
   return {};
 }
 
+void Driver::resend_reply(const ResendReply& resend, Gathered& gathered) {
+  std::size_t& spent = gathered.resent_bytes[resend.client];
+  if (!gathered.within_budget(spent)) return;
+  if (!gathered.resent.emplace(resend.client, resend.session, resend.number).second) return;
+  auto cached = parts_.executor.cached(resend.client, resend.session, resend.number);
+  if (!cached) return;  // ordered, but not executed yet: the reply comes with the execution
+  gathered.spend(spent, small_result_bytes + cached->result.size());
+  cached->view = resend.view;
+  add_reply(gathered, *cached, true);
+}
+
 storage::Result<void> Driver::serve(const ServeBatch& serve, Gathered& gathered) {
+  std::size_t& spent = gathered.served_bytes[serve.to];
+  if (!gathered.within_budget(spent)) return {};
   auto bytes = parts_.store.batch_bytes(serve.n, serve.digest);
   if (!bytes) return tl::unexpected(bytes.error());
   if (!*bytes) return {};
+  gathered.spend(spent, (*bytes)->size());
   auto batch = wire::decode_batch(SharedBytes::own(std::move(**bytes)));
   if (!batch || (*batch)->digest != serve.digest) {
     return tl::unexpected(storage::StorageError{

@@ -75,6 +75,7 @@ class Driver {
   [[nodiscard]] storage::Result<void> run(const Execute& effect, Gathered& replies);
   [[nodiscard]] storage::Result<void> serve(const ServeBatch& serve, Gathered& gathered);
   [[nodiscard]] storage::Result<void> serve(const ServeLedger& serve, Gathered& gathered);
+  void resend_reply(const ResendReply& resend, Gathered& gathered);
   void add_reply(Gathered& gathered, const execution::OutgoingReply& reply, bool in_full);
   void seal_and_send(Gathered& gathered);
   [[nodiscard]] bool sends_in_full(const execution::OutgoingReply& reply) const;

@@ -171,3 +171,51 @@ TEST_CASE("requests are told apart when they come in") {
   CHECK(state(make_open(alice, 99)) == RequestState::stale_open);
   CHECK(state(make_open(alice, 101)) == RequestState::fresh);
 }
+
+TEST_CASE("a session that is opened, used and evicted in one batch gets its record until the batch is done") {
+  Table t;
+  const Execute e = t.apply(5, {make_open(alice, 1), make_bundle(alice, SessionId{5}, 1, {1}), make_open(alice, 2)});
+  REQUIRE(e.evicted.size() == 1);
+  CHECK(e.evicted[0].session == SessionId{5});
+  REQUIRE(e.run.size() == 3);
+  CHECK(e.run[1].cached);
+  CHECK(std::any_of(e.sessions.begin(), e.sessions.end(),
+                    [](const SessionUpdate& s) { return s.session == SessionId{5}; }));
+}
+
+TEST_CASE("one client cannot push out the sessions of the others") {
+  ClusterParameters parameters = Table::make();
+  parameters.max_sessions = 32;  // two for each client
+  ClientTable table{parameters, {}, {}};
+  const auto open = [&](std::uint64_t n, ClientId client) {
+    Execute execute;
+    table.apply(SequenceNumber{n}, *make_batch(n, {make_open(client, n)}), execute);
+    table.invariants();
+    return execute;
+  };
+  CHECK(open(1, bob).evicted.empty());
+  for (std::uint64_t n = 2; n <= 100; ++n) {
+    for (const EvictedSession& evicted : open(n, alice).evicted) CHECK(evicted.client == alice);
+  }
+  CHECK(table.sessions() == 3);
+}
+
+TEST_CASE("where clients are open, one whose last session is evicted leaves nothing behind, and no id comes back") {
+  ClusterParameters parameters;
+  parameters.open_clients = true;
+  parameters.max_sessions = 2;
+  parameters.session_window = 8;
+  ClientTable table{parameters, {}, {}};
+  std::size_t forgotten = 0;
+  std::set<std::pair<ClientId, SessionId>> ids;
+  for (std::uint64_t n = 1; n <= 60; ++n) {
+    Execute execute;
+    const ClientId client = client_id(static_cast<std::uint8_t>(n % 20));
+    table.apply(SequenceNumber{n}, *make_batch(n, {make_open(client, n)}), execute);
+    table.invariants();
+    for (const EvictedSession& evicted : execute.evicted) forgotten += evicted.forget_client ? 1 : 0;
+    REQUIRE(execute.clients.size() == 1);
+    CHECK(ids.emplace(client, execute.clients[0].last_session).second);
+  }
+  CHECK(forgotten == 58);
+}

@@ -128,6 +128,7 @@ void CoreNode::execute(const Execute& effect, std::deque<Input>& completions) {
     ReplyRecord reply{bundle.client, bundle.session, request.number, ReplyStatus::ok, encode_number(effect.n.value)};
     if (run.decided) std::tie(reply.status, reply.result) = *run.decided;
     const auto session = sessions_.find({bundle.client, bundle.session});
+    assert(!run.cached || request.kind == RequestKind::open_session || session != sessions_.end());
     if (run.cached && session != sessions_.end()) session->second.replies[request.number] = reply;
     replies.push_back(reply);
   }

@@ -63,3 +63,18 @@ TEST_CASE("one client cannot fill the queue of the others") {
   CHECK(queue.requests() == 8);
   queue.invariants();
 }
+
+TEST_CASE("what waits is bounded in bytes as well") {
+  LocalParameters local;
+  const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
+  local.max_queued_bytes_per_client = bundle->body.size();
+  local.max_queued_bytes = 2 * bundle->body.size();
+  RequestQueue queue{local};
+  CHECK(queue.add(bundle) == Added::yes);
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {2})) == Added::client_full);
+  CHECK(queue.add(make_bundle(client_id(2), SessionId{1}, 1, {1})) == Added::yes);
+  CHECK(queue.add(make_bundle(client_id(3), SessionId{1}, 1, {1})) == Added::full);
+  CHECK(queue.take_batch().size() == 2);
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {3})) == Added::yes);
+  queue.invariants();
+}

@@ -98,7 +98,7 @@ TEST_CASE("a status is answered once a tick, and a fetch so many times") {
   cluster.tick(1);
   for (int i = 0; i < 10; ++i) cluster.send(2, 1, Status{});
   CHECK(cluster.node(1).count(Reject::rate_limited) == 9);
-  for (int i = 0; i < 100; ++i) cluster.send(2, 1, FetchBatch{SequenceNumber{1}, {}});
+  for (std::uint64_t i = 0; i < 100; ++i) cluster.send(2, 1, FetchBatch{SequenceNumber{i}, {}});
   CHECK(cluster.node(1).count(Reject::rate_limited) == 9 + 36);
 }
 
@@ -128,4 +128,36 @@ TEST_CASE("a replica that learnt a batch from COMMITs gets its vote after all, w
   CHECK(cluster.node(2).executed.size() == 1);
   cluster.settle(60);
   CHECK(cluster.node(2).executed.size() == 2);
+}
+
+TEST_CASE("a learner asks for its vote although other things are lacking all the time") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  // Replica 1 learns slot 2 from COMMITs; that of replica 3 reaches it alone, and then replica 3 is gone. The slots up
+  // to the checkpoint at 4 commit, so replica 1 waits for its stability from then on.
+  cluster.request(0, make_bundle(alice, session, 1, {1}));
+  cluster.run([](const CoreCluster::InFlight& m) {
+    if (m.to == ReplicaId{1} && std::holds_alternative<PrePrepare>(m.message)) return true;
+    return std::holds_alternative<Commit>(m.message) && m.from == ReplicaId{3} && m.to != ReplicaId{1};
+  });
+  cluster.crash(3);
+  for (std::uint64_t i = 2; i <= 3; ++i) {
+    cluster.request(0, make_bundle(alice, session, i, {i}));
+    cluster.run();
+  }
+  cluster.settle(100);
+  for (std::uint32_t i = 0; i < 3; ++i) CHECK(cluster.node(i).executed.size() == 4);
+}
+
+TEST_CASE("requests that the primary never orders do not keep a backup from handing on others") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  cluster.crash(0);
+  for (std::uint64_t i = 1; i <= 12; ++i) cluster.request(2, make_bundle(alice, session, 1, {i}));
+  cluster.network.clear();
+  CHECK(cluster.node(2).status().queued_requests == 0);
+  cluster.restart(0);
+  cluster.request(2, make_bundle(alice, session, 1, {13}));
+  cluster.run();
+  CHECK(cluster.node(3).executed.size() == 2);
 }
