@@ -27,6 +27,10 @@ ClientTable::ClientTable(const ClusterParameters& parameters, const std::vector<
     clients_[update.client].sessions.emplace(update.session, std::move(session));
     by_use_.emplace(update.last_used, update.client, update.session);
   }
+  if (!parameters_.open_clients) return;
+  for (const auto& [id, client] : clients_) {
+    if (client.sessions.empty()) idle_.emplace(client.last_session, id);
+  }
 }
 
 bool ClientTable::is_client(const ClientId& client) const {
@@ -103,7 +107,7 @@ class ClientTable::Decision {
       if (found == nullptr) continue;  // evicted by a later bundle of this batch
       execute_.sessions.push_back({client, session, found->opened_by, found->low, found->last_used});
     }
-    for (EvictedSession& evicted : execute_.evicted) forget_client_if_gone(evicted);
+    forget_idle_clients();
     for (const ClientId& id : opened_) {
       const auto client = table_.clients_.find(id);
       if (client == table_.clients_.end()) continue;
@@ -134,6 +138,7 @@ class ClientTable::Decision {
       return;
     }
     Client& client = table_.clients_[bundle.client];
+    table_.idle_.erase({client.last_session, bundle.client});
     client.last_open = number;
     client.last_session = SessionId{std::max(n_.value, client.last_session.value + 1)};
     Session session{number, RequestNumber{}, n_, std::vector<bool>(table_.parameters_.session_window, false)};
@@ -155,18 +160,22 @@ class ClientTable::Decision {
     }
     sessions.erase(victim);
     table_.by_use_.erase(use);
-    execute_.evicted.push_back({id, session_id, false});
+    if (sessions.empty() && table_.parameters_.open_clients) {
+      table_.idle_.emplace(table_.clients_.at(id).last_session, id);
+    }
+    execute_.evicted.push_back({id, session_id});
   }
 
-  // Where any key may be a client, one without sessions leaves nothing behind. Its next session's id is the number of a
-  // later batch, so no id comes back.
-  void forget_client_if_gone(EvictedSession& evicted) {
-    if (!table_.parameters_.open_clients) return;
-    const auto client = table_.clients_.find(evicted.client);
-    if (client == table_.clients_.end()) return;
-    if (!client->second.sessions.empty() || client->second.last_session > SessionId{n_.value}) return;
-    evicted.forget_client = true;
-    table_.clients_.erase(client);
+  // Keys are without number where any may be a client. A forgotten client's next session has the number of a later
+  // batch, so no id comes back.
+  void forget_idle_clients() {
+    while (table_.idle_.size() > table_.parameters_.max_idle_clients) {
+      const auto [last_session, id] = *table_.idle_.begin();
+      if (last_session > SessionId{n_.value}) return;
+      table_.idle_.erase(table_.idle_.begin());
+      table_.clients_.erase(id);
+      execute_.forgotten.push_back(id);
+    }
   }
 
   void refuse_all(const Bundle& bundle, ReplyStatus status) {
@@ -228,6 +237,7 @@ void ClientTable::invariants() const {
     }
   }
   assert(sessions == by_use_.size());
+  for (const auto& [last_session, id] : idle_) assert(clients_.at(id).sessions.empty());
   assert(sessions <= parameters_.max_sessions);
 }
 

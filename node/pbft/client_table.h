@@ -71,6 +71,8 @@ class ClientTable {
   std::map<ClientId, Client> clients_;
   // Invariant: exactly the sessions in clients_, ordered by use; the first is the next to be evicted.
   std::set<Use> by_use_;
+  // Clients without sessions, by their last one; kept where clients are open, and bounded there.
+  std::set<std::pair<SessionId, ClientId>> idle_;
 };
 
 // The result of open_session, and of stale_open: 8 bytes, big-endian.

@@ -125,6 +125,8 @@ struct Execute {
   std::vector<ClientUpdate> clients;
   std::vector<SessionUpdate> sessions;
   std::vector<EvictedSession> evicted;
+  // Clients without sessions whose own record goes, applied last (only where any key may be a client).
+  std::vector<ClientId> forgotten;
 };
 // Make the state at n (just executed) servable and durable; report CheckpointTaken.
 struct TakeCheckpoint {

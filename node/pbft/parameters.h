@@ -17,6 +17,9 @@ struct ClusterParameters {
   std::uint64_t max_sessions = 10'000;          // over all clients; the least recently used one is evicted
   std::uint64_t max_clock_skew_us = 5'000'000;  // a batch's time may be ahead of a backup's clock by this
   Epoch epoch{1};
+  // Where clients are open: clients without a session that are remembered, so that what opened their last one cannot be
+  // played again. Beyond it those go whose last session is the oldest.
+  std::uint64_t max_idle_clients = 100'000;
   bool open_clients = false;  // true: any key may be a client, and `clients` is empty
   std::set<ClientId> clients;
 };
@@ -28,12 +31,11 @@ struct LocalParameters {
   std::uint32_t max_batch_requests = 1000;  // at most Limits::max_batch_bundles * max_bundle_requests
   std::size_t max_batch_bytes = 1U << 20;   // of the bundles' bodies; at most Limits::max_batch_bytes
   // What waits at the primary to be ordered: over all clients, and of each.
-  // What waits at the primary to be ordered: over all clients, and of each.
   std::size_t max_queued_requests = 100'000;
   std::size_t max_queued_requests_per_client = 10'000;
   std::size_t max_queued_bytes = 256U << 20;
   std::size_t max_queued_bytes_per_client = 16U << 20;
-  std::uint32_t status_interval_ticks = 20;  // while something is lacking
+  std::uint32_t status_interval_ticks = 5;  // while something is lacking
   std::uint32_t idle_status_interval_ticks = 100;
   std::uint32_t fetch_timeout_ticks = 20;  // then the next peer is asked
 };

@@ -200,10 +200,11 @@ TEST_CASE("one client cannot push out the sessions of the others") {
   CHECK(table.sessions() == 3);
 }
 
-TEST_CASE("where clients are open, one whose last session is evicted leaves nothing behind, and no id comes back") {
+TEST_CASE("where clients are open, those without sessions are bounded, and no session id comes back") {
   ClusterParameters parameters;
   parameters.open_clients = true;
   parameters.max_sessions = 2;
+  parameters.max_idle_clients = 5;
   parameters.session_window = 8;
   ClientTable table{parameters, {}, {}};
   std::size_t forgotten = 0;
@@ -213,9 +214,13 @@ TEST_CASE("where clients are open, one whose last session is evicted leaves noth
     const ClientId client = client_id(static_cast<std::uint8_t>(n % 20));
     table.apply(SequenceNumber{n}, *make_batch(n, {make_open(client, n)}), execute);
     table.invariants();
-    for (const EvictedSession& evicted : execute.evicted) forgotten += evicted.forget_client ? 1 : 0;
+    forgotten += execute.forgotten.size();
     REQUIRE(execute.clients.size() == 1);
     CHECK(ids.emplace(client, execute.clients[0].last_session).second);
   }
-  CHECK(forgotten == 58);
+  CHECK(forgotten == 60 - 2 - 5);
+  // One that is remembered opens nothing with an old number.
+  Execute replay;
+  table.apply(SequenceNumber{61}, *make_batch(61, {make_open(client_id(58 % 20), 58)}), replay);
+  CHECK(replay.run.at(0).decided->first == ReplyStatus::stale_open);
 }
