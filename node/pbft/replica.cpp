@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <string>
+#include <utility>
 
 #include "node/pbft/catch_up.h"
 #include "node/pbft/checkpointing.h"
@@ -81,6 +82,7 @@ struct Replica::Parts {
   CatchUp catch_up;
   Reads reads;
   Ticks now = 0;
+  bool resumed = false;
 };
 
 // ---- Routing ---------------------------------------------------------------------------------------
@@ -88,7 +90,6 @@ struct Replica::Parts {
 void Replica::Parts::on(const Tick& tick) {
   ++now;
   normal.set_time(now, tick.wall_clock);
-  if (now == 1) checkpointing.resume(out);
   retransmission.on_tick(now, out);
   catch_up.on_tick(now, normal.view(), out);
 }
@@ -247,6 +248,8 @@ Replica::Replica(Replica&&) noexcept = default;
 Replica& Replica::operator=(Replica&&) noexcept = default;
 
 Effects Replica::step(const Input& input) {
+  // Before anything else: a checkpoint that a crash cut off is that of the state as it is now.
+  if (!std::exchange(parts_->resumed, true)) parts_->checkpointing.resume(parts_->out);
   std::visit([&](const auto& concrete) { parts_->on(concrete); }, input);
   parts_->normal.deliver_committed(parts_->out);
   parts_->reads.answer_ready(parts_->out);
