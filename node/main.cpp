@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -61,6 +62,24 @@ class SignalWatcher {
   std::thread thread_;
 };
 
+// Every connection takes a descriptor, also of somebody who is not admitted, and a store that cannot open its files
+// ends the node. The usual soft limit of 1024 is meant for programs that use select(), which nothing here does.
+void raise_descriptor_limit() {
+  constexpr rlim_t comfortable = 4096;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+  spdlog::info("may open {} files and connections (was {})", limit.rlim_cur, before);
+  if (limit.rlim_cur < comfortable) {
+    spdlog::warn(
+        "the limit of {} open files is low: connections can use it up, and the replica stops when its store "
+        "cannot open a file; raise the hard limit to {} or more (ulimit -Hn, LimitNOFILE= of systemd)",
+        limit.rlim_cur, comfortable);
+  }
+}
+
 // The gateway's own client, with a plugin instance of its own: the replica's is used by the event loop.
 runtime::Loaded<std::unique_ptr<http::Server>> serve_http(const runtime::Node& node,
                                                           const std::optional<crypto::Identity>& gateway) {
@@ -100,6 +119,7 @@ int check(const runtime::NodeInputs& inputs) {
 }
 
 int serve(runtime::NodeInputs inputs) {
+  raise_descriptor_limit();
   const auto gateway = inputs.gateway;
   auto node = runtime::Node::open(std::move(inputs));
   if (!node) {

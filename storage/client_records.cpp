@@ -1,6 +1,7 @@
 #include "storage/client_records.h"
 
 #include "storage/fields.h"
+#include "storage/leave_down.h"
 
 namespace pbft::storage {
 namespace {
@@ -88,9 +89,9 @@ Result<ClientRecords> load_client_records(const Store& store) {
       }
     }
     if (!read) {
-      return tl::unexpected(StorageError{
-          StorageError::Kind::corrupt,
-          "record " + to_hex(entries->key()) + " of family clients cannot be read; restore the store from a backup"});
+      return tl::unexpected(
+          StorageError{StorageError::Kind::corrupt,
+                       "record " + to_hex(entries->key()) + " of family clients cannot be read; " + leave_down});
     }
   }
   if (auto status = entries->status(); !status) return tl::unexpected(status.error());

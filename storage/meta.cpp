@@ -2,6 +2,7 @@
 
 #include "node/pbft/digests.h"
 #include "storage/fields.h"
+#include "storage/leave_down.h"
 
 namespace pbft::storage {
 namespace {
@@ -27,8 +28,8 @@ Bytes encode_identity(const StoreIdentity& identity, std::uint32_t version) {
 
 Result<void> check_identity(BytesView record, const StoreIdentity& expected, const std::string& where) {
   const auto corrupt = [&](const std::string& what) {
-    return tl::unexpected(error(StorageError::Kind::corrupt, where,
-                                "the identity record in family meta " + what + "; restore the store from a backup"));
+    return tl::unexpected(
+        error(StorageError::Kind::corrupt, where, "the identity record in family meta " + what + "; " + leave_down));
   };
   if (record.size() < magic.size() + 4 + Digest::size) return corrupt("is too short");
   const BytesView body = record.first(record.size() - Digest::size);

@@ -15,6 +15,7 @@
 #include <set>
 #include <system_error>
 
+#include "storage/leave_down.h"
 #include "storage/synced_mark.h"
 
 namespace pbft::storage {
@@ -23,9 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
 constexpr const char* mark_file = "synced-mark";
-constexpr const char* what_to_do =
-    "create it with `pbftctl init`, or, where this replica has run before, restore its backup: a replica that lost its "
-    "store must not simply start with an empty one";
 
 rocksdb::Slice slice(BytesView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -38,7 +36,7 @@ StorageError classify(const rocksdb::Status& status, const std::string& where) {
   using Kind = StorageError::Kind;
   const std::string text = status.ToString();
   if (status.IsCorruption() || status.IsPathNotFound()) {
-    return {Kind::corrupt, where + ": the store is corrupt (" + text + "); restore it from a backup"};
+    return {Kind::corrupt, where + ": the store is corrupt (" + text + "); " + leave_down};
   }
   if (status.IsNoSpace()) return {Kind::no_space, where + ": the disk is full (" + text + "); make room and restart"};
   if (status.IsIOError() && text.find("lock") != std::string::npos && text.find("LOCK") != std::string::npos) {
@@ -159,11 +157,11 @@ class RocksEngine final : public Engine {
   // From now on the mark follows the log. An existing one must not be ahead of it.
   [[nodiscard]] Result<void> follow(std::unique_ptr<SyncedMark> mark) {
     if (mark->value() > database_->GetLatestSequenceNumber()) {
-      return tl::unexpected(StorageError{
-          StorageError::Kind::corrupt,
-          where_ + ": the log lost writes that had been synced (it ends at " +
-              std::to_string(database_->GetLatestSequenceNumber()) + ", " + std::to_string(mark->value()) +
-              " was synced): this replica would forget what it promised; restore the store from a backup"});
+      return tl::unexpected(StorageError{StorageError::Kind::corrupt,
+                                         where_ + ": the log lost writes that had been synced (it ends at " +
+                                             std::to_string(database_->GetLatestSequenceNumber()) + ", " +
+                                             std::to_string(mark->value()) +
+                                             " was synced): this replica forgot what it promised; " + leave_down});
     }
     mark_ = std::move(mark);
     return {};
@@ -236,7 +234,7 @@ Result<void> check_present(const fs::path& directory) {
   std::error_code code;
   const auto missing = [&](const char* what) {
     return tl::unexpected(
-        StorageError{StorageError::Kind::missing, directory.string() + ": " + what + "; " + what_to_do});
+        StorageError{StorageError::Kind::missing, directory.string() + ": " + what + "; " + create_or_leave_down});
   };
   const auto status = fs::status(directory, code);
   if (status.type() == fs::file_type::not_found) return missing("there is no store here");
@@ -248,9 +246,9 @@ Result<void> check_present(const fs::path& directory) {
   for (fs::directory_iterator entry{directory, code}, end; !code && entry != end; entry.increment(code)) {
     const std::string name = entry->path().filename().string();
     if (name == mark_file || name.starts_with("MANIFEST-") || name.ends_with(".sst") || name.ends_with(".log")) {
-      return tl::unexpected(
-          StorageError{StorageError::Kind::corrupt, directory.string() + ": the store is corrupt: there is " + name +
-                                                        " but no file CURRENT; restore it from a backup"});
+      return tl::unexpected(StorageError{
+          StorageError::Kind::corrupt,
+          directory.string() + ": the store is corrupt: there is " + name + " but no file CURRENT; " + leave_down});
     }
   }
   return missing("the store is empty");
@@ -265,9 +263,8 @@ Result<void> check_families(const fs::path& directory, const rocksdb::DBOptions&
   for (std::size_t i = 0; i < family_count; ++i) {
     const std::string name = to_string(static_cast<Family>(i));
     if (unknown.erase(name) == 0) {
-      return tl::unexpected(StorageError{StorageError::Kind::corrupt, directory.string() + ": family " + name +
-                                                                          " is missing; restore the store from a "
-                                                                          "backup"});
+      return tl::unexpected(StorageError{StorageError::Kind::corrupt,
+                                         directory.string() + ": family " + name + " is missing; " + leave_down});
     }
   }
   if (unknown.empty()) return {};

@@ -2,6 +2,7 @@
 
 #include "node/pbft/digests.h"
 #include "node/wire/codec.h"
+#include "storage/leave_down.h"
 #include "storage/store_impl.h"
 
 namespace pbft::storage {
@@ -54,15 +55,13 @@ Result<std::unique_ptr<Store>> Store::open(std::shared_ptr<Engine> engine, const
   if (!*record) {
     const auto other = engine->scan(Family::meta, {}, {});
     if (other->valid()) {
-      return tl::unexpected(StorageError{StorageError::Kind::corrupt,
-                                         engine->name() + ": the store is corrupt: family meta has no identity record; "
-                                                          "restore it from a backup"});
+      return tl::unexpected(
+          StorageError{StorageError::Kind::corrupt,
+                       engine->name() + ": the store is corrupt: family meta has no identity record; " + leave_down});
     }
     if (auto status = other->status(); !status) return tl::unexpected(status.error());
-    return tl::unexpected(StorageError{
-        StorageError::Kind::missing,
-        engine->name() + ": the store is empty; create it with `pbftctl init`, or, where this replica has run before, "
-                         "restore its backup: a replica that lost its store must not simply start with an empty one"});
+    return tl::unexpected(
+        StorageError{StorageError::Kind::missing, engine->name() + ": the store is empty; " + create_or_leave_down});
   }
   if (auto checked = check_identity(**record, identity, engine->name()); !checked) {
     return tl::unexpected(checked.error());

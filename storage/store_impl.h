@@ -6,6 +6,7 @@
 
 #include "storage/digest_tree.h"
 #include "storage/fields.h"
+#include "storage/leave_down.h"
 #include "storage/meta.h"
 #include "storage/store.h"
 
@@ -29,8 +30,7 @@ struct Store::Impl {
     return {kind, engine->name() + ": " + what};
   }
   [[nodiscard]] tl::unexpected<StorageError> corrupt(const std::string& what) const {
-    return tl::unexpected(
-        error(StorageError::Kind::corrupt, "the store is corrupt: " + what + "; restore it from a backup"));
+    return tl::unexpected(error(StorageError::Kind::corrupt, "the store is corrupt: " + what + "; " + leave_down));
   }
   [[nodiscard]] tl::unexpected<StorageError> refuse(const std::string& what) const {
     return tl::unexpected(error(StorageError::Kind::mismatch, what));

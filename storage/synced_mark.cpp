@@ -8,6 +8,7 @@
 
 #include "node/pbft/digests.h"
 #include "storage/fields.h"
+#include "storage/leave_down.h"
 
 namespace pbft::storage {
 namespace {
@@ -53,8 +54,8 @@ Result<std::unique_ptr<SyncedMark>> SyncedMark::open(const std::filesystem::path
   std::unique_ptr<SyncedMark> mark{new SyncedMark{file, descriptor}};
   if (descriptor < 0) {
     if (errno != ENOENT) return tl::unexpected(mark->io_error("open"));
-    return tl::unexpected(StorageError{
-        StorageError::Kind::corrupt, file.string() + " is missing: the store is incomplete; restore it from a backup"});
+    return tl::unexpected(StorageError{StorageError::Kind::corrupt,
+                                       file.string() + " is missing: the store is incomplete; " + leave_down});
   }
   bool valid = false;
   for (std::size_t slot = 0; slot < slot_count; ++slot) {
@@ -69,8 +70,8 @@ Result<std::unique_ptr<SyncedMark>> SyncedMark::open(const std::filesystem::path
     mark->next_slot_ = (slot + 1) % slot_count;
   }
   if (!valid) {
-    return tl::unexpected(StorageError{StorageError::Kind::corrupt,
-                                       file.string() + " holds no valid mark; restore the store from a backup"});
+    return tl::unexpected(
+        StorageError{StorageError::Kind::corrupt, file.string() + " holds no valid mark; " + leave_down});
   }
   return mark;
 }

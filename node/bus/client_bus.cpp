@@ -41,6 +41,7 @@ struct ClientBus::Impl {
 
   Status open();
   [[nodiscard]] bool any_ready() const;
+  // Sends what waits, and looks whether there is something to read after that.
   void flush(Replica& replica);
   void drop_stale(Replica& replica, Clock::time_point now);
   void upkeep(Clock::time_point now);
@@ -90,15 +91,19 @@ void ClientBus::Impl::drop_stale(Replica& replica, Clock::time_point now) {
 }
 
 void ClientBus::Impl::flush(Replica& replica) {
-  if (!replica.waiting.empty()) drop_stale(replica, Clock::now());
+  if (replica.waiting.empty()) return;
+  drop_stale(replica, Clock::now());
   while (!replica.waiting.empty()) {
     zmq::message_t& frame = replica.waiting.front().frame;
     const std::size_t size = frame.size();
-    if (bus::send(replica.link->socket(), frame) != Sent::ok) return;
+    if (bus::send(replica.link->socket(), frame) != Sent::ok) break;
     counters.add(Counter::peer_frames_sent);
     replica.waiting_bytes -= size;
     replica.waiting.pop_front();
   }
+  // Sending, also in vain, may have taken the signal of a frame that came in meanwhile.
+  const int events = replica.link->socket().get(zmq::sockopt::events);
+  replica.ready = replica.ready || (events & ZMQ_POLLIN) != 0;
 }
 
 void ClientBus::Impl::upkeep(Clock::time_point now) {
@@ -106,7 +111,7 @@ void ClientBus::Impl::upkeep(Clock::time_point now) {
   next_upkeep = now + upkeep_interval;
   monitors.drain();
   for (Replica& replica : replicas) {
-    replica.link->renew_if_down(now, options.renew_after);
+    if (replica.link->renew_if_down(now, options.renew_after)) replica.ready = true;
     drop_stale(replica, now);
   }
 }
@@ -167,7 +172,7 @@ bool ClientBus::send(ReplicaId to, Bytes frame) {
     impl_->counters.add(Counter::peer_send_dropped);
     return false;
   }
-  if (frame.size() > impl_->options.max_frame_bytes) {
+  if (frame.size() > impl_->options.max_sent_frame_bytes) {
     impl_->counters.add(Counter::send_oversized);
     return false;
   }

@@ -10,6 +10,7 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "node/bus/frame_limits.h"
 #include "node/crypto/keys.h"
 #include "node/pbft/messages.h"
 
@@ -28,8 +29,9 @@ struct ClientBusOptions {
   std::chrono::milliseconds max_wait{1'000};
   std::size_t max_waiting_frames = 256;
   std::size_t max_waiting_bytes = 4U << 20;
-  std::chrono::milliseconds renew_after{5'000};  // as in NodeBusOptions
-  std::size_t max_frame_bytes = Limits::max_packet_bytes;
+  std::chrono::milliseconds renew_after{5'000};            // as in NodeBusOptions
+  std::size_t max_frame_bytes = Limits::max_packet_bytes;  // of what a replica sends
+  std::size_t max_sent_frame_bytes = max_client_frame_bytes;
 };
 
 class ClientBus {

@@ -30,15 +30,16 @@ void Link::on_event(ConnectionEvent event) {
   }
 }
 
-void Link::renew_if_down(Clock::time_point now, Clock::duration patience) {
+bool Link::renew_if_down(Clock::time_point now, Clock::duration patience) {
   if (up_) {
     patient_since_ = now;
-    return;
+    return false;
   }
-  if (now - patient_since_ < patience) return;
+  if (now - patient_since_ < patience) return false;
   patient_since_ = now;
   counters_.add(Counter::link_renewed);
   renew(socket_, endpoint_);
+  return true;
 }
 
 }  // namespace pbft::bus

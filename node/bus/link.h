@@ -32,8 +32,9 @@ class Link {
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
   // Any thread. What the monitor said last.
   [[nodiscard]] bool up() const { return up_; }
-  // Connects anew if the link has been down for `patience` since it was opened, lost or renewed.
-  void renew_if_down(Clock::time_point now, Clock::duration patience);
+  // Connects anew if the link has been down for `patience` since it was opened, lost or renewed. True: it did, and may
+  // have taken a signal of the socket (see poll_set.h).
+  bool renew_if_down(Clock::time_point now, Clock::duration patience);
 
  private:
   Link(zmq::socket_t socket, std::string endpoint, Counters& counters)

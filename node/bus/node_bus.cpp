@@ -14,6 +14,7 @@
 #include "node/bus/monitor.h"
 #include "node/bus/poll_set.h"
 #include "node/bus/route_table.h"
+#include "node/bus/schedule.h"
 #include "node/bus/sockets.h"
 #include "node/bus/zap.h"
 
@@ -24,7 +25,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* replicas_domain = "replicas";
 constexpr const char* clients_domain = "clients";
-constexpr std::size_t quantum = 16;  // frames from one socket before it is the next one's turn
 constexpr std::chrono::milliseconds upkeep_interval{250};
 constexpr std::chrono::hours longest_poll{1};      // any longer time is cut to it
 constexpr std::size_t subscription_bytes = 1'024;  // all that a SUB has to send, handshake included
@@ -66,13 +66,12 @@ std::optional<CurveKey> to_curve_key(std::string_view user_id) {
 
 enum class InputKind : std::uint8_t { subscription, peers, clients, unread };
 
-// A socket that is read in turn with the others.
+// A socket that is read in turn with the others; the schedule knows it by its position among them.
 struct Input {
   InputKind kind;
   ReplicaId channel;  // of a subscription
   zmq::socket_t* socket;
   std::size_t index;  // in the poll set
-  bool ready = true;  // it may have something; false: it had nothing, and has not signalled since
 };
 
 struct Peer {
@@ -89,7 +88,10 @@ struct NodeBus::Impl {
         context(options.io_threads),
         monitors(context),
         poll_set(std::move(poll)),
-        routes(options.max_routes, options.max_routes_per_client) {}
+        schedule(options.max_handing_over),
+        routes(options.max_routes, options.max_routes_per_client) {
+    if (!options.clock) options.clock = Clock::now;
+  }
   ~Impl();
 
   Status open();
@@ -100,7 +102,6 @@ struct NodeBus::Impl {
   Status open_peer(ReplicaId id, const CurveKey& key, const Endpoints& endpoints);
   void add_input(InputKind kind, ReplicaId channel, zmq::socket_t& socket);
 
-  [[nodiscard]] bool any_ready() const;
   void note_signals();
   void upkeep(Clock::time_point now);
   std::size_t drain(std::size_t max_frames, NodeBusHandler& handler);
@@ -130,7 +131,7 @@ struct NodeBus::Impl {
   PollSet poll_set;
   std::size_t publisher_index = 0;
   std::vector<Input> inputs;
-  std::size_t turn = 0;           // whose turn it is in inputs
+  Schedule schedule;
   std::size_t clients_input = 0;  // position of client_router in inputs
   std::map<std::string, ReplicaId, std::less<>> replica_of_user;
   RouteTable routes;
@@ -218,7 +219,8 @@ Status NodeBus::Impl::open_servers() {
   const int mark = options.high_water_mark;
   const QueueLimits publish{mark, mark, subscription_bytes};
   const QueueLimits peer{mark, mark, options.max_frame_bytes};
-  const QueueLimits client{options.client_send_mark, options.client_receive_mark, options.max_frame_bytes};
+  const QueueLimits client{options.client_send_mark, options.client_receive_mark,
+                           std::min(options.max_client_frame_bytes, options.max_frame_bytes)};
   return open_server(publisher, zmq::socket_type::pub, replicas_domain, publish, options.bind.publish, bound.publish)
       .and_then([&] {
         return open_server(peer_router, zmq::socket_type::router, replicas_domain, peer, options.bind.peer, bound.peer);
@@ -260,14 +262,13 @@ Status NodeBus::Impl::open_peer(ReplicaId id, const CurveKey& key, const Endpoin
 
 void NodeBus::Impl::add_input(InputKind kind, ReplicaId channel, zmq::socket_t& socket) {
   inputs.push_back({kind, channel, &socket, poll_set.add(socket)});
-}
-
-bool NodeBus::Impl::any_ready() const {
-  return std::any_of(inputs.begin(), inputs.end(), [](const Input& input) { return input.ready; });
+  schedule.add(kind == InputKind::clients ? Schedule::Party::clients : Schedule::Party::replicas);
 }
 
 void NodeBus::Impl::note_signals() {
-  for (Input& input : inputs) input.ready = input.ready || poll_set.signalled(input.index);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (poll_set.signalled(inputs[i].index)) schedule.set_ready(i);
+  }
   // Nothing is read from PUB, but its subscriptions are taken in only when somebody asks.
   if (poll_set.signalled(publisher_index)) static_cast<void>(publisher.get(zmq::sockopt::events));
 }
@@ -275,26 +276,34 @@ void NodeBus::Impl::note_signals() {
 void NodeBus::Impl::upkeep(Clock::time_point now) {
   if (now < next_upkeep) return;
   next_upkeep = now + upkeep_interval;
-  for (Peer& peer : peers) {
-    if (peer.subscription) peer.subscription->renew_if_down(now, options.renew_after);
-    if (peer.dealer) peer.dealer->renew_if_down(now, options.renew_after);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Peer& peer = peers[inputs[i].channel.value];
+    if (inputs[i].kind == InputKind::subscription && peer.subscription->renew_if_down(now, options.renew_after)) {
+      schedule.set_ready(i);
+    }
+    if (inputs[i].kind == InputKind::unread) {
+      peer.dealer->renew_if_down(now, options.renew_after);
+      // What comes in where nothing ought to may have been signalled to a send; nobody waits for it, so now is soon
+      // enough.
+      schedule.set_ready(i);
+    }
   }
-  // What comes in where nothing ought to may have been signalled to a send; nobody waits for it, so now is soon enough.
-  for (Input& input : inputs) input.ready = input.ready || input.kind == InputKind::unread;
 }
 
 std::size_t NodeBus::Impl::drain(std::size_t max_frames, NodeBusHandler& handler) {
   std::size_t taken = 0;
-  while (taken < max_frames && any_ready()) {
-    Input& input = inputs[turn];
-    turn = (turn + 1) % inputs.size();
-    for (std::size_t i = 0; i < quantum && input.ready && taken < max_frames; ++i) {
-      if (read_one(input, handler)) {
-        ++taken;
-      } else {
-        input.ready = false;
-      }
+  Clock::time_point now = options.clock();
+  schedule.begin_poll();
+  while (taken < max_frames) {
+    const auto position = schedule.next();
+    if (!position) break;
+    if (!read_one(inputs[*position], handler)) {
+      schedule.set_empty(*position);
+      continue;
     }
+    const Clock::time_point before = std::exchange(now, options.clock());
+    schedule.took(*position, now - before);
+    ++taken;
   }
   return taken;
 }
@@ -377,7 +386,7 @@ bool NodeBus::Impl::read_clients(Input& input, NodeBusHandler& handler) {
     counters.add(Counter::client_user_id_missing);
   } else if (!origin) {
     counters.add(Counter::client_chosen_routing_id);
-  } else if (frame.size() > options.max_frame_bytes) {
+  } else if (frame.size() > std::min(options.max_client_frame_bytes, options.max_frame_bytes)) {
     counters.add(Counter::client_oversized);
   } else {
     counters.add(Counter::client_frames_received);
@@ -397,7 +406,7 @@ Sent NodeBus::Impl::send_to_client(Origin origin, Bytes bytes) {
   auto id = to_routing_id(origin);
   if (!id) return Sent::unreachable;
   // Sending may take the signal of a frame that came in meanwhile.
-  inputs[clients_input].ready = true;
+  schedule.set_ready(clients_input);
   if (const Sent sent = bus::send(client_router, *id, ZMQ_SNDMORE); sent != Sent::ok) return sent;
   zmq::message_t message = to_message(std::move(bytes));
   return bus::send(client_router, message);
@@ -424,7 +433,7 @@ void NodeBus::poll(std::chrono::microseconds timeout, std::size_t max_frames, No
   const Clock::time_point deadline = now + std::min<std::chrono::microseconds>(timeout, longest_poll);
   while (true) {
     const Clock::duration patience = std::min(deadline, impl_->next_upkeep) - now;
-    const bool woken = impl_->poll_set.wait(impl_->any_ready() ? Clock::duration::zero() : patience);
+    const bool woken = impl_->poll_set.wait(impl_->schedule.any_ready() ? Clock::duration::zero() : patience);
     impl_->note_signals();
     const bool found = impl_->drain(max_frames, handler) > 0;
     now = Clock::now();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "node/bus/curve_key.h"
+#include "node/bus/frame_limits.h"
 #include "node/crypto/keys.h"
 #include "node/pbft/messages.h"
 #include "node/runtime/transport.h"
@@ -38,18 +39,24 @@ struct NodeBusOptions {
   std::vector<PeerAddress> replicas;  // index = ReplicaId; the own entry's endpoints are not used
   // Whether the holder of this X25519 key may connect as a client. Called from the ZAP thread.
   std::function<bool(const CurveKey&)> admit_client;
-  int high_water_mark = 10'000;  // frames per connection of a replica and direction
+  int high_water_mark = 1'000;  // frames per connection of a replica and direction
   // The same for clients, lower since there are many of them. One that sends faster than it is read, or does not read,
   // waits or loses its own frames.
-  int client_send_mark = 1'024;
-  int client_receive_mark = 64;
+  int client_send_mark = 256;
+  int client_receive_mark = 16;
   std::size_t max_frame_bytes = Limits::max_packet_bytes;
+  // Of a frame that a client sends, if max_frame_bytes is not less.
+  std::size_t max_client_frame_bytes = bus::max_client_frame_bytes;
   std::size_t max_routes = 65'536;  // client sessions whose route is known; the least recently learnt goes first
   std::size_t max_routes_per_client = 1'024;
   int io_threads = 1;  // of libzmq; they encrypt and decrypt
   // How long a connection to a peer may be down before it is made anew. (Reconnecting goes on all the time; libzmq
   // gives it up only after a protocol error.)
   std::chrono::milliseconds renew_after{5'000};
+  // A poll hands over frames for this long and at least one; see schedule.h.
+  std::chrono::microseconds max_handing_over{5'000};
+  // What handing over is timed with; empty: the steady clock.
+  std::function<std::chrono::steady_clock::time_point()> clock;
 };
 
 // Counted since the start. Names appear in /status and metrics as they are.
@@ -75,7 +82,8 @@ class NodeBus final : public runtime::Transport {
   ~NodeBus() override;
 
   // Waits until something arrives, wake() is called, a signal comes or the time is over; hands at most `max_frames`
-  // frames to the handler, taking turns between sockets so that no peer and no client can starve another.
+  // frames to the handler, and no further one after max_handing_over, taking turns between sockets so that no peer
+  // and no client can starve another.
   void poll(std::chrono::microseconds timeout, std::size_t max_frames, NodeBusHandler& handler);
   // Any thread: makes poll return.
   void wake();

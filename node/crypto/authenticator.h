@@ -3,6 +3,7 @@
 // bundle, over the bytes as they were received. (Castro and Liskov, TOCS 2002, section 3: authenticators.)
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,7 +21,14 @@ struct Roster {
   ClusterId cluster;
   Epoch epoch{1};
   std::vector<PublicKey> replicas;  // index = ReplicaId
+  // Bundles count only with their client's signature; MACs are refused.
+  bool signed_requests = false;
+  // Whether this key may be a client. Empty: any may.
+  std::function<bool(const ClientId&)> admits;
 };
+
+// A packet with more ClientRequest messages than this is refused before any of them is verified.
+inline constexpr std::size_t max_client_requests_per_packet = 64;
 
 // Why a frame was refused. Each is counted under its name.
 enum class Refusal : std::uint8_t {
@@ -31,6 +39,7 @@ enum class Refusal : std::uint8_t {
   sender_not_channel,  // the claimed sender is not the key that the connection was opened with
   wrong_mac,
   wrong_signature,
+  unsigned_request,    // a client's bundle with MACs, where the roster wants signatures
   not_for_this_party,  // authenticator has no entry for the receiver
   count_
 };
@@ -71,13 +80,20 @@ class Authenticator {
   // Signs this replica's own checkpoint and returns it as received from itself.
   [[nodiscard]] AuthenticatedPeerMessage sign(const Checkpoint& checkpoint);
 
+  // Bundles of a PRE-PREPARE are verified only where `wanted` says that the protocol has a use for the message now;
+  // elsewhere `authentic` is false for each of them and the message is passed on. Without it all are verified. `wanted`
+  // is called in open_peer, on its thread, before `authentic` is filled.
+  void verify_bundles_only_if(std::function<bool(ReplicaId sender, const PrePrepare&)> wanted);
+
+  // What they give keeps alive the frame where that is little more than the message, else a copy of the message.
   // `channel`: whom the connection belongs to (CURVE key by ZAP, or which SUB socket it came from).
   [[nodiscard]] Opened<std::vector<AuthenticatedPeerMessage>> open_peer(const SharedBytes& frame, ReplicaId channel);
   // `channel`: the X25519 public key that the connection was opened with.
   [[nodiscard]] Opened<std::vector<AuthenticatedClientMessage>> open_client(
       const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel);
 
-  // Whether a bundle's proof (MAC for this replica, or signature) holds here.
+  // Whether a bundle's proof (MAC for this replica, or signature) holds here, is of the kind that the roster wants, and
+  // is of a client that it admits. Signatures that held are remembered for a while.
   [[nodiscard]] bool bundle_authentic(const Bundle& bundle);
 
  private:

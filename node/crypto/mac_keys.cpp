@@ -88,12 +88,14 @@ const PairKeys* ClientKeys::add(const ClientId& client, const CurveKey& curve) {
 
 const PairKeys* ClientKeys::find(const ClientId& client) {
   if (const Entry* entry = cached(client)) return &entry->keys;
+  if (!admits(client)) return nullptr;
   const auto curve = curve_public_key(PublicKey{client.bytes});
   return curve ? add(client, *curve) : nullptr;
 }
 
 const PairKeys* ClientKeys::find_on_channel(const ClientId& client, const CurveKey& channel) {
   if (const Entry* entry = cached(client)) return entry->curve == channel ? &entry->keys : nullptr;
+  if (!admits(client)) return nullptr;
   const auto curve = curve_public_key(PublicKey{client.bytes});
   return curve && *curve == channel ? add(client, *curve) : nullptr;
 }

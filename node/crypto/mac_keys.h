@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <optional>
@@ -68,9 +69,13 @@ class ClientKeys {
  public:
   static constexpr std::size_t capacity = 4096;
 
-  explicit ClientKeys(PairKeyMaker maker) : maker_(std::move(maker)) {}
+  // `admits` empty: every client.
+  explicit ClientKeys(PairKeyMaker maker, std::function<bool(const ClientId&)> admits = {})
+      : maker_(std::move(maker)), admits_(std::move(admits)) {}
 
-  // The pointer is valid until the next call. Null for an id that is no valid key.
+  // Whether keys are made with this client at all.
+  [[nodiscard]] bool admits(const ClientId& client) const { return !admits_ || admits_(client); }
+  // The pointer is valid until the next call. Null for an id that is no valid key, or not admitted.
   [[nodiscard]] const PairKeys* find(const ClientId& client);
   // As above, but null as well where the client's X25519 key is not `channel`; then nothing is stored, so that
   // claimed names do not push out those in use.
@@ -87,6 +92,7 @@ class ClientKeys {
   [[nodiscard]] const PairKeys* add(const ClientId& client, const CurveKey& curve);
 
   PairKeyMaker maker_;
+  std::function<bool(const ClientId&)> admits_;
   std::list<Entry> entries_;  // most recently used first
   std::map<ClientId, std::list<Entry>::iterator> index_;
 };

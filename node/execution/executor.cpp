@@ -4,6 +4,7 @@
 
 #include "node/execution/overlay.h"
 #include "node/execution/reply_cache.h"
+#include "node/execution/result_budget.h"
 #include "node/pbft/recovered.h"
 #include "storage/client_records.h"
 
@@ -26,6 +27,13 @@ ReplyStatus status_of(const Outcome& outcome) {
   return outcome.ok ? ReplyStatus::ok : ReplyStatus::failed;
 }
 
+// A batch that is being run.
+struct Running {
+  const Execute& effect;
+  Overlay overlay;
+  ResultBudget budget;
+};
+
 }  // namespace
 
 struct Executor::Impl {
@@ -37,13 +45,17 @@ struct Executor::Impl {
   std::optional<StorageError> broken;  // Once set, the state in memory may be ahead of the store's.
 
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
-  [[nodiscard]] storage::Result<OutgoingReply> run(const Execute& effect, const RunRequest& entry, Overlay& overlay);
-  [[nodiscard]] storage::Result<Outcome> ask_plugin(const Execute& effect, const Bundle& bundle, const Request& request,
-                                                    Overlay& overlay);
+  [[nodiscard]] storage::Result<OutgoingReply> run(Running& batch, const RunRequest& entry);
+  [[nodiscard]] storage::Result<Outcome> ask_plugin(Running& batch, const Bundle& bundle, const Request& request);
+  [[nodiscard]] storage::Result<Outcome> call_plugin(Running& batch, const Bundle& bundle, const Request& request);
+  // Where there is no room for the outcome's result: the outcome is that refusal instead.
+  void weigh(Running& batch, const Bundle& bundle, const Request& request, Outcome& outcome) const;
+  void remove(const Execute& effect);
 };
 
 // One request, to its reply. A failed one leaves nothing in the overlay.
-storage::Result<OutgoingReply> Executor::Impl::run(const Execute& effect, const RunRequest& entry, Overlay& overlay) {
+storage::Result<OutgoingReply> Executor::Impl::run(Running& batch, const RunRequest& entry) {
+  const Execute& effect = batch.effect;
   const auto& bundles = effect.batch->bundles;
   if (entry.bundle >= bundles.size() || entry.request >= bundles[entry.bundle]->requests.size()) {
     return tl::unexpected(mismatch("batch " + std::to_string(effect.n.value) + " has no request " +
@@ -57,7 +69,7 @@ storage::Result<OutgoingReply> Executor::Impl::run(const Execute& effect, const 
     reply.status = entry.decided->first;
     result = entry.decided->second;
   } else {
-    auto outcome = ask_plugin(effect, bundle, request, overlay);
+    auto outcome = ask_plugin(batch, bundle, request);
     if (!outcome) return tl::unexpected(outcome.error());
     reply.status = status_of(*outcome);
     result = std::move(outcome->result);
@@ -72,17 +84,34 @@ storage::Result<OutgoingReply> Executor::Impl::run(const Execute& effect, const 
   return reply;
 }
 
-storage::Result<Outcome> Executor::Impl::ask_plugin(const Execute& effect, const Bundle& bundle, const Request& request,
-                                                    Overlay& overlay) {
-  const Context context{effect.n, effect.time, bundle.client};
-  if (request.kind == RequestKind::query) return plugin.query(context, overlay, request.operation.view());
-  auto outcome = plugin.execute(context, overlay, request.operation.view());
+storage::Result<Outcome> Executor::Impl::ask_plugin(Running& batch, const Bundle& bundle, const Request& request) {
+  auto outcome = call_plugin(batch, bundle, request);
+  if (outcome) weigh(batch, bundle, request, *outcome);
   if (outcome && outcome->ok) {
-    overlay.keep_request();
+    batch.overlay.keep_request();
   } else {
-    overlay.drop_request();
+    batch.overlay.drop_request();
   }
   return outcome;
+}
+
+storage::Result<Outcome> Executor::Impl::call_plugin(Running& batch, const Bundle& bundle, const Request& request) {
+  const Context context{batch.effect.n, batch.effect.time, bundle.client};
+  if (request.kind == RequestKind::query) return plugin.query(context, batch.overlay, request.operation.view());
+  return plugin.execute(context, batch.overlay, request.operation.view());
+}
+
+void Executor::Impl::weigh(Running& batch, const Bundle& bundle, const Request& request, Outcome& outcome) const {
+  const std::size_t size = outcome.result.size();
+  if (!ResultBudget::is_large(size)) return;
+  const std::size_t kept = replies.large_bytes(bundle.client, bundle.session, request.number);
+  if (const auto refusal = batch.budget.take(size, kept)) outcome = {false, to_bytes(*refusal)};
+}
+
+// After all evictions: whether a client has a session left decides whether its record may go.
+void Executor::Impl::remove(const Execute& effect) {
+  for (const EvictedSession& session : effect.evicted) replies.evict(session);
+  for (const ClientId& client : effect.forgotten) replies.forget(client);
 }
 
 storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execute& effect) {
@@ -93,18 +122,18 @@ storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execut
   for (const ClientUpdate& client : effect.clients) replies.update(client);
   for (const SessionUpdate& session : effect.sessions) replies.update(session);
 
-  Overlay overlay(store);
+  Running batch{effect, Overlay(store), {}};
   std::vector<OutgoingReply> outgoing;
   outgoing.reserve(effect.run.size());
   for (const RunRequest& entry : effect.run) {
-    auto reply = run(effect, entry, overlay);
+    auto reply = run(batch, entry);
     if (!reply) return tl::unexpected(reply.error());
     outgoing.push_back(*std::move(reply));
   }
-  for (const EvictedSession& session : effect.evicted) replies.evict(session);
+  remove(effect);
 
-  storage::Applied applied{effect.n,           effect.time,    effect.batch->digest,
-                           effect.ledger_head, overlay.take(), replies.take_changes()};
+  storage::Applied applied{effect.n,           effect.time,          effect.batch->digest,
+                           effect.ledger_head, batch.overlay.take(), replies.take_changes()};
   if (auto written = store.apply(applied); !written) return tl::unexpected(written.error());
   executed = effect.n;
   time = effect.time;

@@ -32,14 +32,14 @@ class Executor {
   // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of
   // those before it, and writes state, results, client table, ledger entry and executed number in one atomic, unsynced
   // write. A request whose plugin call fails or exceeds a limit leaves no change behind and has a failed result; the
-  // same on every replica. After an error nothing of the batch is written and every further call gives the same error:
-  // the replica must stop.
+  // same on every replica. So has one whose result finds no room (ResultBudget). After an error nothing of the batch is
+  // written and every further call gives the same error: the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
 
-  // The plugin's answer from the state as executed now. An error of the storage is one here, and is not to be answered.
+  // The plugin's answer from the state as executed now. What stops execute is an error here, and is not to be answered.
   [[nodiscard]] storage::Result<ReadReply> try_query(const ClientId& client, RequestNumber number,
                                                      BytesView operation) const;
-  // The same; where the storage fails, the status is busy, which no client counts as an answer.
+  // The same; where that is an error, the status is busy, which no client counts as an answer.
   [[nodiscard]] ReadReply query(const ClientId& client, RequestNumber number, BytesView operation) const;
 
   // The cached reply, or nothing. Session 0 asks for the reply to the client's open_session request of that number,

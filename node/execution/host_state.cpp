@@ -1,6 +1,7 @@
 #include "node/execution/host_state.h"
 
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "node/pbft/messages.h"
@@ -46,7 +47,7 @@ struct HostState::Calls {
   template <class Body>
   static int guarded(void* handle, Body&& body) noexcept {
     auto& self = *static_cast<HostState*>(handle);
-    if (self.storage_error_) return PBFT_REFUSED;
+    if (self.storage_error_ || self.exhausted_) return PBFT_REFUSED;
     try {
       return body(self);
     } catch (const std::exception& e) {
@@ -95,7 +96,10 @@ struct HostState::Calls {
       std::exception_ptr thrown;
       const auto step = [&](BytesView key, BytesView value) {
         try {
-          return visit(user, pass(key), pass(value)) != 0 && !self.storage_error_;
+          return visit(user, pass(key), pass(value)) != 0 && !self.storage_error_ && !self.exhausted_;
+        } catch (const std::bad_alloc&) {
+          self.exhausted_ = true;
+          return false;
         } catch (...) {  // A plugin's mistake, which must look the same on all replicas.
           thrown = std::current_exception();
           return false;
@@ -105,7 +109,7 @@ struct HostState::Calls {
       --self.open_scans_;
       if (!scanned) return self.broken(scanned.error());
       if (thrown) return self.refuse("an exception left the visitor of a scan");
-      return self.storage_error_ ? PBFT_REFUSED : PBFT_OK;
+      return self.storage_error_ || self.exhausted_ ? PBFT_REFUSED : PBFT_OK;
     });
   }
 };

@@ -37,6 +37,8 @@ class HostState {
   [[nodiscard]] const pbft_state& functions() const { return functions_; }
   // A broken storage: the replica must stop.
   [[nodiscard]] const std::optional<storage::StorageError>& storage_error() const { return storage_error_; }
+  // std::bad_alloc left a visitor: the replica must stop.
+  [[nodiscard]] bool exhausted() const { return exhausted_; }
   // Why the operation is lost; the first reason. The same on every replica.
   [[nodiscard]] const std::optional<std::string>& refusal() const { return refusal_; }
 
@@ -55,6 +57,7 @@ class HostState {
   Bytes value_;  // what get has handed out
   int open_scans_ = 0;
   std::optional<storage::StorageError> storage_error_;
+  bool exhausted_ = false;
   std::optional<std::string> refusal_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "node/execution/host_state.h"
@@ -16,11 +17,25 @@ Outcome failure(std::string_view message) {
   return {false, to_bytes(message)};
 }
 
-using Call = int (*)(void*, const pbft_context*, const pbft_state*, pbft_bytes, pbft_writer);
+// A function of a plugin that runs operations.
+struct Callee {
+  int (*function)(void*, const pbft_context*, const pbft_state*, pbft_bytes, pbft_writer);
+  const char* what;  // its name
+  const std::string& plugin;
+  void* instance;
+};
+
+storage::StorageError out_of_memory(const Callee& callee) {
+  return {
+      storage::StorageError::Kind::io,
+      "out of memory in the plugin " + callee.plugin + ", in its " + callee.what +
+          "; nothing of the batch is applied. Give the node more memory and start it again. If all replicas stop at "
+          "the same operation, the plugin allocates what a client asks for, and has to be corrected"};
+}
 
 // Calls execute or query and decides, from what the host saw and not only from what the plugin says, how it ended.
-storage::Result<Outcome> call(Call function, const char* what, void* instance, const Context& context,
-                              const StateView& state, StateView* changes, BytesView operation) {
+storage::Result<Outcome> call(const Callee& callee, const Context& context, const StateView& state, StateView* changes,
+                              BytesView operation) {
   pbft_context given{sizeof(pbft_context), context.n.value, context.time.value, {}};
   std::copy(context.client.bytes.begin(), context.client.bytes.end(), given.client);
   HostState host(state, changes);
@@ -29,21 +44,26 @@ storage::Result<Outcome> call(Call function, const char* what, void* instance, c
   int status = PBFT_FAILED;
   std::optional<std::string> thrown;
   try {
-    status = function(instance, &given, &host.functions(), {operation.data(), operation.size()}, result.writer());
+    status = callee.function(callee.instance, &given, &host.functions(), {operation.data(), operation.size()},
+                             result.writer());
+  } catch (const std::bad_alloc&) {
+    status = PBFT_EXHAUSTED;
   } catch (const std::exception& e) {
-    thrown = std::string("an exception left the plugin's ") + what + ": " + e.what();
+    thrown = std::string("an exception left the plugin's ") + callee.what + ": " + e.what();
   } catch (...) {
-    thrown = std::string("an exception left the plugin's ") + what;
+    thrown = std::string("an exception left the plugin's ") + callee.what;
   }
 
   if (host.storage_error()) return tl::unexpected(*host.storage_error());
+  if (host.exhausted() || status == PBFT_EXHAUSTED) return tl::unexpected(out_of_memory(callee));
   if (host.refusal()) return failure(*host.refusal());
   if (thrown) return failure(std::string_view(*thrown).substr(0, Limits::max_result_bytes));
   if (result.overflowed()) {
     return failure("the result is larger than " + std::to_string(Limits::max_result_bytes) + " bytes");
   }
   if (status != PBFT_OK && status != PBFT_FAILED) {
-    return failure(std::string("the plugin's ") + what + " returned the unknown status " + std::to_string(status));
+    return failure(std::string("the plugin's ") + callee.what + " returned the unknown status " +
+                   std::to_string(status));
   }
   return Outcome{status == PBFT_OK, std::move(result.bytes())};
 }
@@ -132,12 +152,12 @@ Digest Plugin::identity() const {
 }
 
 storage::Result<Outcome> Plugin::execute(const Context& context, StateView& state, BytesView operation) {
-  return call(impl_->table().execute, "execute", impl_->instance, context, state, &state, operation);
+  return call({impl_->table().execute, "execute", impl_->name, impl_->instance}, context, state, &state, operation);
 }
 
 storage::Result<Outcome> Plugin::query(const Context& context, const StateView& state, BytesView operation) const {
   if (impl_->table().query == nullptr) return failure("the plugin " + impl_->name + " answers no queries");
-  return call(impl_->table().query, "query", impl_->instance, context, state, nullptr, operation);
+  return call({impl_->table().query, "query", impl_->name, impl_->instance}, context, state, nullptr, operation);
 }
 
 }  // namespace pbft::execution

@@ -63,7 +63,8 @@ class Plugin {
   // Over name, version and configuration: what replicas must agree on.
   [[nodiscard]] Digest identity() const;
 
-  // Never throws. An error of the storage below is an error here, and the replica must stop.
+  // Never throws. An error of the storage below is an error here, and so is memory that runs out in the plugin (io):
+  // both are this replica's own trouble and no result, and the replica must stop.
   [[nodiscard]] storage::Result<Outcome> execute(const Context& context, StateView& state, BytesView operation);
   [[nodiscard]] storage::Result<Outcome> query(const Context& context, const StateView& state,
                                                BytesView operation) const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "node/execution/result_budget.h"
+
 namespace pbft::execution {
 namespace {
 
@@ -53,9 +55,21 @@ void ReplyCache::evict(const EvictedSession& session) {
   changed_sessions_.insert(key);
 }
 
+void ReplyCache::forget(const ClientId& client) {
+  if (!has_session(client)) changed_clients_.insert_or_assign(client, std::nullopt);
+}
+
+bool ReplyCache::has_session(const ClientId& client) const {
+  const auto first = sessions_.lower_bound(Key{client, SessionId{0}});
+  return first != sessions_.end() && first->first.first == client;
+}
+
 std::vector<storage::StateChange> ReplyCache::take_changes() {
   std::map<Bytes, std::optional<Bytes>> changes;
-  for (const auto& [id, client] : changed_clients_) changes[storage::client_key(id)] = storage::encode_client(client);
+  for (const auto& [id, client] : changed_clients_) {
+    std::optional<Bytes>& change = changes[storage::client_key(id)];
+    if (client) change = storage::encode_client(*client);
+  }
   for (const Key& key : changed_sessions_) {
     std::optional<Bytes>& change = changes[storage::session_key(key.first, key.second)];
     const auto found = sessions_.find(key);
@@ -68,6 +82,16 @@ std::vector<storage::StateChange> ReplyCache::take_changes() {
   list.reserve(changes.size());
   for (auto& [key, value] : changes) list.push_back({key, std::move(value)});
   return list;
+}
+
+std::size_t ReplyCache::large_bytes(const ClientId& client, SessionId session, RequestNumber except) const {
+  const auto found = sessions_.find(Key{client, session});
+  if (found == sessions_.end()) return 0;
+  std::size_t sum = 0;
+  for (const storage::CachedReply& reply : found->second.replies) {
+    if (reply.number != except && ResultBudget::is_large(reply.result.size())) sum += reply.result.size();
+  }
+  return sum;
 }
 
 const storage::CachedReply* ReplyCache::find(const ClientId& client, SessionId session, RequestNumber number) const {

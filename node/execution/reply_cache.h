@@ -1,5 +1,5 @@
 // The sessions with their cached replies: in memory, and as the records that the store keeps of them. The core decides
-// what is in it; this only holds it. One thread.
+// what is in it, and ResultBudget how large its results may be; this only holds them. One thread.
 #pragma once
 
 #include <map>
@@ -17,15 +17,20 @@ class ReplyCache {
   ReplyCache() = default;
   explicit ReplyCache(storage::ClientRecords records);
 
-  // In the order of a batch: updates, then replies, then evictions, then take_changes.
+  // In the order of a batch: updates, then replies, then evictions, then clients to forget, then take_changes.
   void update(const ClientUpdate& client);
   // New or changed session; replies below its low mark are forgotten.
   void update(const SessionUpdate& session);
   // False where there is no such session. A reply below the session's low mark is not kept.
   [[nodiscard]] bool add(const ClientId& client, SessionId session, storage::CachedReply reply);
   void evict(const EvictedSession& session);
+  // The client's own record goes. One that has a session keeps it: a session never stands without its client.
+  void forget(const ClientId& client);
   // The records of everything that was touched since the last call, one for each key, ascending.
   [[nodiscard]] std::vector<storage::StateChange> take_changes();
+
+  // Bytes of the large results (ResultBudget) that the session keeps, apart from the one of this number.
+  [[nodiscard]] std::size_t large_bytes(const ClientId& client, SessionId session, RequestNumber except) const;
 
   // Valid until the next change.
   [[nodiscard]] const storage::CachedReply* find(const ClientId& client, SessionId session, RequestNumber number) const;
@@ -35,8 +40,10 @@ class ReplyCache {
  private:
   using Key = std::pair<ClientId, SessionId>;
 
+  [[nodiscard]] bool has_session(const ClientId& client) const;
+
   std::map<Key, storage::SessionRecord> sessions_;  // Invariant: replies ascend and are not below session.low
-  std::map<ClientId, ClientUpdate> changed_clients_;
+  std::map<ClientId, std::optional<ClientUpdate>> changed_clients_;  // nothing: the record goes
   std::set<Key> changed_sessions_;
 };
 

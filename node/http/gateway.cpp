@@ -70,6 +70,22 @@ Checked<void> check_source(const Source& source, const Listener& listener) {
   return {};
 }
 
+Checked<void> check_body(const BodyHeaders& headers) {
+  if (headers.transfer_encoding || headers.content_encoding) {
+    return refuse(411,
+                  "send the body as it is, with a Content-Length: Transfer-Encoding and Content-Encoding are refused");
+  }
+  if (headers.content_lengths.empty()) {
+    if (headers.method == "GET" || headers.method == "HEAD" || headers.method == "OPTIONS") return {};
+    return refuse(411, "a Content-Length is needed");
+  }
+  const std::string& length = headers.content_lengths.front();
+  const bool digits =
+      !length.empty() && std::all_of(length.begin(), length.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (headers.content_lengths.size() > 1 || !digits) return refuse(400, "the Content-Length is not one number");
+  return {};
+}
+
 Checked<Words> words_of_parameters(const std::multimap<std::string, std::string>& parameters) {
   if (parameters.size() != 1 || parameters.begin()->first.empty()) {
     return tl::unexpected(Rejection{400, "exactly one name=value is needed: /req?warTime=1234"});

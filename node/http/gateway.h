@@ -42,6 +42,17 @@ struct Listener {
 // For everything that can change state or reads it through the cluster.
 [[nodiscard]] Checked<void> check_source(const Source& source, const Listener& listener);
 
+// What the headers of a request say about its body.
+struct BodyHeaders {
+  std::string method;
+  bool transfer_encoding = false;  // there is such a header
+  bool content_encoding = false;
+  std::vector<std::string> content_lengths;  // of each such header
+};
+// Whether the body's length is known before it is read: without Transfer-Encoding and Content-Encoding, and with one
+// Content-Length where the method has a body. Anything else would be read, or unpacked, without a bound.
+[[nodiscard]] Checked<void> check_body(const BodyHeaders& headers);
+
 using Words = std::vector<std::string>;  // of the plugin's text form
 // GET /req?name=value: exactly one parameter.
 [[nodiscard]] Checked<Words> words_of_parameters(const std::multimap<std::string, std::string>& parameters);

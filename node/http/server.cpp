@@ -22,6 +22,10 @@ namespace {
 
 constexpr std::size_t worker_threads = 16;
 constexpr std::size_t waiting_connections = 64;
+// Workers that may wait for the cluster at once; the others are left for what is answered at once. The requests that
+// find no room close their connection, since an idle one takes a worker too.
+constexpr int waiting_operations = 12;
+static_assert(waiting_operations < static_cast<int>(worker_threads));
 // An operation in JSON may be longer than itself: most bytes take one, some take six.
 constexpr std::size_t max_body_bytes = 4U << 20;
 
@@ -77,6 +81,14 @@ Source source_of(const httplib::Request& request) {
           request.get_header_value("Sec-Fetch-Site")};
 }
 
+BodyHeaders body_headers_of(const httplib::Request& request) {
+  BodyHeaders headers{
+      request.method, request.has_header("Transfer-Encoding"), request.has_header("Content-Encoding"), {}};
+  const auto [begin, end] = request.headers.equal_range("Content-Length");
+  for (auto header = begin; header != end; ++header) headers.content_lengths.push_back(header->second);
+  return headers;
+}
+
 int http_status(client::OutcomeKind kind) {
   switch (kind) {
     case client::OutcomeKind::ok:
@@ -120,6 +132,34 @@ void answer_rejection(httplib::Response& response, const Rejection& rejection) {
   answer_json(response, rejection.status, {{"ok", false}, {"kind", "rejected"}, {"message", rejection.message}});
 }
 
+// The connection ends after the answer that is set, so that nothing that follows is read, not even as a next request.
+// The library ends it when a content provider fails, and in no other way that a handler could cause.
+void close_after(httplib::Response& response) {
+  const std::string type = response.get_header_value("Content-Type");
+  const auto text = std::make_shared<const std::string>(std::exchange(response.body, {}));
+  response.headers.erase("Content-Type");
+  response.set_header("Connection", "close");
+  response.set_content_provider(text->size(), type,
+                                [text](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+                                  sink.write(text->data() + offset, length);
+                                  return false;
+                                });
+}
+
+// A place among a limited number, if there was one; given back at the end of its life.
+class Place {
+ public:
+  Place(std::atomic<int>& taken, int limit) : taken_(taken), had_(taken.fetch_add(1) < limit) {}
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() { --taken_; }
+  [[nodiscard]] bool had() const { return had_; }
+
+ private:
+  std::atomic<int>& taken_;
+  bool had_;
+};
+
 }  // namespace
 
 struct Server::Impl {
@@ -133,6 +173,7 @@ struct Server::Impl {
     client::OutcomeKind kind = client::OutcomeKind::ok;
     std::string text;  // result or message
     Bytes raw;
+    bool crowded = false;  // there was no room for it
   };
 
   explicit Impl(ServerParts given) : parts(std::move(given)) {
@@ -158,8 +199,20 @@ struct Server::Impl {
     server.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
       answer_text(response, 500, "internal error");
     });
+    // Before any byte of a body is read.
+    server.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      const auto checked = check_head(request);
+      if (checked) return httplib::Server::HandlerResponse::Unhandled;
+      if (request.path == "/req") {
+        answer_text(response, checked.error().status, checked.error().message);
+      } else {
+        answer_rejection(response, checked.error());
+      }
+      close_after(response);
+      return httplib::Server::HandlerResponse::Handled;
+    });
     server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
-      if (!response.body.empty()) return;
+      if (!response.body.empty() || response.content_provider_) return;
       answer_text(response, response.status,
                   response.status == 404
                       ? "not found; there are GET /healthz, GET /status, POST /exec, POST /query and, "
@@ -169,12 +222,16 @@ struct Server::Impl {
     });
   }
 
+  Checked<void> check_head(const httplib::Request& request) const {
+    if (auto checked = check_body(body_headers_of(request)); !checked) return checked;
+    // Health is no secret, and asked for by monitors that know the node by other names.
+    if (request.path == "/healthz") return {};
+    return check_source(source_of(request), listener);
+  }
+
   void route() {
     server.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) { health(response); });
-    server.Get("/status", [this](const httplib::Request& request, httplib::Response& response) {
-      if (const auto checked = check_source(source_of(request), listener); !checked) {
-        return answer_rejection(response, checked.error());
-      }
+    server.Get("/status", [this](const httplib::Request&, httplib::Response& response) {
       response.set_content(parts.status() + "\n", "application/json");
     });
     server.Post("/exec", [this](const httplib::Request& request, httplib::Response& response) {
@@ -196,21 +253,16 @@ struct Server::Impl {
   }
 
   void demo_get(const httplib::Request& request, httplib::Response& response) {
-    if (const auto checked = check_source(source_of(request), listener); !checked) {
-      return answer_text(response, checked.error().status, checked.error().message);
-    }
     const auto words = words_of_parameters(request.params);
     if (!words) return answer_text(response, words.error().status, words.error().message);
     const auto operation = operation_of(*words, Door::exec);
     if (!operation) return answer_text(response, operation.error().status, operation.error().message);
     const Answer answer = perform(*operation);
     answer_text(response, answer.status, answer.text);
+    if (answer.crowded) close_after(response);
   }
 
   void post(Door door, const httplib::Request& request, httplib::Response& response) {
-    if (const auto checked = check_source(source_of(request), listener); !checked) {
-      return answer_rejection(response, checked.error());
-    }
     const auto asked = parse_body(request.get_header_value("Content-Type"), request.body);
     if (!asked) return answer_rejection(response, asked.error());
     const auto operation = operation_of(*asked, door);
@@ -225,6 +277,7 @@ struct Server::Impl {
       json["message"] = answer.text;
     }
     answer_json(response, answer.status, json);
+    if (answer.crowded) close_after(response);
   }
 
   Checked<Operation> operation_of(const Asked& asked, Door door) {
@@ -245,16 +298,20 @@ struct Server::Impl {
 
   Answer perform(const Operation& operation) {
     if (!parts.client) {
-      return {503, client::OutcomeKind::refused, "this node has no gateway: gateway_key is not configured", {}};
+      return {503, client::OutcomeKind::refused, "this node has no gateway: gateway_key is not configured", {}, false};
+    }
+    const Place place{waiting, waiting_operations};
+    if (!place.had()) {
+      return {503, client::OutcomeKind::refused, "too many operations wait here; try again", {}, true};
     }
     auto future = operation.read_only ? parts.client->query(operation.bytes, parts.operation_timeout)
                                       : parts.client->submit(operation.bytes, parts.operation_timeout);
     // The client ends every operation at its deadline. In slices, because a node that stops must not wait for that.
     while (future.wait_for(std::chrono::milliseconds{100}) != std::future_status::ready) {
-      if (stopping) return {503, client::OutcomeKind::timed_out, "this node stops", {}};
+      if (stopping) return {503, client::OutcomeKind::timed_out, "this node stops", {}, false};
     }
     client::Outcome outcome = future.get();
-    Answer answer{http_status(outcome.kind), outcome.kind, {}, {}};
+    Answer answer{http_status(outcome.kind), outcome.kind, {}, {}, false};
     switch (outcome.kind) {
       case client::OutcomeKind::ok:
         answer.text = format(operation, outcome.result);
@@ -289,6 +346,7 @@ struct Server::Impl {
   Listener listener;
   std::mutex plugin_mutex;
   std::atomic<bool> stopping{false};
+  std::atomic<int> waiting{0};  // operations that wait for the cluster
   httplib::Server server;
   std::thread thread;
 };

@@ -109,8 +109,6 @@ struct ClientUpdate {
 struct EvictedSession {
   ClientId client;
   SessionId session;
-  // The client's own record goes with its last session (only where any key may be a client: those are without number).
-  bool forget_client = false;
 };
 
 // Run the batch: state, results, client table, ledger entry and executed number in one atomic write, which

@@ -20,6 +20,8 @@ struct ClusterParameters {
   // Where clients are open: clients without a session that are remembered, so that what opened their last one cannot be
   // played again. Beyond it those go whose last session is the oldest.
   std::uint64_t max_idle_clients = 100'000;
+  // Bundles count only with their client's signature. MACs cost less, but may hold for some replicas and not for others.
+  bool signed_requests = true;
   bool open_clients = false;  // true: any key may be a client, and `clients` is empty
   std::set<ClientId> clients;
 };

@@ -24,16 +24,18 @@ void RequestQueue::Load::remove(const Bundle& bundle) {
 
 RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
   if (waiting_.contains(bundle->digest) || in_flight_.contains(bundle->digest)) return Added::known;
+  // Where nothing waits, the next bundle is never refused: one above the quota would be so for good.
   Load total = total_;
   total.add(*bundle);
-  if (total.requests > parameters_.max_queued_requests || total.bytes > parameters_.max_queued_bytes) {
+  if (!waiting_.empty() &&
+      (total.requests > parameters_.max_queued_requests || total.bytes > parameters_.max_queued_bytes)) {
     return Added::full;
   }
   const auto known = per_client_.find(bundle->client);
   Load mine = known == per_client_.end() ? Load{} : known->second;
   mine.add(*bundle);
-  if (mine.requests > parameters_.max_queued_requests_per_client ||
-      mine.bytes > parameters_.max_queued_bytes_per_client) {
+  if (known != per_client_.end() && (mine.requests > parameters_.max_queued_requests_per_client ||
+                                     mine.bytes > parameters_.max_queued_bytes_per_client)) {
     return Added::client_full;
   }
   order_.emplace(arrivals_, bundle);
@@ -84,8 +86,8 @@ void RequestQueue::forget_waiting(const Bundle& bundle) {
 
 void RequestQueue::invariants() const {
   assert(order_.size() == waiting_.size());
-  assert(total_.requests <= parameters_.max_queued_requests);
-  assert(total_.bytes <= parameters_.max_queued_bytes);
+  assert(waiting_.size() <= 1 || total_.requests <= parameters_.max_queued_requests);
+  assert(waiting_.size() <= 1 || total_.bytes <= parameters_.max_queued_bytes);
   Load sum;
   for (const auto& [client, load] : per_client_) {
     sum.requests += load.requests;

@@ -97,7 +97,11 @@ struct Driver::Gathered {
   }
 };
 
-Driver::Driver(DriverParts parts) : parts_(std::move(parts)) {}
+Driver::Driver(DriverParts parts) : parts_(std::move(parts)) {
+  parts_.authenticator.verify_bundles_only_if([&replica = parts_.replica](ReplicaId sender, const PrePrepare& message) {
+    return replica.expects(sender, message);
+  });
+}
 
 // ---- In --------------------------------------------------------------------------------------------
 

@@ -110,6 +110,7 @@ void read_parameters(TomlSection& section, ClusterParameters& parameters) {
   parameters.max_sessions = section.number_or("max_sessions", defaults.max_sessions, 1, 1'000'000);
   parameters.max_clock_skew_us =
       1000 * section.number_or("max_clock_skew_ms", defaults.max_clock_skew_us / 1000, 1, 3'600'000);
+  parameters.signed_requests = section.boolean_or("signed_requests", defaults.signed_requests);
   const std::uint64_t interval = parameters.checkpoint_interval;
   if (parameters.window % interval != 0 || parameters.window < 2 * interval) {
     section.problem("window", fmt::format("is {}; must be a multiple of checkpoint_interval ({}), and at least {}",
@@ -132,6 +133,7 @@ ClusterId Genesis::cluster_id() const {
   form.number(parameters.max_sessions);
   form.number(parameters.max_clock_skew_us);
   form.number(parameters.epoch.value);
+  form.number(parameters.signed_requests ? 1 : 0);
   form.number(parameters.open_clients ? 1 : 0);
   form.number(parameters.clients.size());
   for (const ClientId& client : parameters.clients) form.raw(client.view());
@@ -148,6 +150,11 @@ crypto::Roster Genesis::roster() const {
   roster.cluster = cluster_id();
   roster.epoch = parameters.epoch;
   for (const Replica& replica : replicas) roster.replicas.push_back(replica.key);
+  roster.signed_requests = parameters.signed_requests;
+  if (!parameters.open_clients) {
+    auto clients = std::make_shared<const std::set<ClientId>>(parameters.clients);  // shared by copies of the roster
+    roster.admits = [clients = std::move(clients)](const ClientId& client) { return clients->contains(client); };
+  }
   return roster;
 }
 
@@ -187,9 +194,10 @@ std::string write_genesis(const Genesis& genesis) {
       "window = {}                # sequence numbers above the last stable checkpoint; a multiple of the interval\n"
       "session_window = {}        # requests that one client session may have outstanding\n"
       "max_sessions = {}          # over all clients; the least recently used one is evicted\n"
-      "max_clock_skew_ms = {}     # how far the primary's clock may be ahead of a backup's\n",
+      "max_clock_skew_ms = {}     # how far the primary's clock may be ahead of a backup's\n"
+      "signed_requests = {}       # false: clients' MACs count too, and one faulty client can stop the cluster\n",
       parameters.checkpoint_interval, parameters.window, parameters.session_window, parameters.max_sessions,
-      parameters.max_clock_skew_us / 1000);
+      parameters.max_clock_skew_us / 1000, parameters.signed_requests);
   text += fmt::format("\n[plugin]\nname = {}\nconfig = {}\n", toml_quote(genesis.plugin),
                       toml_quote(genesis.plugin_config));
   text += fmt::format("\n[clients]\nopen = {}\n", parameters.open_clients);

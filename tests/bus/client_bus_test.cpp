@@ -193,6 +193,61 @@ TEST_CASE("a client finds a replica again that restarts on its port") {
   }
 }
 
+// Sending all that waits takes longer than the answer to the first; and no signal but that of the answer comes.
+void check_answer_while_sending(Cluster& cluster) {
+  cluster.buses[0].reset();
+  auto options = cluster.client_options();
+  constexpr int count = 50'000;
+  options.high_water_mark = 0;
+  options.max_waiting_frames = count;
+  options.max_wait = 1h;
+  auto opened = ClientBus::open(crypto::Identity::generate(), options);
+  REQUIRE(opened);
+  ClientBus& client = **opened;
+  bool all_wait = true;
+  for (int i = 0; i < count; ++i) all_wait = client.send(ReplicaId{0}, to_bytes("waits")) && all_wait;
+  CHECK(all_wait);
+
+  cluster.open(0);
+  bool answered = false;
+  cluster.recorders[0].on_client = [&](const ClientFrame& frame) {
+    if (!std::exchange(answered, true)) cluster.buses[0]->answer(frame.origin, to_bytes("answer"));
+  };
+  std::atomic<bool> stop{false};
+  std::thread node([&] {
+    while (!stop) cluster.poll();
+  });
+  bool got = false;
+  const bool in_time =
+      until([&] { return got; }, [&] { client.poll(1ms, 10, [&](const SharedBytes&, ReplicaId) { got = true; }); });
+  stop = true;
+  node.join();
+  REQUIRE(in_time);
+}
+
+TEST_CASE("an answer that comes in while waiting frames are sent is seen") {
+  Cluster cluster(1);
+  for (int round = 0; round < 5; ++round) check_answer_while_sending(cluster);
+}
+
+TEST_CASE("the longest frame of a client arrives, a longer one is not sent") {
+  Cluster cluster(1);
+  Process client(cluster, crypto::Identity::generate());
+  CHECK_FALSE(client.bus->send(ReplicaId{0}, Bytes(max_client_frame_bytes + 1)));
+  CHECK(counter(*client.bus, "send.oversized") == 1);
+  auto options = cluster.client_options();
+  options.max_waiting_bytes = max_client_frame_bytes;
+  auto opened = ClientBus::open(crypto::Identity::generate(), options);
+  REQUIRE(opened);
+  CHECK((*opened)->send(ReplicaId{0}, Bytes(max_client_frame_bytes)));
+  REQUIRE(until([&] { return cluster.recorders[0].client_frames.size() == 1; },
+                [&] {
+                  cluster.poll();
+                  (*opened)->poll(1ms, 10, [](const SharedBytes&, ReplicaId) {});
+                }));
+  CHECK(cluster.recorders[0].client_frames[0].text.size() == max_client_frame_bytes);
+}
+
 TEST_CASE("a client that is admitted only later gets in by itself") {
   std::atomic<bool> admitted{false};
   Cluster cluster(1, [&](NodeBusOptions& options) {

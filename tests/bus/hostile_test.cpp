@@ -103,6 +103,22 @@ TEST_CASE("a client's frames that are too long or in several parts are dropped a
   check_service(cluster);
 }
 
+TEST_CASE("a client's frames have a limit of their own, below that of replicas") {
+  Cluster cluster(2);
+  cluster.await_mesh();
+  NodeBus& node = *cluster.buses[0];
+  Outsider client(zmq::socket_type::dealer);
+  client.with_curve(crypto::Identity::generate(), cluster.curve_key(0)).connect(node.bound().client);
+  client.send(std::string(max_client_frame_bytes + 1, 'x'));
+  REQUIRE(cluster.until([&] { return counter(node, "client.oversized") == 1; }));
+  const auto before = counter(node, "client.disconnected");
+  client.send(std::string(max_client_frame_bytes + (1U << 20), 'x'));
+  REQUIRE(cluster.until([&] { return counter(node, "client.disconnected") > before; }));
+  CHECK(cluster.recorders[0].client_frames.empty());
+  cluster.buses[1]->send(ReplicaId{0}, Bytes(max_client_frame_bytes + (1U << 20)));
+  REQUIRE(cluster.until([&] { return cluster.recorders[0].peer_frames.size() == 1; }));
+}
+
 TEST_CASE("a replica's frames that are too long or in several parts are dropped and counted") {
   Cluster cluster(3, small_frames);
   cluster.await_mesh();

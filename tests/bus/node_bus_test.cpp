@@ -81,6 +81,27 @@ TEST_CASE("poll hands over no more than it was asked for and takes turns") {
   REQUIRE(cluster.until([&] { return recorder.peer_frames.size() == 400; }));
 }
 
+TEST_CASE("a client's frames that are slow to handle end the poll one by one, and replicas' frames come in between") {
+  auto now = Clock::time_point{};
+  Cluster cluster(2, [&](NodeBusOptions& options) { options.clock = [&now] { return now; }; });
+  cluster.await_mesh();
+  NodeBus& bus = *cluster.buses[0];
+  Recorder& recorder = cluster.recorders[0];
+  constexpr std::size_t count = 40;
+  auto client = cluster.client(crypto::Identity::generate());
+  for (std::size_t i = 0; i < count; ++i) client->send(ReplicaId{0}, to_bytes("slow"));
+  for (std::size_t i = 0; i < count; ++i) cluster.buses[1]->broadcast(to_bytes("peer"));
+
+  recorder.on_client = [&](const ClientFrame&) { now += 60ms; };
+  REQUIRE(until([&] { return recorder.client_frames.size() == count && recorder.peer_frames.size() == count; },
+                [&] {
+                  client->poll(0us, 10, [](const SharedBytes&, ReplicaId) {});
+                  const std::size_t before = recorder.client_frames.size();
+                  bus.poll(1ms, 256, recorder);
+                  CHECK(recorder.client_frames.size() <= before + 1);
+                }));
+}
+
 TEST_CASE("wake ends a poll from another thread, and is not lost if it comes first") {
   Cluster cluster(1);
   NodeBus& bus = *cluster.buses[0];

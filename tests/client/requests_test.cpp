@@ -200,6 +200,30 @@ TEST_CASE("bundles keep to the size that is allowed, and what is too large for a
   CHECK(cluster.outcomes[too_large].kind == OutcomeKind::refused);
 }
 
+TEST_CASE("a packet holds no more requests than a replica takes") {
+  CoreOptions options = ScriptedCluster::default_options();
+  options.max_bundle_requests = 1;
+  Fixture cluster{4, options};
+  const std::size_t count = 3 * crypto::max_client_requests_per_packet + 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    (void)cluster.core.submit(to_bytes("x"), 0);
+  }
+  CHECK(ScriptedCluster::bundles(cluster.advance()).size() == count);  // the scripted replicas refuse larger packets
+  // To all replicas, with the request that opened the session.
+  CHECK(ScriptedCluster::bundles(cluster.advance_by(options.retransmit_us)).size() == 4 * (count + 1));
+}
+
+TEST_CASE("bundles are signed where the roster wants it, also in spite of the options") {
+  const bool wanted = GENERATE(true, false);
+  CoreOptions options = ScriptedCluster::default_options();
+  options.proof = crypto::ClientAuthenticator::Proof::macs;
+  ScriptedCluster cluster{7, options, wanted};
+  (void)cluster.core.submit(to_bytes("x"), 0);
+  const auto opening = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(opening.size() == 1);
+  CHECK(opening[0].second->proof.size() == (wanted ? 1 + Signature::size : 1 + 7 * Mac::size));
+}
+
 TEST_CASE("numbers stay inside the window above the lowest unanswered one") {
   CoreOptions options = ScriptedCluster::default_options();
   options.session_window = 4;

@@ -19,10 +19,11 @@ inline crypto::Identity identity_of(std::uint8_t number) {
   return crypto::Identity::from_seed(seed);
 }
 
-inline crypto::Roster roster_of(std::uint32_t n) {
+inline crypto::Roster roster_of(std::uint32_t n, bool signed_requests = false) {
   crypto::initialize();
   crypto::Roster roster;
   roster.cluster.bytes[0] = 7;
+  roster.signed_requests = signed_requests;
   for (std::uint32_t i = 0; i < n; ++i) {
     roster.replicas.push_back(identity_of(static_cast<std::uint8_t>(i + 1)).public_key());
   }
@@ -53,9 +54,10 @@ struct Received {
 
 class ScriptedCluster {
  public:
-  explicit ScriptedCluster(std::uint32_t replicas, CoreOptions options = default_options())
+  explicit ScriptedCluster(std::uint32_t replicas, CoreOptions options = default_options(),
+                           bool signed_requests = false)
       : n(replicas),
-        roster(roster_of(replicas)),
+        roster(roster_of(replicas, signed_requests)),
         client(identity_of(200)),
         core(roster, crypto::ClientAuthenticator{roster, client}, options) {
     for (std::uint32_t i = 0; i < n; ++i) {

@@ -2,134 +2,14 @@
 
 #include <catch2/catch.hpp>
 
-#include "node/pbft/digests.h"
 #include "plugins/counter/counter.h"
-#include "plugins/kv/kv.h"
 #include "plugins/kv/operations.h"
 #include "tests/execution/probe_plugin.h"
-#include "tests/execution/store_fixture.h"
+#include "tests/execution/replica.h"
 
 using namespace pbft;
 using namespace pbft::execution;
 namespace kv = pbft::kv;
-
-namespace {
-
-ClientId client_id(std::uint8_t number) {
-  ClientId id;
-  id.bytes.fill(number);
-  return id;
-}
-
-const ClientId alice = client_id(1);
-const ClientId bob = client_id(2);
-
-struct Made {  // a request to be
-  RequestNumber::rep number;
-  std::string operation;
-  RequestKind kind = RequestKind::execute;
-};
-
-BundlePtr bundle(const ClientId& client, SessionId::rep session, const std::vector<Made>& requests) {
-  auto made = std::make_shared<Bundle>();
-  made->client = client;
-  made->session = SessionId{session};
-  for (const Made& r : requests) {
-    made->requests.push_back({RequestNumber{r.number}, r.kind, SharedBytes::own(to_bytes(r.operation))});
-  }
-  made->body = SharedBytes::own(to_bytes("body"));
-  made->digest = bundle_digest(made->body.view());
-  return made;
-}
-
-// An executor on a real store, and the batches that a core would give it: everything in a bundle runs.
-struct Replica {
-  StoreFixture disk;
-  const pbft_plugin_v1* table;
-  std::unique_ptr<Plugin> plugin;
-  std::unique_ptr<Executor> executor;
-  std::uint64_t n = 0;
-  Digest head = genesis_ledger_head();
-
-  explicit Replica(const pbft_plugin_v1* which = pbft_kv_plugin()) : table(which) { start(); }
-
-  void start() {
-    executor.reset();
-    plugin = *Plugin::from_table(table, "");
-    auto opened = Executor::open(*disk.store, *plugin);
-    INFO((opened ? "" : opened.error().message));
-    REQUIRE(opened);
-    executor = *std::move(opened);
-  }
-  void restart() {
-    executor.reset();
-    disk.reopen();
-    start();
-  }
-
-  Execute effect(const std::vector<BundlePtr>& bundles) {
-    Execute made;
-    made.n = SequenceNumber{n + 1};
-    made.view = View{3};
-    made.time = Timestamp{1000 * (n + 1)};
-    made.batch = std::make_shared<const Batch>(Batch{made.time, bundles, batch_digest(made.time, bundles)});
-    made.ledger_head = ledger_head(head, made.n, made.batch->digest);
-    for (std::uint32_t b = 0; b < bundles.size(); ++b) {
-      for (std::uint32_t r = 0; r < bundles[b]->requests.size(); ++r) {
-        RunRequest run;
-        run.bundle = b;
-        run.request = r;
-        made.run.push_back(run);
-      }
-    }
-    return made;
-  }
-  std::vector<OutgoingReply> run(const Execute& what) {
-    auto replies = executor->execute(what);
-    INFO((replies ? "" : replies.error().message));
-    REQUIRE(replies);
-    n = what.n.value;
-    head = what.ledger_head;
-    return *std::move(replies);
-  }
-  std::vector<OutgoingReply> run(const std::vector<BundlePtr>& bundles) { return run(effect(bundles)); }
-
-  // Opens the session with the next sequence number as its id.
-  SessionId open_session(const ClientId& client, RequestNumber::rep number) {
-    Execute what = effect({bundle(client, 0, {{number, "", RequestKind::open_session}})});
-    const SessionId session{what.n.value};
-    Bytes id(8);
-    id[7] = static_cast<std::uint8_t>(session.value);
-    what.run[0].decided = std::pair(ReplyStatus::ok, id);
-    what.clients.push_back({client, RequestNumber{number}, session});
-    what.sessions.push_back({client, session, RequestNumber{number}, RequestNumber{1}, what.n});
-    const auto replies = run(what);
-    REQUIRE(replies.size() == 1);
-    CHECK(replies[0].session == SessionId{0});
-    CHECK(replies[0].result == SharedBytes::own(id));
-    return session;
-  }
-
-  std::string state(const std::string& key) const {
-    const auto value = disk.store->state_get(as_bytes(key));
-    REQUIRE(value);
-    return *value ? std::string(as_text(**value)) : "(none)";
-  }
-  std::string cached(const ClientId& client, SessionId session, RequestNumber::rep number) const {
-    const auto reply = executor->cached(client, session, RequestNumber{number});
-    if (!reply) return "(none)";
-    CHECK(reply->client == client);
-    CHECK(reply->session == session);
-    CHECK(reply->number == RequestNumber{number});
-    return (reply->status == ReplyStatus::ok ? "ok:" : "failed:") + std::string(as_text(reply->result.view()));
-  }
-};
-
-std::string text(const OutgoingReply& reply) {
-  return std::string(as_text(reply.result.view()));
-}
-
-}  // namespace
 
 TEST_CASE("executor: requests of one batch see each other's writes", "[executor]") {
   Replica replica;
@@ -254,6 +134,147 @@ TEST_CASE("executor: an evicted session is gone, with what its last batch did ke
     replica.restart();
   }
   CHECK(replica.disk.store->recover()->sessions.empty());
+}
+
+TEST_CASE("executor: a session that one batch opens, uses and evicts leaves nothing", "[executor]") {
+  Replica replica;
+  Execute what = replica.effect(
+      {bundle(alice, 0, {{5, "", RequestKind::open_session}}), bundle(alice, 1, {{1, kv::increment("a")}})});
+  const SessionId s{what.n.value};
+  what.run[0].decided = std::pair(ReplyStatus::ok, to_bytes("00000001"));
+  what.sessions.push_back({alice, s, RequestNumber{5}, RequestNumber{1}, what.n});
+  what.evicted.push_back({alice, s});
+  SECTION("but its client") {
+    what.clients.push_back({alice, RequestNumber{5}, s});
+  }
+  SECTION("and its client goes as well") {
+    what.forgotten.push_back(alice);
+  }
+  const auto replies = replica.run(what);
+  REQUIRE(replies.size() == 2);
+  CHECK(text(replies[0]) == "00000001");
+  CHECK(replies[1].session == s);
+  CHECK(text(replies[1]) == "1");
+  for (int round = 0; round < 2; ++round) {
+    CHECK(replica.cached(alice, SessionId{0}, 5) == "(none)");
+    CHECK(replica.cached(alice, s, 1) == "(none)");
+    CHECK(replica.state("a") == "1");
+    CHECK(replica.client_records().sessions.empty());
+    CHECK(replica.client_records().clients.size() == what.clients.size());
+    replica.restart();
+  }
+  CHECK(replica.disk.store->recover()->sessions.empty());
+}
+
+TEST_CASE("executor: an old session that one batch uses and evicts answers and leaves nothing", "[executor]") {
+  Replica replica;
+  const SessionId s = replica.open_session(alice, 1);
+  const SessionId other = replica.open_session(alice, 2);
+  replica.run({bundle(alice, s.value, {{1, kv::increment("a")}, {2, kv::increment("a")}})});
+  if (GENERATE(false, true)) replica.restart();
+  Execute last = replica.effect({bundle(alice, s.value, {{3, kv::increment("a")}, {4, kv::get("a")}})});
+  last.sessions.push_back({alice, s, RequestNumber{1}, RequestNumber{2}, last.n});
+  last.evicted.push_back({alice, s});
+  const auto replies = replica.run(last);
+  REQUIRE(replies.size() == 2);
+  CHECK(text(replies[0]) == "3");
+  CHECK(text(replies[1]) == "3");
+  for (int round = 0; round < 2; ++round) {
+    for (RequestNumber::rep number = 1; number <= 4; ++number) CHECK(replica.cached(alice, s, number) == "(none)");
+    CHECK(replica.cached(alice, SessionId{0}, 1) == "(none)");
+    CHECK(replica.cached(alice, SessionId{0}, 2) != "(none)");
+    REQUIRE(replica.client_records().sessions.size() == 1);
+    CHECK(replica.client_records().sessions[0].session.session == other);
+    CHECK(replica.client_records().clients.size() == 1);
+    replica.restart();
+  }
+}
+
+TEST_CASE("executor: a client's record goes with its last session", "[executor]") {
+  Replica replica;
+  const SessionId a = replica.open_session(alice, 1);
+  const SessionId b = replica.open_session(bob, 1);
+  REQUIRE(replica.client_records().clients.size() == 2);
+  Execute last = replica.effect({bundle(alice, a.value, {{1, kv::put("a", "1")}})});
+  last.evicted.push_back({alice, a});
+  last.forgotten = {alice};
+  replica.run(last);
+  for (int round = 0; round < 2; ++round) {
+    const auto records = replica.client_records();
+    REQUIRE(records.clients.size() == 1);
+    CHECK(records.clients[0].client == bob);
+    REQUIRE(records.sessions.size() == 1);
+    CHECK(records.sessions[0].session.session == b);
+    CHECK(replica.cached(alice, SessionId{0}, 1) == "(none)");
+    const auto recovered = replica.disk.store->recover();
+    REQUIRE(recovered);
+    CHECK(recovered->clients.size() == 1);
+    CHECK(recovered->sessions.size() == 1);
+    replica.restart();
+  }
+  // It may come again, as one that nobody knows.
+  const SessionId again = replica.open_session(alice, 1);
+  replica.restart();
+  CHECK(replica.cached(alice, SessionId{0}, 1) != "(none)");
+  CHECK(again > a);
+  CHECK(replica.client_records().clients.size() == 2);
+}
+
+TEST_CASE("executor: a client without sessions is forgotten", "[executor]") {
+  Replica replica;
+  const SessionId a = replica.open_session(alice, 1);
+  replica.open_session(bob, 1);
+  Execute evicting = replica.effect({});
+  evicting.evicted.push_back({alice, a});
+  replica.run(evicting);
+  REQUIRE(replica.client_records().clients.size() == 2);
+  Execute forgetting = replica.effect({});
+  forgetting.forgotten = {alice};
+  replica.run(forgetting);
+  replica.restart();
+  REQUIRE(replica.client_records().clients.size() == 1);
+  CHECK(replica.client_records().clients[0].client == bob);
+}
+
+TEST_CASE("executor: a client keeps its record as long as it has a session", "[executor]") {
+  Replica replica;
+  const SessionId a = replica.open_session(alice, 1);
+  // The batch evicts its only session, and then the client opens another one.
+  Execute what = replica.effect({bundle(alice, 0, {{2, "", RequestKind::open_session}})});
+  const SessionId b{what.n.value};
+  what.run[0].decided = std::pair(ReplyStatus::ok, Bytes(8));
+  what.clients.push_back({alice, RequestNumber{2}, b});
+  what.sessions.push_back({alice, b, RequestNumber{2}, RequestNumber{1}, what.n});
+  what.evicted.push_back({alice, a});
+  replica.run(what);
+  replica.restart();
+  REQUIRE(replica.client_records().clients.size() == 1);
+  CHECK(replica.client_records().clients[0].last_session == b);
+  REQUIRE(replica.client_records().sessions.size() == 1);
+  CHECK(replica.client_records().sessions[0].session.session == b);
+}
+
+TEST_CASE("executor: out of memory in the plugin is no result", "[executor]") {
+  Replica replica(pbft::plugin::table<Probe>());
+  const SessionId s = replica.open_session(alice, 1);
+  const Execute what = replica.effect({bundle(alice, s.value, {{1, "put 1 2"}, {2, "exhaust"}, {3, "put 2 3"}})});
+  Probe::memory_is_short = true;
+  const auto stopped = replica.executor->execute(what);
+  const auto read = replica.executor->try_query(alice, RequestNumber{1}, as_bytes("get"));
+  Probe::memory_is_short = false;
+  REQUIRE_FALSE(stopped);
+  CHECK(stopped.error().kind == storage::StorageError::Kind::io);
+  CHECK_THAT(stopped.error().message, Catch::Contains("out of memory in the plugin probe"));
+  CHECK_FALSE(read);
+  CHECK_FALSE(replica.executor->execute(what));  // not even where there is memory again
+
+  replica.restart();
+  CHECK(replica.disk.store->recover()->executed == SequenceNumber{1});
+  CHECK(replica.state("k") == "(none)");
+  CHECK(replica.cached(alice, s, 1) == "(none)");
+  const auto replies = replica.run(what);
+  CHECK(text(replies.at(1)) == "there was enough");
+  CHECK(replica.state("kk") == "vvv");
 }
 
 TEST_CASE("executor: a refusal is sent and forgotten", "[executor]") {

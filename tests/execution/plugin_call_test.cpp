@@ -1,5 +1,6 @@
 // What the host does around a plugin's calls: limits, broken storage, rules of queries and scans, the text form.
 #include <catch2/catch.hpp>
+#include <new>
 
 #include "node/execution/plugin.h"
 #include "node/pbft/messages.h"
@@ -76,6 +77,41 @@ TEST_CASE("host: a storage error surfaces whatever the plugin says", "[host]") {
   const auto read = f.plugin->query(f.context, f.state, as_bytes("get"));
   REQUIRE_FALSE(read);
   CHECK(read.error().kind == storage::StorageError::Kind::io);
+}
+
+TEST_CASE("host: memory that runs out in the plugin is no result", "[host]") {
+  pbft_plugin_v1 table = *pbft::plugin::table<Probe>();
+  Fixture f;  // its plugin does not outlive the table
+  f.state.put(as_bytes("a"), as_bytes("1"));
+  SECTION("in C++") {}
+  SECTION("in C, with its status") {
+    table.execute = [](void*, const pbft_context*, const pbft_state*, pbft_bytes, pbft_writer) -> int {
+      return PBFT_EXHAUSTED;
+    };
+  }
+  SECTION("as an exception that leaves the function") {
+    table.execute = [](void*, const pbft_context*, const pbft_state*, pbft_bytes, pbft_writer) -> int {
+      throw std::bad_alloc();
+    };
+  }
+  SECTION("as an exception that leaves a visitor, whatever is said later") {
+    table.execute = [](void*, const pbft_context*, const pbft_state* state, pbft_bytes, pbft_writer) -> int {
+      const auto visit = [](void*, pbft_bytes, pbft_bytes) -> int { throw std::bad_alloc(); };
+      CHECK(state->scan(state->handle, {nullptr, 0}, {nullptr, 0}, visit, nullptr) == PBFT_REFUSED);
+      CHECK(state->put(state->handle, {nullptr, 0}, {nullptr, 0}) == PBFT_REFUSED);
+      return PBFT_OK;
+    };
+  }
+  f.plugin = *Plugin::from_table(&table, "");
+  Probe::memory_is_short = true;
+  const auto outcome = f.plugin->execute(f.context, f.state, as_bytes("exhaust"));
+  const auto read = f.plugin->query(f.context, f.state, as_bytes("exhaust"));
+  Probe::memory_is_short = false;
+  REQUIRE_FALSE(outcome);
+  CHECK(outcome.error().kind == storage::StorageError::Kind::io);
+  CHECK_THAT(outcome.error().message, Contains("out of memory in the plugin probe, in its execute"));
+  REQUIRE_FALSE(read);
+  CHECK_THAT(read.error().message, Contains("out of memory in the plugin probe, in its query"));
 }
 
 TEST_CASE("host: visitors may read", "[host]") {

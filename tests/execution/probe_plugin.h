@@ -2,6 +2,7 @@
 // words: what to do, then numbers.
 #pragma once
 
+#include <new>
 #include <sstream>
 
 #include "plugins/sdk/pbft/plugin.hpp"
@@ -13,6 +14,8 @@ struct Probe : pbft::plugin::StateMachine {
   static constexpr const char* version = "1.0.0";
   static constexpr Command commands[] = {{"huge", "huge SIZE", "Makes an operation of that size", 0}};
 
+  static inline bool memory_is_short = false;  // "exhaust" finds none
+
   std::string execute(const Context& context, State& state, std::string_view operation) override {
     std::istringstream in{std::string(operation)};
     std::string what;
@@ -22,7 +25,12 @@ struct Probe : pbft::plugin::StateMachine {
     if (what == "put") state.put(std::string(first, 'k'), std::string(second, 'v'));
     if (what == "get") (void)state.get(std::string(first, 'k'));
     if (what == "erase") state.erase(std::string(first, 'k'));
-    if (what == "result") return std::string(first, 'r');
+    if (what == "put_then_result") state.put("b", std::to_string(first));
+    if (what == "exhaust") {
+      if (memory_is_short) throw std::bad_alloc();
+      return "there was enough";
+    }
+    if (what == "result" || what == "put_then_result") return std::string(first, 'r');
     if (what == "fail") throw Failure(std::string(first, 'f'));
     if (what == "put_then_fail") {
       state.put("a", "left behind");
@@ -61,6 +69,7 @@ struct Probe : pbft::plugin::StateMachine {
       std::uint8_t byte = 'x';
     };
     if (operation == "put") Break(state).put();
+    if (operation == "exhaust" && memory_is_short) throw std::bad_alloc();
     if (operation == "get") return state.get("a").value_or("none");
     if (operation == "time") return std::to_string(context.sequence_number) + " " + std::to_string(context.time_us);
     return "ok";

@@ -78,3 +78,15 @@ TEST_CASE("what waits is bounded in bytes as well") {
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {3})) == Added::yes);
   queue.invariants();
 }
+
+TEST_CASE("a bundle above the quota is taken where nothing else waits, or it never would be") {
+  LocalParameters local;
+  local.max_queued_requests_per_client = 1;
+  local.max_queued_requests = 2;
+  RequestQueue queue{local};
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {1, 2, 3})) == Added::yes);
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) != Added::yes);
+  queue.invariants();
+  CHECK(queue.take_batch().size() == 1);
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) == Added::yes);
+}

@@ -67,13 +67,29 @@ TEST_CASE("sdk: what is thrown becomes a failed result and takes the changes bac
 
   Harness fresh(table<Small>());
   CHECK(fresh.execute("runtime_error").bytes == "a runtime error");
-  CHECK(fresh.execute("bad_alloc").bytes == "out of memory");
   CHECK_THAT(fresh.execute("int").bytes, Contains("no std::exception"));
   CHECK(fresh.execute("late").bytes == "too late");
   CHECK(fresh.execute("visitor").bytes == "from the visitor");
   CHECK_THAT(fresh.execute("put in scan").bytes, Contains("must not change the state"));
   CHECK_FALSE(fresh.query("").ok);
   CHECK(fresh.state().empty());
+}
+
+TEST_CASE("sdk: memory that runs out is no result", "[sdk]") {
+  const pbft_plugin_v1& small = *table<Small>();
+  const std::string operation = "bad_alloc";
+  const pbft_bytes bytes{reinterpret_cast<const std::uint8_t*>(operation.data()), operation.size()};
+  const pbft_context context{sizeof(pbft_context), 1, 1, {}};
+  const pbft_state state{sizeof(pbft_state), nullptr, nullptr, nullptr, nullptr, nullptr};  // not reached
+  const pbft_writer ignore{nullptr, [](void*, const void*, size_t) {}};
+  void* instance = nullptr;
+  REQUIRE(small.open({nullptr, 0}, ignore, &instance) == PBFT_OK);
+  CHECK(small.execute(instance, &context, &state, bytes, ignore) == PBFT_EXHAUSTED);
+  small.close(instance);
+
+  Harness h(table<Small>());
+  CHECK_THROWS_WITH(h.execute("bad_alloc"), Contains("ran out of memory"));
+  CHECK(h.execute("").ok);
 }
 
 TEST_CASE("sdk: the context", "[sdk]") {

@@ -1,8 +1,13 @@
 // The server itself, over real sockets, without a cluster behind it.
+#include <arpa/inet.h>
 #include <httplib.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <cstring>
+#include <thread>
 
 #include "node/http/server.h"
 
@@ -11,10 +16,11 @@ using namespace pbft;
 namespace {
 
 struct Served {
-  explicit Served(bool demo_get) {
+  explicit Served(bool demo_get, std::unique_ptr<client::Client> gateway = nullptr) {
     http::ServerParts parts;
     parts.config.port = 0;
     parts.config.demo_get = demo_get;
+    parts.client = std::move(gateway);
     parts.status = [] { return std::string{R"({"name":"A"})"}; };
     parts.unhealthy = [this]() -> std::optional<std::string> {
       if (healthy) return std::nullopt;
@@ -29,6 +35,77 @@ struct Served {
   std::atomic<bool> healthy{true};
   std::unique_ptr<http::Server> server;
 };
+
+// A connection without a library in between. A wait without an end is a failure after some seconds.
+class RawConnection {
+ public:
+  explicit RawConnection(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    const timeval limit{20, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    REQUIRE(::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  }
+  RawConnection(const RawConnection&) = delete;
+  RawConnection& operator=(const RawConnection&) = delete;
+  ~RawConnection() { ::close(socket_); }
+
+  // False: the other side has closed.
+  [[nodiscard]] bool send(const std::string& text) const {
+    std::size_t sent = 0;
+    while (sent < text.size()) {
+      const auto count = ::send(socket_, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+      if (count <= 0) return false;
+      sent += static_cast<std::size_t>(count);
+    }
+    return true;
+  }
+  // Everything until the other side closes.
+  [[nodiscard]] std::string receive() {
+    std::string all;
+    char buffer[4096];
+    for (;;) {
+      const auto count = ::recv(socket_, buffer, sizeof buffer, 0);
+      if (count < 0) timed_out = errno == EAGAIN;
+      if (count <= 0) return all;
+      all.append(buffer, static_cast<std::size_t>(count));
+    }
+  }
+  bool timed_out = false;
+
+ private:
+  int socket_;
+};
+
+std::string head(const std::string& request_line, const Served& served, const std::string& more) {
+  return request_line + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(served.server->port()) + "\r\n" + more +
+         "\r\n";
+}
+
+// What the server answers to these bytes before it closes.
+std::string answer_to(const Served& served, const std::string& bytes) {
+  RawConnection connection{served.server->port()};
+  static_cast<void>(connection.send(bytes));
+  std::string answer = connection.receive();
+  CHECK_FALSE(connection.timed_out);
+  return answer;
+}
+
+// A client of four replicas none of which is there.
+std::unique_ptr<client::Client> client_of_nobody() {
+  crypto::initialize();
+  client::ClientOptions options{{}, crypto::Identity::generate(), {}, {}};
+  for (int i = 0; i < 4; ++i) {
+    options.roster.replicas.push_back(crypto::Identity::generate().public_key());
+    options.replicas.push_back({"replica " + std::to_string(i), "tcp://127.0.0.1:9"});
+  }
+  auto client = client::Client::open(std::move(options));
+  if (!client) FAIL(client.error());
+  return std::move(*client);
+}
 
 }  // namespace
 
@@ -84,4 +161,77 @@ TEST_CASE("A port that is in use is an error, not shared") {
   const auto second = http::Server::open(std::move(parts));
   REQUIRE_FALSE(second);
   CHECK_THAT(second.error(), Catch::Contains(std::to_string(served.server->port())));
+}
+
+TEST_CASE("A body of unknown length is refused before it is read, and the connection ends") {
+  const Served served{false};
+  const std::string json = "Content-Type: application/json\r\n";
+  const std::string lengthy = "Content-Length: 2\r\n";
+  for (const std::string& head_lines :
+       {json + "Transfer-Encoding: chunked\r\n", json + "Transfer-Encoding: gzip, chunked\r\n",
+        json + lengthy + "Transfer-Encoding: chunked\r\n", json + lengthy + "Content-Encoding: gzip\r\n", json}) {
+    INFO(head_lines);
+    // What follows must not be taken for another request.
+    const std::string second = head("GET /healthz", served, "");
+    const std::string answer = answer_to(served, head("POST /exec", served, head_lines) + second);
+    CHECK_THAT(answer, Catch::StartsWith("HTTP/1.1 411 "));
+    CHECK_THAT(answer, Catch::Contains("Content-Length") && Catch::Contains("Connection: close"));
+    CHECK_THAT(answer, !Catch::Contains("X-Pbft-Pid"));
+  }
+  CHECK_THAT(answer_to(served, head("POST /exec", served, json + lengthy + lengthy)),
+             Catch::StartsWith("HTTP/1.1 400 "));
+  CHECK_THAT(answer_to(served, head("POST /exec", served, json + "Content-Length: -1\r\n")),
+             Catch::StartsWith("HTTP/1.1 400 "));
+  CHECK_THAT(answer_to(served, head("GET /healthz", served, "Transfer-Encoding: chunked\r\n")),
+             Catch::StartsWith("HTTP/1.1 411 "));
+}
+
+TEST_CASE("Of a body in chunks the server takes in next to nothing") {
+  const Served served{false};
+  RawConnection connection{served.server->port()};
+  REQUIRE(connection.send(head("POST /exec", served, "Transfer-Encoding: chunked\r\n")));
+  CHECK_THAT(connection.receive(), Catch::StartsWith("HTTP/1.1 411 "));
+  const std::string chunk = "10000\r\n" + std::string(0x10000, 'x') + "\r\n";
+  std::size_t taken = 0;
+  while (taken < (50U << 20) && connection.send(chunk)) taken += chunk.size();
+  CHECK(taken < (8U << 20));  // what the kernel's buffers hold
+}
+
+TEST_CASE("A foreign Host is refused before the body is read") {
+  const Served served{true};
+  for (const char* line : {"POST /exec", "POST /query", "POST /nothing"}) {
+    const std::string answer =
+        answer_to(served, std::string{line} + " HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 4000000\r\n\r\n");
+    CHECK_THAT(answer, Catch::StartsWith("HTTP/1.1 403 ") && Catch::Contains("Host"));
+  }
+  CHECK_THAT(answer_to(served, "GET /status HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+             Catch::StartsWith("HTTP/1.1 403 "));
+}
+
+TEST_CASE("Health is answered while operations wait for a quorum") {
+  Served served{false, client_of_nobody()};
+  std::atomic<int> refused{0};
+  std::atomic<int> ended{0};
+  std::vector<std::thread> clients;
+  const std::string request =
+      head("POST /exec", served, "Content-Type: application/octet-stream\r\nContent-Length: 1\r\n") + "x";
+  for (int i = 0; i < 32; ++i) {
+    clients.emplace_back([&] {
+      RawConnection connection{served.server->port()};
+      static_cast<void>(connection.send(request));
+      const std::string answer = connection.receive();
+      if (answer.rfind("HTTP/1.1 503 ", 0) == 0 && answer.find("too many operations wait") != std::string::npos) {
+        ++refused;
+      }
+      ++ended;
+    });
+  }
+  while (ended < 20) std::this_thread::yield();
+  CHECK(refused == 20);
+  CHECK(ended == 20);
+  const auto health = served.client().Get("/healthz");
+  CHECK((health && health->status == 200));
+  CHECK(ended == 20);  // the others still wait
+  served.server.reset();
+  for (std::thread& client : clients) client.join();
 }

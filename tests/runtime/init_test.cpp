@@ -120,7 +120,39 @@ TEST_CASE("What is wrong in a spec is named with line and key") {
   CHECK_THAT(problem("base_prt = 1\n"),
              Catch::Contains("cluster.toml:1: base_prt: is unknown here; did you mean base_port?"));
   CHECK_THAT(problem("n = 0\n"), Catch::Contains("cluster.toml:1: n: is 0; must be a whole number from 1 to 64"));
+  CHECK_THAT(problem("[parameters]\nsigned_requests = \"yes\"\n"),
+             Catch::Contains("cluster.toml:2: parameters.signed_requests: is a string; must be true or false"));
   CHECK_THAT(problem("[parameters]\nwindow = 100\n"), Catch::Contains("cluster.toml:2: parameters.window: is 100"));
+}
+
+TEST_CASE("Requests are signed unless init is told otherwise") {
+  const TemporaryDirectory directory;
+  const auto home = directory.path() / "cluster";
+  const auto signed_after = [&](const std::string& options) {
+    std::filesystem::remove_all(home);
+    int exit_code = 0;
+    const std::string output = run(std::string{PBFTCTL_PROGRAM} + " init " + home.string() +
+                                       " --ports pick --plugin-dir " PLUGIN_DIRECTORY " " + options,
+                                   exit_code);
+    INFO(output);
+    REQUIRE(exit_code == 0);
+    const auto config = runtime::load_client_config(home / "client" / "client.toml");
+    REQUIRE(config);
+    return config->genesis.roster().signed_requests;
+  };
+  CHECK(signed_after(""));
+  CHECK(signed_after("--requests signed"));
+  CHECK_FALSE(signed_after("--requests macs"));
+  const std::string spec =
+      "--spec " + directory.write("cluster.toml", "[parameters]\nsigned_requests = false\n").string();
+  CHECK_FALSE(signed_after(spec));
+  CHECK(signed_after(spec + " --requests signed"));
+
+  int exit_code = 0;
+  const std::string other = (directory.path() / "other").string();
+  CHECK_THAT(run(std::string{PBFTCTL_PROGRAM} + " init " + other + " --requests some", exit_code),
+             Catch::Contains("--requests"));
+  CHECK(exit_code == 2);
 }
 
 TEST_CASE("A cluster that cannot be made leaves nothing behind") {

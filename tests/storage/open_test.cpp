@@ -18,7 +18,11 @@ void overwrite(Engine& engine, Family family, const Bytes& key, const Bytes& val
 }
 
 StorageError open_error(const std::shared_ptr<Engine>& engine, const StoreIdentity& as = identity()) {
-  return refusal(Store::open(engine, as, {}));
+  const StorageError error = refusal(Store::open(engine, as, {}));
+  const bool lost = error.kind == Kind::corrupt || error.kind == Kind::missing;
+  CHECK((error.message.find(leave_it_down) != std::string::npos) == lost);
+  CHECK(error.message.find("backup") == std::string::npos);
+  return error;
 }
 
 }  // namespace

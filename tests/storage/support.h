@@ -40,6 +40,9 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
+// What every error says that leaves a replica without its memory.
+inline const std::string leave_it_down = "older copy of the store";
+
 // What was returned, with the error's message in the failure where it is one.
 template <class T>
 T must(Result<T> result) {

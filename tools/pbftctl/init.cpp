@@ -18,7 +18,7 @@ namespace {
 struct InitOptions {
   std::filesystem::path directory;
   std::filesystem::path spec;
-  std::optional<std::string> cluster, plugin, plugin_config, ports, clients, durability, host;
+  std::optional<std::string> cluster, plugin, plugin_config, ports, clients, requests, durability, host;
   std::optional<std::uint32_t> n;
   std::vector<std::string> names;
   std::optional<std::uint16_t> base_port, http_base_port;
@@ -70,6 +70,7 @@ tl::expected<void, std::string> merge_clients(const InitOptions& options, Cluste
 tl::expected<void, std::string> merge_parameters(const InitOptions& options, ClusterParameters& parameters) {
   if (options.session_window) parameters.session_window = *options.session_window;
   if (options.max_sessions) parameters.max_sessions = *options.max_sessions;
+  if (options.requests) parameters.signed_requests = *options.requests == "signed";
   if (options.checkpoint_interval) {
     parameters.checkpoint_interval = *options.checkpoint_interval;
     parameters.window = 4 * parameters.checkpoint_interval;
@@ -200,6 +201,11 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
       ->add_option("--clients", options->clients,
                    "Number of client keys to make (default 1), or open: any key may be a client")
       ->type_name("N|open");
+  command
+      ->add_option("--requests", options->requests,
+                   "signed (default): every request carries its client's signature; macs: cheaper MACs are taken too, "
+                   "but then one faulty client, whose MACs hold for some replicas only, can stop the cluster for good")
+      ->check(CLI::IsMember({"signed", "macs"}));
   command
       ->add_option("--checkpoint-interval", options->checkpoint_interval, "Sequence numbers between checkpoints (128)")
       ->type_name("K")

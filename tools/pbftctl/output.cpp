@@ -42,8 +42,29 @@ const char* colour(Table::Mark mark, bool heading) {
 
 }  // namespace
 
+std::string printable(std::string text) {
+  const auto byte = [&text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (byte(i) < 0x20U || byte(i) == 0x7FU) {
+      text[i] = '?';
+    } else if (byte(i) == 0xC2U && i + 1 < text.size() && byte(i + 1) >= 0x80U && byte(i + 1) < 0xA0U) {
+      text.replace(i, 2, "?");  // U+0080 to U+009F, which terminals take for control characters too
+    }
+  }
+  return text;
+}
+
+void Table::add(std::vector<Cell> row) {
+  for (Cell& cell : row) cell.text = printable(std::move(cell.text));
+  rows_.push_back(std::move(row));
+}
+
 void Table::print() const {
-  const bool terminal = stdout_is_terminal();
+  fmt::print("{}", text(stdout_is_terminal()));
+}
+
+std::string Table::text(bool terminal) const {
+  std::string all;
   std::vector<std::size_t> widths;
   for (const std::vector<Cell>& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -65,8 +86,9 @@ void Table::print() const {
               (start.empty() ? "" : "\x1b[0m") + (cell.right ? "" : padding);
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    fmt::print("{}\n", line);
+    all += line + "\n";
   }
+  return all;
 }
 
 std::string describe(const execution::Plugin& plugin, BytesView operation, const client::Outcome& outcome) {

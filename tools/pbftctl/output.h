@@ -19,6 +19,10 @@ void print_error(const std::string& message);  // "pbftctl: message"
 void print_json(const nlohmann::json& value);
 [[nodiscard]] bool stdout_is_terminal();
 
+// The text as one that may come from a faulty replica is shown: control characters, which could forge rows or command
+// the terminal, become question marks.
+[[nodiscard]] std::string printable(std::string text);
+
 // The first row is the heading. On a terminal: aligned columns, bold heading; elsewhere: fields between tabs.
 class Table {
  public:
@@ -28,8 +32,10 @@ class Table {
     Mark mark = Mark::none;  // green or red on a terminal
     bool right = false;      // aligned to the right
   };
-  void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
+  // Cells are made printable().
+  void add(std::vector<Cell> row);
   void print() const;
+  [[nodiscard]] std::string text(bool terminal) const;  // what print() prints
 
  private:
   std::vector<std::vector<Cell>> rows_;

@@ -18,7 +18,8 @@
  * read what open has set up. They also run in programs of clients, where there is no state.
  *
  * ERRORS. No C++ exception may leave a plugin's function, nor the constructor of a global (that ends the process). The
- * host makes a failure of one that leaves a function, if both sides share a C++ runtime; pbft/plugin.hpp catches all.
+ * host makes a failure of one that leaves a function (and PBFT_EXHAUSTED of std::bad_alloc), if both sides share a C++
+ * runtime; pbft/plugin.hpp catches all.
  */
 #ifndef PBFT_PLUGIN_H
 #define PBFT_PLUGIN_H
@@ -50,7 +51,11 @@ enum {
   PBFT_NOT_FOUND = 2,
   /* From pbft_state: the call was refused or the storage is broken. The operation is lost: whatever the plugin
    * returns, it fails with a message of the host. The plugin should return soon. */
-  PBFT_REFUSED = 3
+  PBFT_REFUSED = 3,
+  /* From the plugin: there was not enough memory. This says nothing about the operation, but something about this
+   * replica, so it is no result: the replica stops, and nothing of the batch is applied. Only for that: a size that an
+   * operation asks for is checked first, and is PBFT_FAILED where it is too large. */
+  PBFT_EXHAUSTED = 4
 };
 
 /* A run of bytes that somebody else owns. `data` may be null where size is 0. Not terminated by a zero. */
@@ -117,7 +122,7 @@ typedef struct pbft_plugin_v1 {
   /* Frees an instance. Optional. */
   void (*close)(void* instance);
 
-  /* Runs one operation. Required. PBFT_OK or PBFT_FAILED; anything else is a failure, too. */
+  /* Runs one operation. Required. PBFT_OK or PBFT_FAILED, or PBFT_EXHAUSTED; anything else is a failure, too. */
   int (*execute)(void* instance, const pbft_context* context, const pbft_state* state, pbft_bytes operation,
                  pbft_writer result);
   /* Runs one operation that only reads. The result must be a function of state, operation and configuration:

@@ -11,7 +11,9 @@
 //   PBFT_PLUGIN(Hello)
 //
 // An operation fails by throwing: Failure, or anything else that is derived from std::exception. Its what() becomes
-// the result and none of its changes stays. Rules of determinism, ownership and threads: pbft/plugin.h.
+// the result and none of its changes stays. Not so std::bad_alloc, which is no result but stops the replica
+// (PBFT_EXHAUSTED): check a size that an operation asks for before you allocate it. Rules of determinism, ownership and
+// threads: pbft/plugin.h.
 #pragma once
 
 #include <charconv>
@@ -184,7 +186,8 @@ template <class Integer>
 
 namespace detail {
 
-// Runs `body`, writes the text that it returns or the message of what it throws.
+// Runs `body`, writes the text that it returns or the message of what it throws. Memory that runs out is trouble of
+// this process alone and has a status of its own; the message is for open, parse and format.
 template <class Body>
 int guarded(const pbft_writer& output, Body&& body) noexcept {
   try {
@@ -193,6 +196,7 @@ int guarded(const pbft_writer& output, Body&& body) noexcept {
       return PBFT_OK;
     } catch (const std::bad_alloc&) {
       write(output, "out of memory");
+      return PBFT_EXHAUSTED;
     } catch (const std::exception& e) {
       write(output, e.what());
     } catch (...) {

@@ -70,6 +70,12 @@ class Copy {
     const pbft_state functions{sizeof(pbft_state), this, &get, &put, &erase, &scan};
     Result result;
     const int status = function(instance_, &context, &functions, pass(operation), collect(result.bytes));
+    if (status == PBFT_EXHAUSTED) {
+      state_ = before_;
+      throw std::logic_error(
+          "the plugin ran out of memory, where a replica stops: check what an operation asks for before you allocate "
+          "it");
+    }
     if (status != PBFT_OK && status != PBFT_FAILED) throw std::logic_error("the plugin returned an unknown status");
     if (result.bytes.size() > PBFT_MAX_RESULT_BYTES) refuse("the result is too large");
     if (!refused_.empty()) result.bytes = refused_;

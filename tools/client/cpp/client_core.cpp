@@ -144,9 +144,10 @@ struct ClientCore::Impl {
   std::vector<Completion> refused;
 };
 
-ClientCore::ClientCore(crypto::Roster roster, crypto::ClientAuthenticator authenticator, CoreOptions options)
-    : impl_(std::make_unique<Impl>(std::max<std::size_t>(roster.replicas.size(), 1), std::move(authenticator),
-                                   options)) {}
+ClientCore::ClientCore(crypto::Roster roster, crypto::ClientAuthenticator authenticator, CoreOptions options) {
+  if (roster.signed_requests) options.proof = crypto::ClientAuthenticator::Proof::signature;
+  impl_ = std::make_unique<Impl>(std::max<std::size_t>(roster.replicas.size(), 1), std::move(authenticator), options);
+}
 ClientCore::~ClientCore() = default;
 
 Ticket ClientCore::submit(Bytes operation, std::uint64_t deadline_us) {

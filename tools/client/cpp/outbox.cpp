@@ -29,19 +29,24 @@ void Outbox::flush(crypto::ClientAuthenticator& authenticator, std::vector<Outgo
   for (std::uint32_t to = 0; to < messages_.size(); ++to) {
     std::vector<ClientMessage> packet;
     std::size_t size = 0;
+    std::size_t requests = 0;
     const auto close = [&] {
       if (!packet.empty()) {
         frames.push_back({ReplicaId{to}, authenticator.seal_to(ReplicaId{to}, packet)});
         packet.clear();
         size = 0;
+        requests = 0;
       }
     };
     for (ClientMessage& message : messages_[to]) {
       const std::size_t added = estimated_size(message);
-      if (size + added > packet_bytes || packet.size() == Limits::max_packet_messages) {
+      const std::size_t request = std::holds_alternative<ClientRequest>(message) ? 1 : 0;
+      if (size + added > packet_bytes || packet.size() == Limits::max_packet_messages ||
+          requests + request > crypto::max_client_requests_per_packet) {
         close();
       }
       size += added;
+      requests += request;
       packet.push_back(std::move(message));
     }
     close();

@@ -38,6 +38,7 @@ struct CoreOptions {
   // (microseconds since the Unix epoch, times 4096, plus a random number below that, so that processes which start
   // together differ). 0 in the options of a Client: it takes this value by itself.
   std::uint64_t open_number = 0;
+  // Where the roster wants signed requests this is a signature, whatever is given here.
   crypto::ClientAuthenticator::Proof proof = crypto::ClientAuthenticator::Proof::macs;
 };
 

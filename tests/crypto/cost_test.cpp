@@ -1,0 +1,248 @@
+// What others can make a replica spend: verifications, keys with clients, and memory held by frames.
+#include <catch2/catch.hpp>
+
+#include "node/crypto/verified_bundles.h"
+#include "node/pbft/digests.h"
+#include "tests/crypto/cluster.h"
+
+namespace pbft::testing {
+namespace {
+
+using crypto::Authenticator;
+using crypto::Refusal;
+using Proof = crypto::ClientAuthenticator::Proof;
+
+class CountingScheme final : public crypto::SignatureScheme {
+ public:
+  [[nodiscard]] Signature sign(const crypto::Identity& signer, BytesView data) const override {
+    return crypto::ed25519()->sign(signer, data);
+  }
+  [[nodiscard]] bool verify(const PublicKey& signer, BytesView data, const Signature& signature) const override {
+    ++verified;
+    return crypto::ed25519()->verify(signer, data, signature);
+  }
+
+  mutable std::size_t verified = 0;
+};
+
+struct CountedReplica {
+  explicit CountedReplica(std::uint32_t id = 1)
+      : authenticator(cluster.roster, ReplicaId{id}, cluster.identities[id], scheme) {}
+
+  [[nodiscard]] std::size_t verified() const { return scheme->verified; }
+  auto from_client(const std::vector<ClientMessage>& messages) {
+    const Bytes frame = cluster.client().seal_to(ReplicaId{1}, messages);
+    return authenticator.open_client(shared(frame), identity_of(first_client).curve().public_key);
+  }
+  auto from_primary(const std::vector<PeerMessage>& messages) {
+    return authenticator.open_peer(shared(cluster.replica(0).seal_broadcast(messages)), ReplicaId{0});
+  }
+
+  TestCluster cluster;
+  std::shared_ptr<CountingScheme> scheme = std::make_shared<CountingScheme>();
+  Authenticator authenticator;
+};
+
+BundlePtr signed_bundle(std::uint64_t low = 0, std::string_view operation = "put k v") {
+  return TestCluster{}.client().seal_bundle(SessionId{1}, RequestNumber{low}, one_request(operation), Proof::signature);
+}
+
+BundlePtr spoilt(const Bundle& bundle) {
+  Bytes proof = proof_of(bundle);
+  proof.back() ^= 1;
+  return with_proof(bundle, std::move(proof));
+}
+
+PrePrepare pre_prepare(std::vector<BundlePtr> bundles) {
+  auto batch = std::make_shared<Batch>();
+  batch->time = Timestamp{1};
+  batch->bundles = std::move(bundles);
+  batch->digest = batch_digest(batch->time, batch->bundles);
+  return {View{0}, SequenceNumber{1}, batch, {}};
+}
+
+std::vector<bool> authentic(const AuthenticatedPeerMessage& message) {
+  return std::get<PrePrepare>(message.message()).authentic;
+}
+
+// ---- Signatures that were verified already -----------------------------------------------------------------
+
+TEST_CASE("a bundle that comes again costs no second verification") {
+  CountedReplica replica;
+  const BundlePtr bundle = signed_bundle();
+  REQUIRE(replica.from_client({ClientRequest{bundle}}));
+  REQUIRE(replica.verified() == 1);
+
+  REQUIRE(replica.from_client({ClientRequest{bundle}}));
+  const auto proposed = replica.from_primary({pre_prepare({bundle, bundle}), Forward{bundle, false}});
+  REQUIRE(proposed);
+  CHECK(authentic((*proposed)[0]) == std::vector{true, true});
+  CHECK(std::get<Forward>((*proposed)[1].message()).authentic);
+  CHECK(replica.verified() == 1);
+}
+
+TEST_CASE("what was verified stands for no other proof, bundle or client, and a wrong one is never remembered") {
+  CountedReplica replica;
+  const BundlePtr bundle = signed_bundle();
+  REQUIRE(replica.authenticator.bundle_authentic(*bundle));
+  REQUIRE(replica.verified() == 1);
+  for (const std::size_t calls : {2U, 3U}) {
+    CHECK_FALSE(replica.authenticator.bundle_authentic(*spoilt(*bundle)));
+    CHECK(replica.verified() == calls);
+  }
+  auto other = std::make_shared<Bundle>(*bundle);
+  other->digest.bytes[0] ^= 1;
+  CHECK_FALSE(replica.authenticator.bundle_authentic(*other));
+  other = std::make_shared<Bundle>(*bundle);
+  other->client = identity_of(101).client_id();
+  CHECK_FALSE(replica.authenticator.bundle_authentic(*other));
+  CHECK(replica.verified() == 5);
+}
+
+TEST_CASE("the memory of verified bundles is bounded, and the oldest goes first") {
+  crypto::VerifiedBundles verified;
+  const auto key = [](std::uint32_t number) {
+    Digest digest;
+    std::memcpy(digest.bytes.data(), &number, sizeof(number));
+    return digest;
+  };
+  for (std::uint32_t i = 0; i < crypto::VerifiedBundles::capacity; ++i) verified.add(key(i));
+  verified.add(key(0));
+  CHECK(verified.contains(key(0)));
+  verified.add(key(1'000'000));
+  CHECK(verified.size() == crypto::VerifiedBundles::capacity);
+  CHECK_FALSE(verified.contains(key(0)));
+  CHECK(verified.contains(key(1)));
+  CHECK(verified.contains(key(1'000'000)));
+}
+
+// ---- What is not verified at all ---------------------------------------------------------------------------
+
+TEST_CASE("bundles of a pre-prepare that nobody waits for are not verified") {
+  CountedReplica replica;
+  std::vector<std::pair<ReplicaId, SequenceNumber>> asked;
+  bool answer = false;
+  replica.authenticator.verify_bundles_only_if([&](ReplicaId sender, const PrePrepare& message) {
+    asked.emplace_back(sender, message.n);
+    return answer;
+  });
+  const std::vector<BundlePtr> bundles{signed_bundle(0), signed_bundle(1)};
+  const auto unwanted = replica.from_primary({pre_prepare(bundles)});
+  REQUIRE(unwanted);
+  REQUIRE(unwanted->size() == 1);
+  CHECK(authentic(unwanted->front()) == std::vector{false, false});
+  CHECK(replica.verified() == 0);
+  CHECK(asked == std::vector{std::pair{ReplicaId{0}, SequenceNumber{1}}});
+
+  answer = true;
+  const auto wanted = replica.from_primary({pre_prepare(bundles)});
+  REQUIRE(wanted);
+  CHECK(authentic(wanted->front()) == std::vector{true, true});
+  CHECK(replica.verified() == 2);
+}
+
+TEST_CASE("the first wrong proof of a client's packet ends its verification") {
+  CountedReplica replica;
+  std::vector<ClientMessage> messages{ClientRequest{spoilt(*signed_bundle())}};
+  for (std::uint64_t low = 1; low < 20; ++low) messages.emplace_back(ClientRequest{signed_bundle(low)});
+  const auto opened = replica.from_client(messages);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().refusal == Refusal::wrong_signature);
+  CHECK(replica.verified() == 1);
+}
+
+TEST_CASE("a client's packet with too many requests is refused before any is verified") {
+  CountedReplica replica;
+  std::vector<ClientMessage> messages(100, Hello{});
+  for (std::uint64_t low = 0; low < crypto::max_client_requests_per_packet; ++low) {
+    messages.emplace_back(ClientRequest{signed_bundle(low)});
+  }
+  CHECK(replica.from_client(messages));
+  const std::size_t before = replica.verified();
+  CHECK(before == crypto::max_client_requests_per_packet);
+
+  messages.emplace_back(ClientRequest{signed_bundle(1000)});
+  std::swap(messages.front(), messages.back());
+  const auto opened = replica.from_client(messages);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().refusal == Refusal::malformed);
+  CHECK(opened.error().wire == wire::WireError::out_of_range);
+  CHECK(replica.verified() == before);
+}
+
+// ---- Memory ------------------------------------------------------------------------------------------------
+
+// A frame whose release can be seen.
+struct WatchedFrame {
+  explicit WatchedFrame(Bytes frame) : owner(std::make_shared<const Bytes>(std::move(frame))), memory(owner) {}
+
+  // The only share of it, once this is called.
+  [[nodiscard]] SharedBytes hand_over() {
+    const BytesView view{*owner};
+    return SharedBytes::alias(std::exchange(owner, nullptr), view);
+  }
+
+  std::shared_ptr<const Bytes> owner;
+  std::weak_ptr<const Bytes> memory;
+};
+
+TEST_CASE("a small message of a client does not keep its large frame") {
+  const TestCluster cluster;
+  auto client = cluster.client();
+  const ReadRequest read{RequestNumber{1}, SharedBytes::own(Bytes(1000, 7))};
+  const ReadRequest large{RequestNumber{2}, SharedBytes::own(Bytes(Limits::max_operation_bytes, 8))};
+  WatchedFrame frame{client.seal_to(ReplicaId{1}, {ClientRequest{signed_bundle()}, read, large, large})};
+  Authenticator receiver = cluster.replica(1);
+  auto opened = receiver.open_client(frame.hand_over(), identity_of(first_client).curve().public_key);
+  REQUIRE(opened);
+  CHECK(frame.memory.expired());
+  CHECK(std::get<ClientRequest>((*opened)[0].message()).bundle->proof == signed_bundle()->proof);
+  CHECK(std::get<ReadRequest>((*opened)[1].message()).operation == read.operation);
+}
+
+TEST_CASE("a small message of a peer does not keep its large frame") {
+  const TestCluster cluster;
+  const std::string operation(500'000, 'x');
+  const PrePrepare small = pre_prepare({signed_bundle()});
+  const PrePrepare large = pre_prepare({signed_bundle(5, operation)});
+  const Checkpoint checkpoint{SequenceNumber{128}, digest_of(9), {}};
+  const auto vote = [&](std::uint32_t id) {
+    return StableCheckpoint::Vote{ReplicaId{id},
+                                  std::get<Checkpoint>(cluster.replica(id).sign(checkpoint).message()).signed_bytes};
+  };
+  const StableCheckpoint stable{SequenceNumber{128}, digest_of(9), {vote(0), vote(1), vote(2)}};
+  const BatchResponse response{SequenceNumber{1}, small.batch};
+  const std::vector<PeerMessage> messages{small, Forward{signed_bundle(), false}, checkpoint, stable, response};
+  Authenticator receiver = cluster.replica(1);
+  for (const PeerMessage& message : messages) {
+    WatchedFrame frame{cluster.replica(0).seal_broadcast({message, large, large})};
+    auto opened = receiver.open_peer(frame.hand_over(), ReplicaId{0});
+    REQUIRE(opened);
+    REQUIRE(opened->size() == 3);
+    CAPTURE(message.index());
+    const AuthenticatedPeerMessage kept = std::move(opened->front());
+    opened->clear();
+    CHECK(frame.memory.expired());
+    CHECK(kept.message().index() == message.index());
+  }
+}
+
+TEST_CASE("a message that is most of its frame is not copied") {
+  const TestCluster cluster;
+  Authenticator receiver = cluster.replica(1);
+  WatchedFrame frame{cluster.replica(0).seal_broadcast({pre_prepare({signed_bundle()})})};
+  auto alone = receiver.open_peer(frame.hand_over(), ReplicaId{0});
+  REQUIRE(alone);
+  CHECK_FALSE(frame.memory.expired());
+  alone->clear();
+  CHECK(frame.memory.expired());
+
+  const PrePrepare large = pre_prepare({signed_bundle(5, std::string(500'000, 'x'))});
+  WatchedFrame mostly{cluster.replica(0).seal_broadcast({prepare(), large})};
+  auto opened = receiver.open_peer(mostly.hand_over(), ReplicaId{0});
+  REQUIRE(opened);
+  CHECK_FALSE(mostly.memory.expired());
+}
+
+}  // namespace
+}  // namespace pbft::testing
