@@ -42,7 +42,7 @@ struct NodeBusOptions {
   int high_water_mark = 1'000;  // frames per connection of a replica and direction
   // The same for clients, lower since there are many of them. One that sends faster than it is read, or does not read,
   // waits or loses its own frames.
-  int client_send_mark = 256;
+  int client_send_mark = 1024;
   int client_receive_mark = 16;
   std::size_t max_frame_bytes = Limits::max_packet_bytes;
   // Of a frame that a client sends, if max_frame_bytes is not less.
