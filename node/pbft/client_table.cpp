@@ -130,13 +130,11 @@ class ClientTable::Decision {
   // processes with one key never share a session, and no id comes back after its eviction.
   void open(const Bundle& bundle) {
     const RequestNumber number = bundle.requests.front().number;
-    const auto known = table_.clients_.find(bundle.client);
-    if (known != table_.clients_.end() && number <= known->second.last_open) {
-      // The same number again is a retransmission: the session it opened answers from the cache.
-      const bool again = number == known->second.last_open && table_.find(bundle.client, known->second.last_session);
-      if (!again) refuse(0, ReplyStatus::stale_open, encode_number(known->second.last_open.value));
-      return;
+    const RequestState state = table_.state_of_opening(bundle.client, number);
+    if (state == RequestState::stale_open) {
+      return refuse(0, ReplyStatus::stale_open, encode_number(table_.last_open(bundle.client).value));
     }
+    if (state == RequestState::executed) return;
     Client& client = table_.clients_[bundle.client];
     table_.idle_.erase({client.last_session, bundle.client});
     client.last_open = number;
@@ -199,15 +197,17 @@ void ClientTable::apply(SequenceNumber n, const Batch& batch, Execute& execute) 
   decision.finish();
 }
 
+// The same number again is a retransmission: the session it opened answers from the cache, as long as it is there.
+RequestState ClientTable::state_of_opening(const ClientId& client, RequestNumber number) const {
+  const auto known = clients_.find(client);
+  if (known == clients_.end() || number > known->second.last_open) return RequestState::fresh;
+  const bool again = number == known->second.last_open && find(client, known->second.last_session) != nullptr;
+  return again ? RequestState::executed : RequestState::stale_open;
+}
+
 RequestState ClientTable::state_of(const Bundle& bundle, const Request& request) const {
   if (!is_client(bundle.client)) return RequestState::not_a_client;
-  if (bundle.session == SessionId{}) {
-    const auto known = clients_.find(bundle.client);
-    if (known == clients_.end() || request.number > known->second.last_open) return RequestState::fresh;
-    const bool again =
-        request.number == known->second.last_open && find(bundle.client, known->second.last_session) != nullptr;
-    return again ? RequestState::executed : RequestState::stale_open;
-  }
+  if (bundle.session == SessionId{}) return state_of_opening(bundle.client, request.number);
   const Session* session = find(bundle.client, bundle.session);
   if (session == nullptr) return RequestState::unknown_session;
   if (request.number < session->low) return RequestState::forgotten;

@@ -58,6 +58,7 @@ class ClientTable {
 
   class Decision;
 
+  [[nodiscard]] RequestState state_of_opening(const ClientId& client, RequestNumber number) const;
   [[nodiscard]] Session* find(const ClientId& client, SessionId session);
   [[nodiscard]] const Session* find(const ClientId& client, SessionId session) const;
   void touch(const ClientId& client, SessionId id, Session& session, SequenceNumber n);

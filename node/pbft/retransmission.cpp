@@ -94,10 +94,8 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
 void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& out) {
   Peer& peer = peers_[sender.value];
   peer.executed = status.executed;
-  peer.stable = status.stable;
   peer.highest = status.lacks.empty() ? SequenceNumber{} : status.lacks.back().n;
-  if (peer.heard && peer.answered == now_) return out.reject(Reject::rate_limited, sender);
-  peer.heard = true;
+  if (peer.answered == now_) return out.reject(Reject::rate_limited, sender);
   peer.answered = now_;
 
   if (status.stable < log_.low()) out.send_to(sender, *checkpointing_.stable());

@@ -2,6 +2,7 @@
 // and they send again just what it lacks, from what they hold (never from memory of having sent it).
 #pragma once
 
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -34,12 +35,10 @@ class Retransmission {
  private:
   struct Peer {
     SequenceNumber executed;
-    SequenceNumber stable;
-    SequenceNumber highest;  // slot that it says it lacks something of
-    Ticks answered = 0;      // tick in which its last status was answered
-    Ticks fetch_tick = 0;    // tick in which it asked for `fetched`
+    SequenceNumber highest;         // slot that it says it lacks something of
+    std::optional<Ticks> answered;  // tick in which its last status was answered
+    Ticks fetch_tick = 0;           // tick in which it asked for `fetched`
     std::set<std::pair<SequenceNumber, Digest>> fetched;
-    bool heard = false;
   };
 
   void add_unprepared(Status& status) const;
