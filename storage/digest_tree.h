@@ -9,16 +9,14 @@
 #include <set>
 #include <vector>
 
+#include "node/pbft/messages.h"
 #include "storage/lthash.h"
 
 namespace pbft::storage {
 
-// Which family a pair belongs to. The values are in digests and keys on disk.
-enum class Namespace : std::uint8_t { state = 0, clients = 1 };
-
 class DigestTree {
  public:
-  static constexpr std::uint32_t bucket_count = 4096;
+  static constexpr std::uint32_t bucket_count = Limits::tree_buckets;
   static constexpr std::uint32_t fan_out = 16;
 
   DigestTree();

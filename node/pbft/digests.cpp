@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -81,6 +82,36 @@ Digest genesis_ledger_head() {
 
 Digest ledger_head(const Digest& previous, SequenceNumber n, const Digest& batch) {
   return Hasher{"pbft/ledger/1"}.add(previous).add(n).add(batch).finish();
+}
+
+Digest tree_node(std::span<const Digest> children) {
+  Hasher hasher{"pbft/tree/1"};
+  for (const Digest& child : children) hasher.add(child);
+  return hasher.finish();
+}
+
+Digest tree_root(const std::vector<Digest>& leaves) {
+  std::vector<Digest> level = leaves;
+  while (level.size() > 1) {
+    std::vector<Digest> above;
+    for (std::size_t i = 0; i < level.size(); i += tree_fan_out) {
+      above.push_back(tree_node(std::span{level}.subspan(i, tree_fan_out)));
+    }
+    level = std::move(above);
+  }
+  return level.front();
+}
+
+PairHash pair_hash(Namespace name_space, BytesView key, BytesView value) {
+  const Digest digest = Hasher{"pbft/pair/1"}
+                            .add(static_cast<std::uint64_t>(name_space))
+                            .add(std::uint64_t{key.size()})
+                            .add(key)
+                            .add(value)
+                            .finish();
+  PairHash hash;
+  std::copy_n(digest.bytes.begin(), PairHash::size, hash.bytes.begin());
+  return hash;
 }
 
 Digest checkpoint_root(const CheckpointSummary& summary) {

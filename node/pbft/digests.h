@@ -21,6 +21,12 @@ namespace pbft {
 [[nodiscard]] Digest genesis_ledger_head();
 [[nodiscard]] Digest ledger_head(const Digest& previous, SequenceNumber n, const Digest& batch);
 
+// The state's digest tree (storage/README.md): an inner node of its children, and the root over all leaves.
+inline constexpr std::uint32_t tree_fan_out = 16;
+[[nodiscard]] Digest tree_node(std::span<const Digest> children);
+[[nodiscard]] Digest tree_root(const std::vector<Digest>& leaves);  // Limits::tree_buckets of them
+[[nodiscard]] PairHash pair_hash(Namespace name_space, BytesView key, BytesView value);
+
 [[nodiscard]] Digest checkpoint_root(const CheckpointSummary& summary);
 [[nodiscard]] Digest reply_digest(ReplyStatus status, BytesView result);
 

@@ -44,7 +44,24 @@ struct PersistStable {
   StableCheckpoint proof;
   CheckpointSummary summary;
 };
-using JournalRecord = std::variant<PersistBatch, PersistAccepted, PersistPrepared, PersistStable>;
+// This replica is in view `message.view`, without a NEW-VIEW of it. Signed by the driver before it is persisted.
+struct PersistViewChange {
+  ViewChange message;
+};
+// This replica is in view `message.view`, and that is active here. One for each view, ever.
+struct PersistNewView {
+  NewView message;
+};
+// This replica has lost its memory. It votes on nothing and answers no reads until its stable checkpoint is at or above
+// `above`, and a view above `view` is active. A later record replaces it; `done` ends it.
+struct PersistRejoin {
+  View view;
+  SequenceNumber above;
+  bool known = false;  // false: view and above are still to be learnt from the others
+  bool done = false;
+};
+using JournalRecord = std::variant<PersistBatch, PersistAccepted, PersistPrepared, PersistStable, PersistViewChange,
+                                   PersistNewView, PersistRejoin>;
 
 // ---- send -------------------------------------------------------------------------------------------
 
@@ -67,6 +84,22 @@ struct ServeLedger {
   SequenceNumber first;
   SequenceNumber last;
 };
+// The digests of the buckets at the checkpoint n, where its state is still there.
+struct ServeTree {
+  ReplicaId to;
+  SequenceNumber n;
+};
+struct ServeBucket {
+  ReplicaId to;
+  FetchBucket request;
+};
+// Sends FETCH-BUCKET with the hashes of what storage holds of the bucket: its own pairs, and what is staged.
+struct RequestBucket {
+  ReplicaId to;
+  SequenceNumber n;
+  std::uint32_t bucket = 0;
+  std::uint32_t skip = 0;
+};
 // Sends the cached reply of an executed request again, in full.
 struct ResendReply {
   ClientId client;
@@ -79,7 +112,8 @@ struct SendReply {
   ClientId client;
   Reply reply;
 };
-using Send = std::variant<Broadcast, SendTo, ServeBatch, ServeLedger, ResendReply, SendReply>;
+using Send = std::variant<Broadcast, SendTo, ServeBatch, ServeLedger, ServeTree, ServeBucket, RequestBucket, ResendReply,
+                          SendReply>;
 
 // ---- execute ----------------------------------------------------------------------------------------
 
@@ -92,20 +126,9 @@ struct RunRequest {
   bool cached = true;  // false: no session keeps this reply (refusals); the reply is sent and forgotten
 };
 
-// The client table's changes by this batch, apart from the results. Written with them in one atomic write.
-// Applied before the replies of the batch are added, except `evicted`, which is applied last.
-struct SessionUpdate {
-  ClientId client;
-  SessionId session;
-  RequestNumber opened_by;  // number of the open_session request
-  RequestNumber low;        // replies below are forgotten
-  SequenceNumber last_used;
-};
-struct ClientUpdate {
-  ClientId client;
-  RequestNumber last_open;  // highest open_session number that took effect
-  SessionId last_session;   // highest session id ever given to this client
-};
+// The client table's changes by this batch are in `clients`, `sessions`, `evicted` and `forgotten`, apart from the
+// results. Written with them in one atomic write. Applied before the replies of the batch are added, except `evicted`,
+// which is applied last.
 struct EvictedSession {
   ClientId client;
   SessionId session;
@@ -137,7 +160,25 @@ struct AnswerRead {
   RequestNumber number;
   SharedBytes operation;
 };
-using ExecuteEffect = std::variant<Execute, TakeCheckpoint, AnswerRead>;
+// State transfer. Finds out which buckets of the state at this checkpoint are not here yet, neither in the own state nor
+// staged by an earlier plan; report TransferPlanned. `leaves` are proven by summary.state.
+struct PlanTransfer {
+  CheckpointSummary summary;
+  std::vector<Digest> leaves;
+};
+// Puts a part of the bucket with what came before; the last one makes it whole. It is staged durably if its digest is
+// the planned one, and all of it forgotten if not; report BucketStaged either way, for each part.
+struct StageBucket {
+  ReplicaId source;
+  BucketPart part;
+};
+// All buckets are here. The state becomes that of the checkpoint in one atomic, synced step: application state, client
+// table, digests, ledger head, executed number, own summary, stable proof; report StateInstalled.
+struct InstallState {
+  StableCheckpoint proof;
+  CheckpointSummary summary;
+};
+using ExecuteEffect = std::variant<Execute, TakeCheckpoint, AnswerRead, PlanTransfer, StageBucket, InstallState>;
 
 // ---- truncate ---------------------------------------------------------------------------------------
 
@@ -176,6 +217,13 @@ enum class Reject : std::uint8_t {
   queue_full,
   client_queue_full,
   not_primary,
+  bad_view_change,    // an entry out of its window or view, or no proof of h
+  bad_new_view,       // not what its view-changes lead to
+  not_active,         // the view has been left
+  rejoining,          // this replica has lost its memory and does not vote yet
+  bad_tree,           // digests of buckets that do not hash to the proven state
+  signature_required, // a client under suspicion did not sign
+  too_many_reports,
   stray_completion,
   count_  // number of reasons
 };
@@ -194,6 +242,44 @@ struct Diverged {
   Digest own;
   Digest certified;
 };
+// The primary is not trusted to go on: this replica leaves its view.
+struct ViewLeft {
+  View from;
+  View to;
+  const char* reason;  // a static text: "request waits too long" ...
+};
+struct ViewEntered {
+  View view;
+};
+struct TransferStarted {
+  SequenceNumber to;
+  std::uint32_t buckets = 0;  // that have to be fetched
+};
+struct TransferFinished {
+  SequenceNumber at;
+  std::uint64_t pairs = 0;  // received
+  std::uint64_t bytes = 0;  // of them
+};
+// What a peer sent for the transfer does not have the proven digest, or it did not answer.
+struct BadSource {
+  ReplicaId source;
+  const char* what;  // "wrong tree", "wrong bucket", "no answer"
+};
+// Where the own state differs from the certified one.
+struct DivergenceLocated {
+  SequenceNumber n;
+  Namespace name_space = Namespace::state;
+  Bytes first;  // lowest differing key
+  Bytes last;   // highest differing key
+  std::uint64_t keys = 0;
+};
+struct ClientSuspected {
+  ClientId client;
+};
+struct Rejoined {
+  View view;
+  SequenceNumber stable;
+};
 struct CatchUpStarted {
   SequenceNumber from;
   SequenceNumber to;
@@ -201,7 +287,8 @@ struct CatchUpStarted {
 struct CatchUpFinished {
   SequenceNumber at;
 };
-using Event = std::variant<Rejected, BecameStable, Diverged, CatchUpStarted, CatchUpFinished>;
+using Event = std::variant<Rejected, BecameStable, Diverged, CatchUpStarted, CatchUpFinished, ViewLeft, ViewEntered,
+                           TransferStarted, TransferFinished, BadSource, DivergenceLocated, ClientSuspected, Rejoined>;
 
 struct Effects {
   std::vector<JournalRecord> persist;

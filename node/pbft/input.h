@@ -2,10 +2,12 @@
 // in the same order give the same effects, byte for byte.
 #pragma once
 
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "node/pbft/client_records.h"
 #include "node/pbft/messages.h"
 #include "node/pbft/types.h"
 
@@ -69,6 +71,40 @@ struct CheckpointTaken {
   CheckpointSummary summary;
 };
 
-using Input = std::variant<Tick, TurnEnd, PeerInput, ClientInput, Executed, CheckpointTaken>;
+// Completion of effect PlanTransfer.
+struct TransferPlanned {
+  SequenceNumber n;
+  std::vector<std::uint32_t> missing;  // buckets to fetch, ascending
+};
+// Completion of effect StageBucket.
+struct BucketStaged {
+  enum class Outcome : std::uint8_t { more, whole, wrong };
+  ReplicaId source;
+  SequenceNumber n;
+  std::uint32_t bucket = 0;
+  Outcome outcome = Outcome::more;  // more: further parts have to be fetched
+  std::uint32_t pairs = 0;          // of this part
+  std::uint64_t bytes = 0;          // keys and values of this part
+};
+// Completion of effect InstallState: the client table as it is now, and where the state differed from the certified one
+// at the same checkpoint, if this replica had taken it (nothing: it did not differ, or had not been here).
+struct StateInstalled {
+  struct Difference {
+    Namespace name_space = Namespace::state;
+    Bytes first;
+    Bytes last;
+    std::uint64_t keys = 0;
+  };
+  CheckpointSummary summary;
+  std::vector<ClientUpdate> clients;
+  std::vector<RecoveredSession> sessions;
+  std::optional<Difference> difference;
+};
+// The stored state is not what its digests say, or a part of it cannot be read: found by the scrub, or where it was
+// used. Nothing of it is executed on or answered from any more.
+struct StateDamaged {};
+
+using Input = std::variant<Tick, TurnEnd, PeerInput, ClientInput, Executed, CheckpointTaken, TransferPlanned,
+                           BucketStaged, StateInstalled, StateDamaged>;
 
 }  // namespace pbft

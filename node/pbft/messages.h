@@ -41,6 +41,11 @@ struct Bundle {
   SharedBytes body;   // the encoding that digest and proof cover
   Digest digest;      // bundle_digest(body)
   SharedBytes proof;  // as received: one MAC per replica, or a signature; no part of any digest
+
+  // Whether the proof is of the kind that all replicas judge alike (node/crypto/README.md).
+  [[nodiscard]] bool is_signed() const { return !proof.empty() && proof.view()[0] == signature_proof; }
+  static constexpr std::uint8_t mac_proof = 0;
+  static constexpr std::uint8_t signature_proof = 1;
 };
 using BundlePtr = std::shared_ptr<const Bundle>;
 
@@ -109,6 +114,42 @@ struct StableCheckpoint {
   std::vector<Vote> votes;  // distinct replicas, ascending
 };
 
+// ---- View changes (TOCS 2002, section 4.4 "View Changes" of the algorithm without signed votes) -------
+
+// (n, digest) and the highest view in which it prepared at a replica, or was voted for by it.
+struct SlotMark {
+  SequenceNumber n;
+  Digest digest;
+  View view;
+  friend bool operator==(const SlotMark&, const SlotMark&) = default;
+};
+
+// Its sender has left every view below `view`, for good. Signed.
+struct ViewChange {
+  View view;                               // the view that it wants to enter; never 0
+  std::optional<StableCheckpoint> stable;  // h with its proof; absent: h = 0, the genesis
+  std::vector<SlotMark> prepared;          // the P set: ascending in n, one for each n
+  std::vector<SlotMark> voted;             // the Q set: ascending in (n, digest), one for each of these
+  // The encoding with its signature, as received. Empty in messages that the core emits; the driver signs them before
+  // they are persisted, and hands the signed message back to the core as one from this replica itself.
+  SharedBytes signed_bytes;
+
+  [[nodiscard]] SequenceNumber low() const { return stable ? stable->n : SequenceNumber{}; }
+};
+
+// Opens a view: what its slots hold follows from `view_changes` alone (new_view_rules.h). Signed by the view's primary,
+// so that anybody may hand it on.
+struct NewView {
+  struct Signed {
+    ReplicaId replica;  // who signed the view-change; verified
+    ViewChange message;
+  };
+  View view;
+  ReplicaId primary;                 // who signed it; verified
+  std::vector<Signed> view_changes;  // S: ascending replicas
+  SharedBytes signed_bytes;          // as in ViewChange
+};
+
 // ---- Repairing what the bus lost -------------------------------------------------------------------
 
 // Where a replica stands. Peers answer by sending again just what is lacking.
@@ -121,6 +162,11 @@ struct Status {
     friend bool operator==(const Lack&, const Lack&) = default;
   };
   View view;
+  bool active = true;  // false: it has left the views below `view`, and has no NEW-VIEW of it
+  // Where it is not active: bit i says that it holds a VIEW-CHANGE of replica i for `view` or a later one.
+  std::uint64_t view_changes = 0;
+  // It has lost its memory and takes part again once a view above this one is active; 0: no such matter.
+  View rejoins_above;
   SequenceNumber stable;
   SequenceNumber executed;
   std::vector<Lack> lacks;  // ascending, each above stable; at most Limits::max_status_slots
@@ -149,6 +195,56 @@ struct LedgerRange {
   std::vector<Digest> digests;
 };
 
+// ---- State transfer --------------------------------------------------------------------------------
+
+// Which family a pair of the replicated state belongs to.
+enum class Namespace : std::uint8_t { state = 0, clients = 1 };
+using PairHash = FixedBytes<struct PairHashTag, 16>;  // pair_hash(): names a pair of a bucket to others
+
+struct StatePair {
+  Namespace name_space = Namespace::state;
+  SharedBytes key;
+  SharedBytes value;
+  friend bool operator==(const StatePair&, const StatePair&) = default;
+};
+
+// Asks for the digests of all buckets of the state at the stable checkpoint n.
+struct FetchTree {
+  SequenceNumber n;
+};
+// leaves[i] is the digest of bucket i (storage/README.md): as a whole proven by summary.state, and that by the root of
+// the stable checkpoint.
+struct Tree {
+  CheckpointSummary summary;
+  std::vector<Digest> leaves;  // exactly tree_buckets
+};
+// Asks for what bucket `bucket` of the state at the checkpoint n holds beyond `have`.
+struct FetchBucket {
+  SequenceNumber n;
+  std::uint32_t bucket = 0;
+  std::uint32_t skip = 0;      // pairs of the answer that are here already
+  std::vector<PairHash> have;  // pairs of the bucket that the asker holds; ascending
+};
+// One part of the answer. The pairs that are not in `have` are sent in ascending order of (namespace, key), as many as
+// fit a part; the last part makes the bucket whole, and its digest then proves all of it.
+struct BucketPart {
+  SequenceNumber n;
+  std::uint32_t bucket = 0;
+  std::uint32_t skip = 0;            // pairs before these
+  std::uint32_t total = 0;           // pairs in all parts
+  std::vector<std::uint32_t> wrong;  // indexes into `have` of what is not in the bucket; ascending; where skip is 0
+  std::vector<StatePair> pairs;      // ascending
+};
+
+// ---- Clients under suspicion -----------------------------------------------------------------------
+
+// A proof of this client's did not hold at the sender, inside of a batch. It proves nothing against the client, since
+// the primary may have broken it: it costs the client signatures and nothing else. Signed.
+struct ClientReport {
+  ClientId client;
+  SharedBytes signed_bytes;  // as in Checkpoint
+};
+
 // A backup hands on a request that a client sent to it (OSDI 1999, section 4.1).
 struct Forward {
   BundlePtr bundle;
@@ -156,7 +252,8 @@ struct Forward {
 };
 
 using PeerMessage = std::variant<PrePrepare, Prepare, Commit, Checkpoint, StableCheckpoint, Status, FetchBatch,
-                                 BatchResponse, FetchLedger, LedgerRange, Forward>;
+                                 BatchResponse, FetchLedger, LedgerRange, Forward, ViewChange, NewView, FetchTree, Tree,
+                                 FetchBucket, BucketPart, ClientReport>;
 
 // ---- Between clients and replicas ------------------------------------------------------------------
 
@@ -188,6 +285,7 @@ enum class ReplyStatus : std::uint8_t {
   not_a_client = 4,     // the replicated set of clients does not hold this key
   stale_open = 5,       // open_session number not above the client's last; the result is that last number
   busy = 6,             // not ordered: the replica's queue for this client is full. A hint, send it again later
+  sign = 7,             // not ordered: this client is under suspicion and has to sign its requests. A hint
 };
 
 struct Reply {
@@ -233,6 +331,15 @@ struct Limits {
   static constexpr std::size_t max_packet_messages = 1024;
   static constexpr std::size_t max_packet_bytes = 16U << 20;
   static constexpr std::size_t max_info_bytes = 1U << 20;
+  // Of the view-changes of one NEW-VIEW together; each may take its n-th part.
+  static constexpr std::size_t max_new_view_bytes = 12U << 20;
+  static constexpr std::uint32_t tree_buckets = 4096;
+  static constexpr std::size_t max_bucket_hashes = 500'000;  // 9 MB of them in one frame
+  static constexpr std::size_t max_bucket_pairs = 65'536;    // in one part
+  static constexpr std::size_t max_key_bytes = 4096;
+  static constexpr std::size_t max_value_bytes = 8U << 20;
+  // A part is closed when it holds this much; one pair alone may be larger.
+  static constexpr std::size_t bucket_part_bytes = 256U << 10;
 };
 
 }  // namespace pbft

@@ -16,14 +16,9 @@ struct RecoveredMark {
 };
 
 struct RecoveredSlot {
-  std::optional<RecoveredMark> accepted;  // highest view
+  std::map<View, Digest> accepted;        // every vote, by view
   std::optional<RecoveredMark> prepared;  // highest view
   std::map<Digest, BatchPtr> batches;
-};
-
-struct RecoveredSession {
-  SessionUpdate session;
-  std::vector<RequestNumber> executed;  // numbers whose replies are cached, ascending
 };
 
 struct Recovered {
@@ -33,6 +28,10 @@ struct Recovered {
   std::optional<PersistStable> stable;            // absent: genesis
   std::vector<CheckpointSummary> checkpoints;     // own, above stable, ascending
   std::map<SequenceNumber, RecoveredSlot> slots;  // above stable
+  std::optional<ViewChange> view_change;          // the last one, as signed
+  std::optional<NewView> new_view;                // the last one, as signed
+  std::optional<PersistRejoin> rejoin;            // this replica has lost its memory and has not made up for it
+  bool damaged = false;                           // the state was found damaged and has not been repaired
   std::vector<ClientUpdate> clients;
   std::vector<RecoveredSession> sessions;
 };
