@@ -5,6 +5,7 @@
 #include "node/crypto/mac_keys.h"
 #include "node/crypto/proofs.h"
 #include "node/crypto/refuse.h"
+#include "node/crypto/signed_messages.h"
 #include "node/crypto/verified_claims.h"
 
 namespace pbft::crypto {
@@ -41,8 +42,8 @@ struct Authenticator::Impl {
   std::shared_ptr<const SignatureScheme> scheme;
   std::vector<std::optional<PairKeys>> replicas;
   ClientKeys clients;
-  VerifiedClaims verified_bundles;
-  VerifiedClaims verified_messages;  // apart, so that no flood of bundles pushes them out
+  VerifiedClaims verified;
+  SignedMessages signed_messages;
   std::function<bool(ReplicaId, const PrePrepare&)> wanted;
 
   Impl(Roster the_roster, ReplicaId own_id, Identity own, std::shared_ptr<const SignatureScheme> signatures,
@@ -52,39 +53,15 @@ struct Authenticator::Impl {
         identity(std::move(own)),
         scheme(std::move(signatures)),
         replicas(replica_keys(roster, maker, self)),
-        clients(maker, roster.admits) {}
+        clients(maker, roster.admits),
+        signed_messages(roster, self, identity, *scheme) {}
 
   // ---- Sealing ---------------------------------------------------------------------------------------
-
-  // What this replica signed comes back to it in proofs and view-changes of others.
-  [[nodiscard]] SharedBytes sign_body(const Bytes& body) {
-    const Signature signature = scheme->sign(identity, signed_message_bytes(roster, body).view());
-    SharedBytes bytes = SharedBytes::own(wire::encode_signed(body, signature));
-    verified_messages.add(message_claim(identity.public_key(), bytes.view()));
-    return bytes;
-  }
-
-  [[nodiscard]] SharedBytes sign(const Checkpoint& checkpoint) {
-    return sign_body(wire::encode_checkpoint_body({roster.epoch, self, checkpoint.n, checkpoint.root}));
-  }
-
-  // For the assertion alone: who calls it has just signed the message, or reads back what it signed.
-  [[nodiscard]] bool signed_by_self(const PeerMessage& message) const {
-    const auto is_own = [&](const SharedBytes& bytes) {
-      const auto decoded = wire::decode_signed(bytes);
-      const auto signer = decoded ? wire::decode_signer(decoded->body) : tl::unexpected(decoded.error());
-      return signer && signer->epoch == roster.epoch && signer->replica == self;
-    };
-    if (const auto* view_change = std::get_if<ViewChange>(&message)) return is_own(view_change->signed_bytes);
-    if (const auto* new_view = std::get_if<NewView>(&message)) return is_own(new_view->signed_bytes);
-    const auto* report = std::get_if<ClientReport>(&message);
-    return report != nullptr && is_own(report->signed_bytes);
-  }
 
   [[nodiscard]] Bytes encode(const PeerMessage& message) {
     const auto* checkpoint = std::get_if<Checkpoint>(&message);
     if (checkpoint == nullptr || !checkpoint->signed_bytes.empty()) return wire::encode(message);
-    return wire::encode(PeerMessage{Checkpoint{checkpoint->n, checkpoint->root, sign(*checkpoint)}});
+    return wire::encode(PeerMessage{signed_messages.sign(*checkpoint)});
   }
 
   [[nodiscard]] Bytes encode(const ReplicaToClientMessage& message) const { return wire::encode(message); }
@@ -138,61 +115,6 @@ struct Authenticator::Impl {
     return {};
   }
 
-  // Whether `replica` signed this, in this epoch. `bytes` are the whole of `message`.
-  [[nodiscard]] Opened<void> check_signer(const SharedBytes& bytes, const wire::SignedMessage& message,
-                                          const wire::Signer& signer, ReplicaId replica) {
-    if (replica.value >= roster.replicas.size()) return refused(Refusal::unknown_sender);
-    if (signer.epoch != roster.epoch) return refused(Refusal::wrong_epoch);
-    if (signer.replica != replica) return refused(Refusal::wrong_signature);
-    const PublicKey& key = roster.replicas[replica.value];
-    const Digest claim = message_claim(key, bytes.view());
-    if (verified_messages.contains(claim)) return {};
-    const TaggedBytes covered = signed_message_bytes(roster, message.body.view());
-    if (!scheme->verify(key, covered.view(), message.signature)) return refused(Refusal::wrong_signature);
-    verified_messages.add(claim);
-    return {};
-  }
-
-  // A checkpoint as `replica` signed it, with this root at this n.
-  [[nodiscard]] Opened<void> check_checkpoint(const SharedBytes& bytes, ReplicaId replica, SequenceNumber n,
-                                              const Digest& root) {
-    const auto message = wire::decode_signed(bytes);
-    if (!message) return malformed(message.error());
-    const auto body = wire::decode_checkpoint_body(message->body);
-    if (!body) return malformed(body.error());
-    if (replica.value >= roster.replicas.size()) return refused(Refusal::unknown_sender);
-    if (body->epoch != roster.epoch) return refused(Refusal::wrong_epoch);
-    if (body->n != n || body->root != root) return refused(Refusal::wrong_signature);
-    return check_signer(bytes, *message, {body->epoch, body->replica}, replica);
-  }
-
-  // Of a message that was decoded from its signed_bytes, so that its fields are what was signed.
-  template <class Signed>
-  [[nodiscard]] Opened<void> check_signature(const Signed& decoded, ReplicaId replica) {
-    const auto message = wire::decode_signed(decoded.signed_bytes);
-    if (!message) return malformed(message.error());
-    const auto signer = wire::decode_signer(message->body);
-    if (!signer) return malformed(signer.error());
-    return check_signer(decoded.signed_bytes, *message, *signer, replica);
-  }
-
-  [[nodiscard]] Opened<void> check_proof(const StableCheckpoint& proof) {
-    for (const StableCheckpoint::Vote& vote : proof.votes) {
-      const auto checked = check_checkpoint(vote.signed_bytes, vote.replica, proof.n, proof.root);
-      if (!checked) return checked;
-    }
-    return {};
-  }
-
-  // A new-view has room for one of each replica, so each may take its n-th part.
-  [[nodiscard]] Opened<void> check_view_change(const ViewChange& message, ReplicaId replica) {
-    if (message.signed_bytes.size() > Limits::max_new_view_bytes / roster.replicas.size()) {
-      return malformed(wire::WireError::too_large);
-    }
-    if (const auto checked = check_signature(message, replica); !checked) return checked;
-    return message.stable ? check_proof(*message.stable) : Opened<void>{};
-  }
-
   [[nodiscard]] bool macs_hold(const Bundle& bundle) {
     const BytesView proof = bundle.proof.view();
     if (roster.signed_requests || proof.size() != mac_proof_size(roster.replicas.size())) return false;
@@ -205,12 +127,12 @@ struct Authenticator::Impl {
     const BytesView proof = bundle.proof.view();
     if (proof.size() != signature_proof_size()) return false;
     const Digest claim = bundle_claim(bundle);
-    if (verified_bundles.contains(claim)) return true;
+    if (verified.contains(claim)) return true;
     Signature signature;
     std::memcpy(signature.bytes.data(), proof.data() + 1, Signature::size);
     const TaggedBytes covered = bundle_signature_bytes(roster, bundle.digest);
     if (!scheme->verify(PublicKey{bundle.client.bytes}, covered.view(), signature)) return false;
-    verified_bundles.add(claim);
+    verified.add(claim);
     return true;
   }
 
@@ -220,25 +142,7 @@ struct Authenticator::Impl {
     return *kind == ProofKind::macs ? macs_hold(bundle) : signature_holds(bundle);
   }
 
-  // What each message claims beyond who sent it. One overload for those with such claims, one for the rest.
-  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, Checkpoint& message) {
-    return check_checkpoint(message.signed_bytes, sender, message.n, message.root);
-  }
-  [[nodiscard]] Opened<void> check_claims(ReplicaId, StableCheckpoint& message) { return check_proof(message); }
-  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, ViewChange& message) {
-    return check_view_change(message, sender);
-  }
-  // Anybody may hand it on. Its own signature comes first, so that nobody but a replica makes others verify the rest.
-  [[nodiscard]] Opened<void> check_claims(ReplicaId, NewView& message) {
-    if (const auto checked = check_signature(message, message.primary); !checked) return checked;
-    for (const NewView::Signed& one : message.view_changes) {
-      if (const auto checked = check_view_change(one.message, one.replica); !checked) return checked;
-    }
-    return {};
-  }
-  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, ClientReport& message) {
-    return check_signature(message, sender);
-  }
+  // What each message claims beyond who sent it: that bundles are their clients', that replicas signed it.
   [[nodiscard]] Opened<void> check_claims(ReplicaId sender, PrePrepare& message) {
     if (wanted && !wanted(sender, message)) {
       message.authentic.assign(message.batch->bundles.size(), false);
@@ -253,7 +157,8 @@ struct Authenticator::Impl {
     return {};
   }
   template <class Other>
-  [[nodiscard]] Opened<void> check_claims(ReplicaId, Other&) const {
+  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, Other& message) {
+    if constexpr (SignedMessages::judges<Other>) return signed_messages.check(sender, message);
     return {};
   }
 
@@ -355,29 +260,23 @@ Bytes Authenticator::seal_to_client(const ClientId& to, const std::vector<Replic
 }
 
 AuthenticatedPeerMessage Authenticator::sign(const Checkpoint& checkpoint) {
-  return {impl_->self, Checkpoint{checkpoint.n, checkpoint.root, impl_->sign(checkpoint)}};
+  return {impl_->self, impl_->signed_messages.sign(checkpoint)};
 }
 
 ViewChange Authenticator::sign(const ViewChange& message) {
-  ViewChange result = message;
-  result.signed_bytes = impl_->sign_body(wire::encode_view_change_body({impl_->roster.epoch, impl_->self}, message));
-  return result;
+  return impl_->signed_messages.sign(message);
 }
 
 NewView Authenticator::sign(const NewView& message) {
-  NewView result = message;
-  result.primary = impl_->self;
-  result.signed_bytes = impl_->sign_body(wire::encode_new_view_body(impl_->roster.epoch, result));
-  return result;
+  return impl_->signed_messages.sign(message);
 }
 
 ClientReport Authenticator::sign(const ClientReport& message) {
-  const wire::ClientReportBody body{{impl_->roster.epoch, impl_->self}, message.client};
-  return {message.client, impl_->sign_body(wire::encode_client_report_body(body))};
+  return impl_->signed_messages.sign(message);
 }
 
 AuthenticatedPeerMessage Authenticator::own(PeerMessage message) const {
-  assert(impl_->signed_by_self(message));
+  assert(impl_->signed_messages.is_own(message));
   return {impl_->self, std::move(message)};
 }
 

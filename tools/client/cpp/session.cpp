@@ -228,6 +228,9 @@ void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
   now_ = now_us;
   const bool moved = view != view_;
   view_ = view;
+  if (moved) {
+    follow_primary(outbox);
+  }
   if (!id_ && !opening_ && !waiting_.empty()) {
     open_session(outbox);
   }
@@ -236,9 +239,6 @@ void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
   }
   if (id_) {
     send_bundles(outbox);
-  }
-  if (moved) {
-    follow_primary(outbox);
   }
   resend_due(outbox);
 }
@@ -322,7 +322,9 @@ void Session::follow_primary(Outbox& outbox) {
     if (flight.due == never) {
       continue;
     }
-    outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
+    if (flight.due > now_) {  // else it goes to all right now
+      outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
+    }
     flight.interval = options_.retransmit_us;
     reschedule(id, std::min(flight.due, saturating_add(now_, flight.interval)));
   }
