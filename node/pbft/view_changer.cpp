@@ -143,7 +143,8 @@ void ViewChanger::try_to_open(Outbox& out) {
 bool ViewChanger::conflicts(const Decision& decision) const {
   for (const auto& [n, slot] : log_.slots()) {
     if (!slot.committed || n <= decision.start) continue;
-    const bool chosen = n <= decision.end() && decision.slots[n.value - decision.start.value - 1] == slot.committed->digest;
+    const bool chosen =
+        n <= decision.end() && decision.slots[n.value - decision.start.value - 1] == slot.committed->digest;
     if (!chosen) return true;
   }
   return false;
@@ -164,8 +165,9 @@ void ViewChanger::on_new_view(ReplicaId sender, const NewView& message, Outbox& 
   const bool ascending = std::adjacent_find(all.begin(), all.end(), [](const auto& a, const auto& b) {
                            return a.replica >= b.replica;
                          }) == all.end();
-  if (message.view == View{} || message.primary != quorum_.primary(message.view) || (message.primary == local_.self && !view_.abstains) ||
-      !ascending || !std::all_of(all.begin(), all.end(), valid)) {
+  if (message.view == View{} || message.primary != quorum_.primary(message.view) ||
+      (message.primary == local_.self && !view_.abstains) || !ascending ||
+      !std::all_of(all.begin(), all.end(), valid)) {
     return out.reject(Reject::bad_new_view, sender);
   }
   auto decision = new_view_rules::decide(all, quorum_, cluster_.window);
