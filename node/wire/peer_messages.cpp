@@ -125,7 +125,6 @@ Status read_status(Reader& reader) {
   message.view = reader.number<View>();
   message.active = reader.uint(1) == 1;
   message.view_changes = reader.uint();
-  reader.require(!message.active || message.view_changes == 0, WireError::not_canonical);
   message.rejoins_in = reader.number<View>();
   message.stable = reader.number<SequenceNumber>();
   message.executed = reader.number<SequenceNumber>();
