@@ -19,13 +19,6 @@ struct Overloaded : Handlers... {
 template <class... Handlers>
 Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
-// A key as people can read it, or in hex.
-std::string key_text(const Bytes& key) {
-  const std::string_view text = as_text(key);
-  const bool printable = std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-  return printable ? fmt::format("\"{}\"", text) : "0x" + crypto::to_hex(key);
-}
-
 // What each kind of event is counted as. Rejections are counted by their reason.
 const char* counter_of(const Event& event) {
   struct Names {
@@ -47,6 +40,12 @@ const char* counter_of(const Event& event) {
 }
 
 }  // namespace
+
+std::string key_text(const Bytes& key) {
+  const std::string_view text = as_text(key);
+  const bool printable = std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  return printable ? fmt::format("\"{}\"", text) : "0x" + crypto::to_hex(key);
+}
 
 void NodeObserver::on_event(const Event& event) {
   if (const auto* rejected = std::get_if<Rejected>(&event)) {

@@ -12,6 +12,9 @@
 
 namespace pbft::runtime {
 
+// A key as people can read it, or in hex.
+[[nodiscard]] std::string key_text(const Bytes& key);
+
 class NodeObserver final : public Observer {
  public:
   // `names` of the replicas, by id.
