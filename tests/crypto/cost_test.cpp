@@ -1,7 +1,7 @@
 // What others can make a replica spend: verifications, keys with clients, and memory held by frames.
 #include <catch2/catch.hpp>
 
-#include "node/crypto/verified_bundles.h"
+#include "node/crypto/verified_claims.h"
 #include "node/pbft/digests.h"
 #include "tests/crypto/cluster.h"
 
@@ -99,18 +99,18 @@ TEST_CASE("what was verified stands for no other proof, bundle or client, and a 
   CHECK(replica.verified() == 5);
 }
 
-TEST_CASE("the memory of verified bundles is bounded, and the oldest goes first") {
-  crypto::VerifiedBundles verified;
+TEST_CASE("the memory of verified claims is bounded, and the oldest goes first") {
+  crypto::VerifiedClaims verified;
   const auto key = [](std::uint32_t number) {
     Digest digest;
     std::memcpy(digest.bytes.data(), &number, sizeof(number));
     return digest;
   };
-  for (std::uint32_t i = 0; i < crypto::VerifiedBundles::capacity; ++i) verified.add(key(i));
+  for (std::uint32_t i = 0; i < crypto::VerifiedClaims::capacity; ++i) verified.add(key(i));
   verified.add(key(0));
   CHECK(verified.contains(key(0)));
   verified.add(key(1'000'000));
-  CHECK(verified.size() == crypto::VerifiedBundles::capacity);
+  CHECK(verified.size() == crypto::VerifiedClaims::capacity);
   CHECK_FALSE(verified.contains(key(0)));
   CHECK(verified.contains(key(1)));
   CHECK(verified.contains(key(1'000'000)));
