@@ -1,6 +1,7 @@
 // View-changes, new-views and client reports: who signed what, and who may hand it on.
 #include <catch2/catch.hpp>
 
+#include "node/crypto/proofs.h"
 #include "tests/crypto/signed_samples.h"
 
 namespace pbft::testing {
@@ -86,6 +87,20 @@ TEST_CASE("a replica sends no view-change but its own, of this cluster and epoch
   CHECK(receiver.refusal(cluster.replica(3).sign(message), 2) == Refusal::wrong_signature);
   CHECK(receiver.refusal(TestCluster(4, 8).replica(3).sign(message), 3) == Refusal::wrong_signature);
   CHECK(receiver.refusal(TestCluster(4, 7, Epoch{2}).replica(3).sign(message), 3) == Refusal::wrong_epoch);
+}
+
+TEST_CASE("a body that names another replica is not its signer's") {
+  const TestCluster cluster;
+  Receiver receiver{cluster};
+  const auto signed_by_3 = [&](std::uint32_t named) {
+    const Bytes body = wire::encode_client_report_body({{Epoch{1}, ReplicaId{named}}, identity_of(100).client_id()});
+    const auto covered = crypto::signed_message_bytes(cluster.roster, body);
+    const Signature signature = crypto::ed25519()->sign(cluster.identities[3], covered.view());
+    return ClientReport{{}, SharedBytes::own(wire::encode_signed(body, signature))};
+  };
+  CHECK(receiver.refusal(signed_by_3(3), 3) == std::nullopt);
+  CHECK(receiver.refusal(signed_by_3(2), 3) == Refusal::wrong_signature);
+  CHECK(receiver.refusal(signed_by_3(2), 2) == Refusal::wrong_signature);
 }
 
 TEST_CASE("no byte of a signed message can be another one") {
