@@ -149,7 +149,7 @@ void NewViewWalk::settle(const Turn& turn) {
     if (after.committed != never && after.committed != static_cast<int>(batch)) {
       throw Violation{"safety: " + name(static_cast<std::size_t>(after.committed)) + " and " + name(batch) +
                       " are both committed, the latter in view " + std::to_string(turn.view) + "\n" +
-                      history(turn.state)};
+                      history(turn.state, turn.view)};
     }
     after.committed = static_cast<int>(batch);
   }
@@ -184,6 +184,7 @@ void NewViewWalk::check_set(const State& state, const Told& told, Outcomes now, 
     unless(bit(static_cast<std::size_t>(state.committed)) | not_enough, "safety: a committed batch is given up");
   }
   if (told.correct.size() == correct_) unless(~not_enough, "liveness: all correct replicas are in S");
+  if (!setting_.validity) return;
   Outcomes voted = 0;
   for (const MemoryId id : state.correct) {
     for (std::size_t batch = 0; batch < batches; ++batch) {
@@ -276,15 +277,14 @@ void NewViewWalk::violated(const std::string& what, const State& state, const To
     }
     return false;
   });
-  throw Violation{what + ", in the decision for view " + std::to_string(view) + "\n" + history(state) + "S:\n" + set};
+  throw Violation{what + ", in the decision for view " + std::to_string(view) + "\n" + history(state, view) + "S:\n" +
+                  set};
 }
 
-std::string NewViewWalk::history(const State& state) const {
+std::string NewViewWalk::history(const State& state, int last) const {
   std::string all;
   State at = state;
-  std::size_t view = levels_.size() - 1;
-  if (!levels_[view].contains(at)) --view;
-  for (;; --view) {
+  for (auto view = static_cast<std::size_t>(last);; --view) {
     std::string line = "before view " + std::to_string(view) + ":";
     for (const MemoryId id : at.correct) line += text(view_change(memories_[id], 0)) + ";";
     if (at.committed != never) line += " committed: " + name(static_cast<std::size_t>(at.committed));

@@ -54,6 +54,7 @@ class NewViewWalk {
     std::size_t proposals = 2;                      // batches that primaries propose
     std::function<Memory(Memory, int view)> tells;  // what a correct replica puts into its view-change
     std::optional<int> only_faulty_primary;         // the view that has one; nothing: all have
+    bool validity = true;                           // look for violations of it
 
     // The real rule.
     Setting(std::uint32_t n, int views);
@@ -120,7 +121,7 @@ class NewViewWalk {
   void make_lies(int view);
 
   [[noreturn]] void violated(const std::string& what, const State& state, const Told& told, Outcomes wrong, int view);
-  std::string history(const State& state) const;
+  std::string history(const State& state, int view) const;
   MemoryId intern(const Memory& memory);
 
   Setting setting_;
