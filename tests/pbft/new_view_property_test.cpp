@@ -53,6 +53,7 @@ bool same(const std::optional<Decision>& left, const std::optional<Decision>& ri
 
 // ---- Any view-changes -------------------------------------------------------------------------------
 
+// Seldom prepared, often voted: a set of these has a decision often enough.
 ViewChange any_view_change(std::uint64_t view, std::uint64_t low) {
   ViewChange message;
   message.view = View{view};
@@ -60,8 +61,8 @@ ViewChange any_view_change(std::uint64_t view, std::uint64_t low) {
   if (low > 0) message.stable = StableCheckpoint{SequenceNumber{low}, any_digest(), {}};
   std::map<std::pair<std::uint64_t, Digest>, std::uint64_t> voted;
   for (std::uint64_t n = low + 1; n <= low + window; ++n) {
-    if (coin()) message.prepared.push_back({SequenceNumber{n}, any_digest(), View{pick(0, view)}});
-    for (std::uint64_t votes = pick(0, 4); votes > 0; --votes) voted[{n, any_digest()}] = pick(0, view);
+    if (pick(0, 4) == 0) message.prepared.push_back({SequenceNumber{n}, any_digest(), View{pick(0, view)}});
+    for (std::uint64_t votes = pick(0, 6); votes > 0; --votes) voted[{n, any_digest()}] = pick(0, view);
   }
   for (const auto& [what, in] : voted) {
     message.voted.push_back({SequenceNumber{what.first}, what.second, View{in}});

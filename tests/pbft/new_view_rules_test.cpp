@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <iostream>
 
 #include "node/pbft/digests.h"
 #include "tests/pbft/new_view_model.h"
@@ -216,6 +218,35 @@ TEST_CASE("clause 5: null batches that clause 3 puts at the end are free, one th
     CHECK(second->slots == std::vector{null});
     CHECK(second->end() == SequenceNumber{5});
   }
+}
+
+TEST_CASE("the largest cluster and window are decided, whatever f liars put into their sets") {
+  // Each liar claims a batch of its own in every slot, above what prepared; all liars vote for it, one fewer than A2
+  // asks for. That is more than fits into a NEW-VIEW.
+  const Quorum largest{Limits::max_replicas};
+  constexpr std::uint64_t slots = 512;
+  std::vector<Digest> invented(largest.faults(), letter('x'));
+  for (std::size_t i = 0; i < invented.size(); ++i) invented[i].bytes.back() = static_cast<std::uint8_t>(i);
+  std::vector<NewView::Signed> s;
+  for (std::uint32_t i = 0; i < largest.replicas(); ++i) {
+    const bool lies = i < largest.faults();
+    Marks p;
+    Marks q;
+    for (std::uint64_t n = 1; n <= slots; ++n) {
+      p.push_back(lies ? mark(n, invented[i], 2) : mark(n, a, 1));
+      if (!lies) q.push_back(mark(n, a, 1));
+      for (const Digest& each : invented) {
+        if (lies) q.push_back(mark(n, each, 2));
+      }
+    }
+    s.push_back(from(i, std::move(p), std::move(q)));
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  const auto decision = decide(s, largest, slots);
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  REQUIRE(decision);
+  CHECK(decision->slots == std::vector<Digest>(slots, a));
+  std::cout << "the largest decision took " << took.count() << " ms\n";
 }
 
 // ---- problem() --------------------------------------------------------------------------------------
