@@ -66,8 +66,8 @@ TEST_CASE("in every small history, committed batches stay, decisions come, and n
   nothing_goes_wrong(7, 1);
 }
 
-// Minutes: run by name.
-TEST_CASE("in every small history, further", "[.]") {
+// Takes minutes: `test_new_view [further]`.
+TEST_CASE("larger histories", "[.][further]") {
   SECTION("n = 5") {
     nothing_goes_wrong(5, 3);
   }
