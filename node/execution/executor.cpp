@@ -153,6 +153,13 @@ storage::Result<std::unique_ptr<Executor>> Executor::open(storage::Store& store,
   return std::unique_ptr<Executor>(new Executor(std::move(impl)));
 }
 
+storage::Result<void> Executor::reload() {
+  auto reloaded = open(impl_->store, impl_->plugin);
+  if (!reloaded) return tl::unexpected(reloaded.error());
+  impl_ = std::move((*reloaded)->impl_);
+  return {};
+}
+
 storage::Result<std::vector<OutgoingReply>> Executor::execute(const Execute& effect) {
   if (impl_->broken) return tl::unexpected(*impl_->broken);
   auto outgoing = impl_->execute(effect);

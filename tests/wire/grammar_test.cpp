@@ -103,7 +103,7 @@ TEST_CASE("fields survive the round trip") {
   CHECK(status_again.view == status.view);
   CHECK_FALSE(status_again.active);
   CHECK(status_again.view_changes == status.view_changes);
-  CHECK(status_again.rejoins_above == status.rejoins_above);
+  CHECK(status_again.rejoins_in == status.rejoins_in);
   CHECK(status_again.stable == status.stable);
   CHECK(status_again.executed == status.executed);
   CHECK(status_again.lacks == status.lacks);
