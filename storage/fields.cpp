@@ -14,6 +14,11 @@ FieldWriter& FieldWriter::u8(std::uint8_t value) {
   return *this;
 }
 
+FieldWriter& FieldWriter::u16(std::uint16_t value) {
+  append_integer(bytes_, value, 2);
+  return *this;
+}
+
 FieldWriter& FieldWriter::u32(std::uint32_t value) {
   append_integer(bytes_, value, 4);
   return *this;
@@ -31,6 +36,9 @@ FieldWriter& FieldWriter::raw(BytesView bytes) {
 
 std::uint8_t FieldReader::u8() {
   return static_cast<std::uint8_t>(integer(1));
+}
+std::uint16_t FieldReader::u16() {
+  return static_cast<std::uint16_t>(integer(2));
 }
 std::uint32_t FieldReader::u32() {
   return static_cast<std::uint32_t>(integer(4));

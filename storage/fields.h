@@ -9,6 +9,7 @@ namespace pbft::storage {
 class FieldWriter {
  public:
   FieldWriter& u8(std::uint8_t value);
+  FieldWriter& u16(std::uint16_t value);
   FieldWriter& u32(std::uint32_t value);
   FieldWriter& u64(std::uint64_t value);
   FieldWriter& raw(BytesView bytes);
@@ -25,6 +26,7 @@ class FieldReader {
   explicit FieldReader(BytesView bytes) : rest_(bytes) {}
 
   [[nodiscard]] std::uint8_t u8();
+  [[nodiscard]] std::uint16_t u16();
   [[nodiscard]] std::uint32_t u32();
   [[nodiscard]] std::uint64_t u64();
   [[nodiscard]] BytesView raw(std::size_t length);  // empty where fewer bytes are left

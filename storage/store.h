@@ -15,7 +15,7 @@
 
 namespace pbft::storage {
 
-inline constexpr std::uint32_t format_version = 1;
+inline constexpr std::uint32_t format_version = 2;
 
 struct StoreIdentity {
   ClusterId cluster;
