@@ -91,8 +91,12 @@ Bytes rejoin_key() {
   return FieldWriter{}.u8('r').take();
 }
 
-Bytes undo_key(std::uint64_t interval, std::uint8_t name_space, BytesView key) {
-  return FieldWriter{}.u64(interval).u8(name_space).raw(key).take();
+Bytes undo_key(std::uint64_t interval, BytesView name) {
+  return FieldWriter{}.u64(interval).raw(name).take();
+}
+
+Bytes index_key(std::uint32_t bucket, BytesView name) {
+  return FieldWriter{}.u16(static_cast<std::uint16_t>(bucket)).raw(name).take();
 }
 
 Bytes own_summary_key(std::uint64_t n) {
