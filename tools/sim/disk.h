@@ -27,6 +27,7 @@ class Disk final : public storage::Engine {
                                                         BytesView to) const override {
     return memory_.scan(family, from, to);
   }
+  [[nodiscard]] std::shared_ptr<const storage::Reader> snapshot() const override { return memory_.snapshot(); }
 
   // True while there are promises (journal, batches, checkpoints) that a loss of power would take.
   [[nodiscard]] bool promises_unsynced() const { return promises_unsynced_; }
