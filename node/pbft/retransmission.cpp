@@ -132,9 +132,13 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
     if (vote.n > status.stable) out.send_to(sender, std::move(vote));
   }
   view_changer_.answer(sender, status, out);
-  if (!view_.active || status.view != view_.view) return;
+  if (!view_.active) return;
   std::size_t budget = answer_budget_bytes;
-  for (const Status::Lack& lack : status.lacks) resend(sender, lack, budget, out);
+  for (Status::Lack lack : status.lacks) {
+    // COMMITs teach in every view; the rest is of use in the present one only.
+    if (status.view != view_.view || !status.active) lack.batch = lack.prepares = false;
+    resend(sender, lack, budget, out);
+  }
 }
 
 void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const {

@@ -205,9 +205,9 @@ void ViewChanger::enter(const NewView& message, Decision decision, Outbox& out) 
 void ViewChanger::answer(ReplicaId peer, const Status& status, Outbox& out) {
   Peer& known = peers_[peer.value];
   if (status.view > view_.view || (status.view == view_.view && status.active)) return;
-  // What it holds may be for an earlier view than the present one, so it is told of that anew, though seldom.
+  // One that stays in its active view although it knows that this replica left is told again, but seldom.
   const bool holds = (status.view_changes >> local_.self.value & 1U) != 0;
-  const Ticks pause = Ticks{local_.fetch_timeout_ticks} * (holds && !view_.active ? seldom : 1);
+  const Ticks pause = Ticks{local_.fetch_timeout_ticks} * (holds && status.active && !view_.active ? seldom : 1);
   if (known.sent_view && now_ - *known.sent_view < pause) return;
   if (view_.active) {
     if (!new_view_ || new_view_->signed_bytes.empty()) return;

@@ -16,12 +16,6 @@ using Flight = CoreCluster::InFlight;
 
 // A watch alone, of one backup of four.
 struct Watch {
-  Watch() {
-    cluster.clients = {alice, bob};
-    cluster.session_window = 1'000'000;
-    local.view_timeout_ticks = 20;
-    local.view_timeout_max_ticks = 70;
-  }
   // Ticks until the primary is left; `most` if it is not.
   Ticks wait(Ticks most, bool slot_waits = false) {
     for (Ticks i = 1; i <= most; ++i) {
@@ -49,8 +43,17 @@ struct Watch {
     return most;
   }
 
-  ClusterParameters cluster;
-  LocalParameters local;
+  ClusterParameters cluster = [] {
+    ClusterParameters parameters;
+    parameters.clients = {alice, bob};
+    return parameters;
+  }();
+  LocalParameters local = [] {
+    LocalParameters parameters;
+    parameters.view_timeout_ticks = 20;
+    parameters.view_timeout_max_ticks = 70;
+    return parameters;
+  }();
   ClientTable clients{cluster, {}, {}};
   PrimaryWatch watch{local, clients, Quorum{4}};
   std::optional<const char*> reason;
@@ -229,11 +232,16 @@ TEST_CASE("rule 38: garbage that a backup hands on drives no primary out", "[wat
 TEST_CASE("a replica that hears too few of the others has nothing to hold against the primary", "[watch]") {
   CoreCluster cluster{4};
   const SessionId session = cluster.open(alice);
+  const auto cut_off = [](const Flight& m) { return m.to == ReplicaId{3} || m.from == ReplicaId{3}; };
+  cluster.settle(40, cut_off);
   cluster.request(3, make_bundle(alice, session, 1, {1}));
-  cluster.settle(300, [](const Flight& m) { return m.to == ReplicaId{3} || m.from == ReplicaId{3}; });
+  cluster.settle(300, cut_off);
   CHECK(cluster.node(3).status().view == View{});
-  cluster.settle(40);
+  CHECK(cluster.node(3).status().waiting_clients == 1);
+  cluster.request(3, make_bundle(alice, session, 1, {1}));  // its client asks again
+  cluster.settle(10);
   for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
+  CHECK(views_left(cluster) == 0);
 }
 
 TEST_CASE("a primary that lets one backup run ahead and the others wait is left", "[watch]") {

@@ -98,20 +98,23 @@ TEST_CASE("rule 31: an equivocating primary gets no second vote out of it", "[re
 }
 
 TEST_CASE("rule 31: without its memory it answers no reads and joins no view changes", "[rejoin]") {
-  Wiped w;
-  w.cluster.settle(20);
-  w.cluster.input(3, ClientInput{Forge::client(alice, ReadRequest{RequestNumber{1}, {}}), Origin{2}});
-  CHECK(w.node().count(Reject::rejoining) == 1);
-  for (const std::uint32_t from : {0U, 1U, 2U}) w.cluster.send(from, 3, view_change(2, from));
-  CHECK(w.node().status().view == View{});
-  CHECK(under_way<ViewChange>(w.cluster, 3).empty());
-  // But it follows a view that the others have opened, and opens its own only as they hand it back.
-  w.cluster.send(2, 3, empty_new_view(2));
-  CHECK(all_in(w.cluster, {3}, 2));
-  w.cluster.send(1, 3, empty_new_view(3));
-  CHECK(all_in(w.cluster, {3}, 3));
-  CHECK(w.votes() == 0);
-  CHECK(under_way<PrePrepare>(w.cluster, 3).empty());
+  CoreCluster cluster{4};
+  cluster.wipe(3);
+  CoreNode& node = cluster.node(3);
+  cluster.settle(20);
+  cluster.input(3, ClientInput{Forge::client(alice, ReadRequest{RequestNumber{1}, {}}), Origin{2}});
+  CHECK(node.count(Reject::rejoining) == 1);
+  for (const std::uint32_t from : {0U, 1U, 2U}) cluster.send(from, 3, view_change(2, from));
+  CHECK(node.status().view == View{});
+  CHECK(under_way<ViewChange>(cluster, 3).empty());
+  // But it follows the views that the others have opened, those that it opened itself before included.
+  for (const std::uint64_t view : {2U, 3U}) {
+    cluster.send(1, 3, empty_new_view(view));
+    CHECK(all_in(cluster, {3}, view));
+  }
+  cluster.request(3, make_open(alice, 1));
+  CHECK(under_way<PrePrepare>(cluster, 3).empty());
+  CHECK(records_of<PersistAccepted>(node).empty());
 }
 
 TEST_CASE("rule 31: what it has to pass survives its restarts", "[rejoin]") {

@@ -103,6 +103,11 @@ TEST_CASE("rule 30: the primary of a view says the same NEW-VIEW after a restart
   Due d;
   d.cluster.settle(60, is<NewView>);
   const auto opened = records_of<PersistNewView>(d.cluster.node(1));
+  for (std::uint32_t i = 1; i < 4; ++i) {
+    const auto st = d.cluster.node(i).status();
+    UNSCOPED_INFO(i << " v" << st.view.value << st.active << " " << st.waiting_for << " t" << st.view_timeout_ticks
+                    << " w" << st.waiting_clients << " e" << st.executed.value);
+  }
   REQUIRE(!opened.empty());
   for (int times = 0; times < 2; ++times) {
     d.cluster.restart(1);
