@@ -5,7 +5,8 @@
 #include "node/crypto/mac_keys.h"
 #include "node/crypto/proofs.h"
 #include "node/crypto/refuse.h"
-#include "node/crypto/verified_bundles.h"
+#include "node/crypto/signed_messages.h"
+#include "node/crypto/verified_claims.h"
 
 namespace pbft::crypto {
 const char* to_string(Refusal refusal) {
@@ -41,7 +42,8 @@ struct Authenticator::Impl {
   std::shared_ptr<const SignatureScheme> scheme;
   std::vector<std::optional<PairKeys>> replicas;
   ClientKeys clients;
-  VerifiedBundles verified;
+  VerifiedClaims verified;
+  SignedMessages signed_messages;
   std::function<bool(ReplicaId, const PrePrepare&)> wanted;
 
   Impl(Roster the_roster, ReplicaId own_id, Identity own, std::shared_ptr<const SignatureScheme> signatures,
@@ -51,26 +53,21 @@ struct Authenticator::Impl {
         identity(std::move(own)),
         scheme(std::move(signatures)),
         replicas(replica_keys(roster, maker, self)),
-        clients(maker, roster.admits) {}
+        clients(maker, roster.admits),
+        signed_messages(roster, self, identity, *scheme) {}
 
   // ---- Sealing ---------------------------------------------------------------------------------------
 
-  [[nodiscard]] SharedBytes sign(const Checkpoint& checkpoint) const {
-    const Bytes body = wire::encode_checkpoint_body({roster.epoch, self, checkpoint.n, checkpoint.root});
-    const Signature signature = scheme->sign(identity, signed_message_bytes(roster, body).view());
-    return SharedBytes::own(wire::encode_signed(body, signature));
-  }
-
-  [[nodiscard]] Bytes encode(const PeerMessage& message) const {
+  [[nodiscard]] Bytes encode(const PeerMessage& message) {
     const auto* checkpoint = std::get_if<Checkpoint>(&message);
     if (checkpoint == nullptr || !checkpoint->signed_bytes.empty()) return wire::encode(message);
-    return wire::encode(PeerMessage{Checkpoint{checkpoint->n, checkpoint->root, sign(*checkpoint)}});
+    return wire::encode(PeerMessage{signed_messages.sign(*checkpoint)});
   }
 
   [[nodiscard]] Bytes encode(const ReplicaToClientMessage& message) const { return wire::encode(message); }
 
   template <class Message>
-  [[nodiscard]] Bytes packet(const std::vector<Message>& messages) const {
+  [[nodiscard]] Bytes packet(const std::vector<Message>& messages) {
     std::vector<Bytes> encoded;
     encoded.reserve(messages.size());
     for (const Message& message : messages) encoded.push_back(encode(message));
@@ -118,23 +115,6 @@ struct Authenticator::Impl {
     return {};
   }
 
-  // A checkpoint as `replica` signed it, with this root at this n.
-  [[nodiscard]] Opened<void> check_signed(const SharedBytes& bytes, ReplicaId replica, SequenceNumber n,
-                                          const Digest& root) const {
-    const auto message = wire::decode_signed(bytes);
-    if (!message) return malformed(message.error());
-    const auto body = wire::decode_checkpoint_body(message->body);
-    if (!body) return malformed(body.error());
-    if (replica.value >= roster.replicas.size()) return refused(Refusal::unknown_sender);
-    if (body->epoch != roster.epoch) return refused(Refusal::wrong_epoch);
-    const bool same = body->replica == replica && body->n == n && body->root == root;
-    const TaggedBytes covered = signed_message_bytes(roster, message->body.view());
-    if (!same || !scheme->verify(roster.replicas[replica.value], covered.view(), message->signature)) {
-      return refused(Refusal::wrong_signature);
-    }
-    return {};
-  }
-
   [[nodiscard]] bool macs_hold(const Bundle& bundle) {
     const BytesView proof = bundle.proof.view();
     if (roster.signed_requests || proof.size() != mac_proof_size(roster.replicas.size())) return false;
@@ -146,7 +126,7 @@ struct Authenticator::Impl {
   [[nodiscard]] bool signature_holds(const Bundle& bundle) {
     const BytesView proof = bundle.proof.view();
     if (proof.size() != signature_proof_size()) return false;
-    const Digest claim = VerifiedBundles::key(bundle);
+    const Digest claim = bundle_claim(bundle);
     if (verified.contains(claim)) return true;
     Signature signature;
     std::memcpy(signature.bytes.data(), proof.data() + 1, Signature::size);
@@ -162,17 +142,7 @@ struct Authenticator::Impl {
     return *kind == ProofKind::macs ? macs_hold(bundle) : signature_holds(bundle);
   }
 
-  // What each message claims beyond who sent it. One overload for those with such claims, one for the rest.
-  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, Checkpoint& message) const {
-    return check_signed(message.signed_bytes, sender, message.n, message.root);
-  }
-  [[nodiscard]] Opened<void> check_claims(ReplicaId, StableCheckpoint& message) const {
-    for (const StableCheckpoint::Vote& vote : message.votes) {
-      const auto checked = check_signed(vote.signed_bytes, vote.replica, message.n, message.root);
-      if (!checked) return checked;
-    }
-    return {};
-  }
+  // What each message claims beyond who sent it: that bundles are their clients', that replicas signed it.
   [[nodiscard]] Opened<void> check_claims(ReplicaId sender, PrePrepare& message) {
     if (wanted && !wanted(sender, message)) {
       message.authentic.assign(message.batch->bundles.size(), false);
@@ -187,7 +157,8 @@ struct Authenticator::Impl {
     return {};
   }
   template <class Other>
-  [[nodiscard]] Opened<void> check_claims(ReplicaId, Other&) const {
+  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, Other& message) {
+    if constexpr (SignedMessages::judges<Other>) return signed_messages.check(sender, message);
     return {};
   }
 
@@ -289,7 +260,24 @@ Bytes Authenticator::seal_to_client(const ClientId& to, const std::vector<Replic
 }
 
 AuthenticatedPeerMessage Authenticator::sign(const Checkpoint& checkpoint) {
-  return {impl_->self, Checkpoint{checkpoint.n, checkpoint.root, impl_->sign(checkpoint)}};
+  return {impl_->self, impl_->signed_messages.sign(checkpoint)};
+}
+
+ViewChange Authenticator::sign(const ViewChange& message) {
+  return impl_->signed_messages.sign(message);
+}
+
+NewView Authenticator::sign(const NewView& message) {
+  return impl_->signed_messages.sign(message);
+}
+
+ClientReport Authenticator::sign(const ClientReport& message) {
+  return impl_->signed_messages.sign(message);
+}
+
+AuthenticatedPeerMessage Authenticator::own(PeerMessage message) const {
+  assert(impl_->signed_messages.is_own(message));
+  return {impl_->self, std::move(message)};
 }
 
 Opened<std::vector<AuthenticatedPeerMessage>> Authenticator::open_peer(const SharedBytes& frame, ReplicaId channel) {

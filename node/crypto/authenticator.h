@@ -72,13 +72,21 @@ class Authenticator {
   Authenticator& operator=(Authenticator&&) noexcept;
 
   // All messages in one frame under one authenticator. A Checkpoint of the core's without signed_bytes is
-  // signed on the way.
+  // signed on the way; a ViewChange, NewView or ClientReport has been signed before.
   [[nodiscard]] Bytes seal_broadcast(const std::vector<PeerMessage>& messages);
   [[nodiscard]] Bytes seal_to(ReplicaId to, const std::vector<PeerMessage>& messages);
   [[nodiscard]] Bytes seal_to_client(const ClientId& to, const std::vector<ReplicaToClientMessage>& messages);
 
   // Signs this replica's own checkpoint and returns it as received from itself.
   [[nodiscard]] AuthenticatedPeerMessage sign(const Checkpoint& checkpoint);
+
+  // This replica's own message, signed: with its signed_bytes, and NewView's primary, filled. The same message has the
+  // same bytes each time. The view-changes in a NewView must be signed.
+  [[nodiscard]] ViewChange sign(const ViewChange& message);
+  [[nodiscard]] NewView sign(const NewView& message);
+  [[nodiscard]] ClientReport sign(const ClientReport& message);
+  // A ViewChange, NewView or ClientReport that was signed by this replica, as received from itself.
+  [[nodiscard]] AuthenticatedPeerMessage own(PeerMessage message) const;
 
   // Bundles of a PRE-PREPARE are verified only where `wanted` says that the protocol has a use for the message now;
   // elsewhere `authentic` is false for each of them and the message is passed on. Without it all are verified. `wanted`

@@ -8,7 +8,7 @@
 
 namespace pbft::crypto {
 
-enum class ProofKind : std::uint8_t { macs = 0, signature = 1 };
+enum class ProofKind : std::uint8_t { macs = Bundle::mac_proof, signature = Bundle::signature_proof };
 
 // Nothing for an empty proof or a kind that does not exist.
 [[nodiscard]] std::optional<ProofKind> proof_kind(BytesView proof);

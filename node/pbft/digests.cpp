@@ -102,6 +102,12 @@ Digest tree_root(const std::vector<Digest>& leaves) {
   return level.front();
 }
 
+const Digest& empty_bucket_digest() {
+  constexpr std::size_t value_bytes = 2048;  // the sum of no elements
+  static const Digest digest = tagged_digest("pbft/bucket/1", Bytes(value_bytes));
+  return digest;
+}
+
 PairHash pair_hash(Namespace name_space, BytesView key, BytesView value) {
   const Digest digest = Hasher{"pbft/pair/1"}
                             .add(static_cast<std::uint64_t>(name_space))

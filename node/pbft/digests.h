@@ -25,6 +25,7 @@ namespace pbft {
 inline constexpr std::uint32_t tree_fan_out = 16;
 [[nodiscard]] Digest tree_node(std::span<const Digest> children);
 [[nodiscard]] Digest tree_root(const std::vector<Digest>& leaves);  // Limits::tree_buckets of them
+[[nodiscard]] const Digest& empty_bucket_digest();                  // the leaf of a bucket that holds nothing
 [[nodiscard]] PairHash pair_hash(Namespace name_space, BytesView key, BytesView value);
 
 [[nodiscard]] Digest checkpoint_root(const CheckpointSummary& summary);

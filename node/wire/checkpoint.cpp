@@ -2,15 +2,6 @@
 #include "node/wire/parts.h"
 
 namespace pbft::wire {
-namespace {
-
-// A body is an array of fewer than 16 elements whose first is its type, below 128: each of them one byte.
-MessageType type_of(BytesView body) {
-  return static_cast<MessageType>(body.size() < 2 ? 0 : body[1]);
-}
-
-}  // namespace
-
 Bytes encode_checkpoint_body(const CheckpointBody& body) {
   Writer writer{3 * Writer::small};
   writer.array(5).type(MessageType::checkpoint).put(body.epoch).put(body.replica).put(body.n).put(body.root);
@@ -28,25 +19,6 @@ Decoded<CheckpointBody> decode_checkpoint_body(const SharedBytes& body) {
   decoded.n = reader.number<SequenceNumber>();
   decoded.root = reader.fixed<Digest>();
   return reader.finish(decoded);
-}
-
-Bytes encode_signed(BytesView body, const Signature& signature) {
-  Writer writer{body.size() + 2 * Writer::small};
-  writer.array(3).type(type_of(body)).bin(body).put(signature);
-  return writer.finish();
-}
-
-Decoded<SignedMessage> decode_signed(const SharedBytes& bytes) {
-  if (bytes.size() > max_signed_bytes) return tl::unexpected(WireError::too_large);
-  Reader reader{bytes};
-  reader.array_of(3);
-  const MessageType type = reader.type();
-  reader.require(type == MessageType::checkpoint, WireError::unknown_message);
-  SignedMessage message;
-  message.body = reader.bin(max_signed_bytes);
-  if (reader.ok()) reader.require(type_of(message.body.view()) == type, WireError::unknown_message);
-  message.signature = reader.fixed<Signature>();
-  return reader.finish(std::move(message));
 }
 
 std::size_t stable_size(const StableCheckpoint& proof) {

@@ -85,7 +85,7 @@ Welcome read_welcome(Reader& reader) {
 }
 
 ReplyStatus read_reply_status(Reader& reader) {
-  return static_cast<ReplyStatus>(reader.uint(number_of(ReplyStatus::busy)));
+  return static_cast<ReplyStatus>(reader.uint(number_of(ReplyStatus::sign)));
 }
 
 Reply read_reply(Reader& reader) {

@@ -48,7 +48,8 @@ struct Packet {
                                   const std::vector<Bytes>& messages);
 void append_authenticator(Bytes& packet, BytesView authenticator);
 
-// Messages, one element of Packet::messages each. A Checkpoint encodes as its signed_bytes, which must be there.
+// Messages, one element of Packet::messages each. A message that is signed (Checkpoint, ViewChange, NewView,
+// ClientReport) encodes as its signed_bytes, which must be there, and its other fields are decoded from nothing else.
 // Decoding a bundle or a batch computes its digests. Decoding sets no `authentic`.
 [[nodiscard]] Bytes encode(const PeerMessage& message);
 [[nodiscard]] Decoded<PeerMessage> decode_peer_message(const SharedBytes& bytes);
@@ -62,6 +63,18 @@ struct SignedMessage {
   SharedBytes body;
   Signature signature;
 };
+[[nodiscard]] Bytes encode_signed(BytesView body, const Signature& signature);
+[[nodiscard]] Decoded<SignedMessage> decode_signed(const SharedBytes& bytes);
+
+// What every signed body says after its type: who signed it, and in which epoch. The rest of the body is not read.
+struct Signer {
+  Epoch epoch;
+  ReplicaId replica;
+};
+[[nodiscard]] Decoded<Signer> decode_signer(const SharedBytes& body);
+
+// The bodies, one kind for each signed message. Those that are given to encode need no signed_bytes themselves; the
+// view-changes in a new-view do. Those that decode gives have none themselves.
 struct CheckpointBody {
   Epoch epoch;
   ReplicaId replica;
@@ -70,8 +83,27 @@ struct CheckpointBody {
 };
 [[nodiscard]] Bytes encode_checkpoint_body(const CheckpointBody& body);
 [[nodiscard]] Decoded<CheckpointBody> decode_checkpoint_body(const SharedBytes& body);
-[[nodiscard]] Bytes encode_signed(BytesView body, const Signature& signature);
-[[nodiscard]] Decoded<SignedMessage> decode_signed(const SharedBytes& bytes);
+
+struct ViewChangeBody {
+  Signer signer;
+  ViewChange message;
+};
+[[nodiscard]] Bytes encode_view_change_body(const Signer& signer, const ViewChange& message);
+[[nodiscard]] Decoded<ViewChangeBody> decode_view_change_body(const SharedBytes& body);
+
+struct NewViewBody {
+  Epoch epoch;
+  NewView message;  // its primary is the signer
+};
+[[nodiscard]] Bytes encode_new_view_body(Epoch epoch, const NewView& message);
+[[nodiscard]] Decoded<NewViewBody> decode_new_view_body(const SharedBytes& body);
+
+struct ClientReportBody {
+  Signer signer;
+  ClientId client;
+};
+[[nodiscard]] Bytes encode_client_report_body(const ClientReportBody& body);
+[[nodiscard]] Decoded<ClientReportBody> decode_client_report_body(const SharedBytes& body);
 
 // Bundles: a body, and the body with its proof. decode fills body, digest and proof.
 [[nodiscard]] Bytes encode_bundle_body(const ClientId& client, SessionId session, RequestNumber low,

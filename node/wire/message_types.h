@@ -1,5 +1,5 @@
-// The number that each message begins with. A number is never used again for something else; 12 to 19 are kept for
-// messages between replicas that belong to view changes.
+// The number that each message begins with. A number is never used again for something else; 19 to 31 are free for
+// messages between replicas.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,13 @@ enum class MessageType : std::uint8_t {
   fetch_ledger = 9,
   ledger_range = 10,
   forward = 11,
+  view_change = 12,
+  new_view = 13,
+  fetch_tree = 14,
+  tree = 15,
+  fetch_bucket = 16,
+  bucket_part = 17,
+  client_report = 18,
 
   hello = 32,
   client_request = 33,

@@ -2,6 +2,7 @@
 
 #include "node/wire/codec.h"
 #include "node/wire/parts.h"
+#include "node/wire/state_messages.h"
 
 namespace pbft::wire {
 namespace {
@@ -28,10 +29,23 @@ Bytes encode_one(const Commit& message) {
   return encode_vote(MessageType::commit, message);
 }
 
-Bytes encode_one(const Checkpoint& message) {
+template <class Signed>
+Bytes encode_as_signed(const Signed& message) {
   assert(!message.signed_bytes.empty());
   const BytesView view = message.signed_bytes.view();
   return {view.begin(), view.end()};
+}
+Bytes encode_one(const Checkpoint& message) {
+  return encode_as_signed(message);
+}
+Bytes encode_one(const ViewChange& message) {
+  return encode_as_signed(message);
+}
+Bytes encode_one(const NewView& message) {
+  return encode_as_signed(message);
+}
+Bytes encode_one(const ClientReport& message) {
+  return encode_as_signed(message);
 }
 
 Bytes encode_one(const StableCheckpoint& message) {
@@ -45,8 +59,9 @@ std::uint64_t flags_of(const Status::Lack& lack) {
 }
 
 Bytes encode_one(const Status& message) {
-  Writer writer{Writer::small + message.lacks.size() * 11};
-  writer.array(5).type(MessageType::status).put(message.view).put(message.stable).put(message.executed);
+  Writer writer{2 * Writer::small + message.lacks.size() * 11};
+  writer.array(8).type(MessageType::status).put(message.view).uint(message.active ? 1 : 0).uint(message.view_changes);
+  writer.put(message.rejoins_above).put(message.stable).put(message.executed);
   writer.array(message.lacks.size());
   for (const Status::Lack& lack : message.lacks) writer.array(2).put(lack.n).uint(flags_of(lack));
   return writer.finish();
@@ -108,6 +123,10 @@ Vote read_vote(Reader& reader) {
 Status read_status(Reader& reader) {
   Status message;
   message.view = reader.number<View>();
+  message.active = reader.uint(1) == 1;
+  message.view_changes = reader.uint();
+  reader.require(!message.active || message.view_changes == 0, WireError::not_canonical);
+  message.rejoins_above = reader.number<View>();
   message.stable = reader.number<SequenceNumber>();
   message.executed = reader.number<SequenceNumber>();
   const std::size_t count = reader.array(0, Limits::max_status_slots);
@@ -153,19 +172,19 @@ LedgerRange read_ledger_range(Reader& reader) {
   LedgerRange message;
   message.first = reader.number<SequenceNumber>();
   message.summary = read_summary(reader);
-  const std::size_t count = reader.array(1, Limits::max_ledger_range);
+  const std::size_t count = reader.array(1, Limits::max_ledger_range, 2 + Digest::size);
   message.digests.reserve(count);
   for (std::size_t i = 0; i < count && reader.ok(); ++i) message.digests.push_back(reader.fixed<Digest>());
   return message;
 }
 
-// The whole message is the signed one: its own array and type are read again by the readers of signed messages.
-Decoded<PeerMessage> decode_checkpoint(const SharedBytes& bytes) {
+// A signed message is read whole: its own array and type are read again by the readers of signed messages.
+Decoded<Checkpoint> decode_checkpoint(const SharedBytes& bytes) {
   const Decoded<SignedMessage> message = decode_signed(bytes);
   if (!message) return tl::unexpected(message.error());
   const Decoded<CheckpointBody> body = decode_checkpoint_body(message->body);
   if (!body) return tl::unexpected(body.error());
-  return PeerMessage{Checkpoint{body->n, body->root, bytes}};
+  return Checkpoint{body->n, body->root, bytes};
 }
 
 }  // namespace
@@ -191,7 +210,7 @@ Decoded<PeerMessage> decode_peer_message(const SharedBytes& bytes) {
     case MessageType::stable_checkpoint:
       return decode_fields<PeerMessage>(reader, head, 4, read_stable);
     case MessageType::status:
-      return decode_fields<PeerMessage>(reader, head, 5, read_status);
+      return decode_fields<PeerMessage>(reader, head, 8, read_status);
     case MessageType::fetch_batch:
       return decode_fields<PeerMessage>(reader, head, 3, read_fetch_batch);
     case MessageType::batch_response:
@@ -204,6 +223,20 @@ Decoded<PeerMessage> decode_peer_message(const SharedBytes& bytes) {
       return decode_fields<PeerMessage>(reader, head, 3, [](Reader& rest) {
         return Forward{read_bundle(rest), false};
       });
+    case MessageType::view_change:
+      return decode_view_change(bytes);
+    case MessageType::new_view:
+      return decode_new_view(bytes);
+    case MessageType::fetch_tree:
+      return decode_fields<PeerMessage>(reader, head, 2, read_fetch_tree);
+    case MessageType::tree:
+      return decode_fields<PeerMessage>(reader, head, 3, read_tree);
+    case MessageType::fetch_bucket:
+      return decode_fields<PeerMessage>(reader, head, 5, read_fetch_bucket);
+    case MessageType::bucket_part:
+      return decode_fields<PeerMessage>(reader, head, 7, read_bucket_part);
+    case MessageType::client_report:
+      return decode_client_report(bytes);
     default:
       return tl::unexpected(WireError::unknown_message);
   }

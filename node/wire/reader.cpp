@@ -47,7 +47,7 @@ std::uint64_t Reader::uint(std::uint64_t max) {
   return ok() ? value : 0;
 }
 
-std::size_t Reader::array(std::size_t min, std::size_t max) {
+std::size_t Reader::array(std::size_t min, std::size_t max, std::size_t element_bytes) {
   const std::uint8_t head = byte();
   std::uint64_t count = 0;
   if (head >= 0x90 && head <= 0x9f) {
@@ -61,7 +61,7 @@ std::size_t Reader::array(std::size_t min, std::size_t max) {
   }
   require(count <= max, WireError::out_of_range);
   require(count >= min, WireError::not_canonical);
-  require(count <= remaining(), WireError::truncated);
+  require(count <= remaining() / element_bytes, WireError::truncated);
   return ok() ? static_cast<std::size_t>(count) : 0;
 }
 

@@ -30,8 +30,9 @@ class Reader {
   }
 
   [[nodiscard]] std::uint64_t uint(std::uint64_t max = UINT64_MAX);
-  // The number of elements. Each takes at least a byte, so a count beyond the rest of the input is refused.
-  [[nodiscard]] std::size_t array(std::size_t min, std::size_t max);
+  // The number of elements. Each takes at least `element_bytes`, so a count that the rest of the input cannot hold is
+  // refused.
+  [[nodiscard]] std::size_t array(std::size_t min, std::size_t max, std::size_t element_bytes = 1);
   void array_of(std::size_t elements);
   [[nodiscard]] SharedBytes bin(std::size_t max);
   [[nodiscard]] bool next_is_nil();  // and takes it

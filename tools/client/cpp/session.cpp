@@ -25,6 +25,11 @@ CoreOptions sane(CoreOptions options) {
   return options;
 }
 
+// What one replica says for itself: it completes nothing.
+bool is_hint(ReplyStatus status) {
+  return status == ReplyStatus::busy || status == ReplyStatus::sign;
+}
+
 }  // namespace
 
 Session::Session(Quorum quorum, const CoreOptions& options, crypto::ClientAuthenticator& authenticator,
@@ -89,8 +94,8 @@ void Session::receive_opening(const Reply& reply, ReplicaId from) {
   if (!opening_ || reply.number != open_number_) {
     return;
   }
-  if (reply.status == ReplyStatus::busy) {
-    busy(opening_flight_);
+  if (is_hint(reply.status)) {
+    hinted(reply.status, opening_flight_);
     return;
   }
   const bool lacked = opening_->lacks_result();
@@ -143,8 +148,8 @@ void Session::receive_answer(const Reply& reply, ReplicaId from) {
     return;
   }
   Slot& slot = found->second;
-  if (reply.status == ReplyStatus::busy) {
-    busy(slot.flight);
+  if (is_hint(reply.status)) {
+    hinted(reply.status, slot.flight);
     return;
   }
   if (auto agreed = slot.votes.add(from, reply.status, reply.result_digest, reply.result)) {
@@ -208,6 +213,7 @@ Outcome Session::outcome_of(Votes::Agreed agreed) const {
     case ReplyStatus::unknown_session:
     case ReplyStatus::stale_open:
     case ReplyStatus::busy:
+    case ReplyStatus::sign:
       break;
   }
   return {OutcomeKind::refused,
@@ -222,6 +228,9 @@ void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
   now_ = now_us;
   const bool moved = view != view_;
   view_ = view;
+  if (moved) {
+    follow_primary(outbox);
+  }
   if (!id_ && !opening_ && !waiting_.empty()) {
     open_session(outbox);
   }
@@ -230,9 +239,6 @@ void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
   }
   if (id_) {
     send_bundles(outbox);
-  }
-  if (moved) {
-    follow_primary(outbox);
   }
   resend_due(outbox);
 }
@@ -286,7 +292,6 @@ void Session::launch(BundlePtr bundle, FlightId id, std::size_t open, Outbox& ou
   flight.open = open;
   flight.due = saturating_add(now_, options_.retransmit_us);
   flight.interval = options_.retransmit_us;
-  flight.view = view_;
   outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
   schedule_.emplace(flight.due, id);
   flights_.emplace(id, std::move(flight));
@@ -304,20 +309,24 @@ void Session::resend_due(Outbox& outbox) {
       outbox.add_all(Hello{SessionId{0}, open_number_});
     }
     outbox.add_all(ClientRequest{flight.bundle});
-    flight.to_all = true;
     flight.postponed = false;
     flight.interval = backed_off(flight.interval, options_);
     reschedule(id, saturating_add(now_, flight.interval));
   }
 }
 
-// f+1 replicas are in a later view: its primary is to have at once what only an earlier one was sent.
+// f+1 replicas are in a later view: its primary is to have at once what is outstanding, also where it was sent to all
+// before, since what a replica had then it may have dropped. Should that be lost, the intervals begin anew.
 void Session::follow_primary(Outbox& outbox) {
   for (auto& [id, flight] : flights_) {
-    if (!flight.to_all && quorum_.primary(flight.view) != quorum_.primary(view_)) {
+    if (flight.due == never) {
+      continue;
+    }
+    if (flight.due > now_) {  // else it goes to all right now
       outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
     }
-    flight.view = view_;
+    flight.interval = options_.retransmit_us;
+    reschedule(id, std::min(flight.due, saturating_add(now_, flight.interval)));
   }
 }
 
@@ -333,6 +342,26 @@ void Session::landed(FlightId id) {
   if (--flight.open == 0) {
     schedule_.erase({flight.due, id});
     flights_.erase(id);
+  }
+}
+
+void Session::hinted(ReplyStatus status, FlightId id) {
+  status == ReplyStatus::sign ? sign_from_now_on(id) : busy(id);
+}
+
+// One replica's hint: it takes nothing from this client without a signature. What is outstanding is sealed again, the
+// same bodies, so that they keep their names, and all of it goes out at once. A liar costs signatures, once.
+void Session::sign_from_now_on(FlightId id) {
+  if (flights_.at(id).bundle->is_signed()) {
+    return;
+  }
+  options_.proof = crypto::ClientAuthenticator::Proof::signature;
+  for (auto& [other, flight] : flights_) {
+    const Bundle& bundle = *flight.bundle;
+    flight.bundle = authenticator_->seal_bundle(bundle.session, bundle.low, bundle.requests, options_.proof);
+    if (flight.due != never) {
+      reschedule(other, now_);
+    }
   }
 }
 

@@ -37,14 +37,13 @@ class Session {
     SharedBytes operation;
     RequestKind kind;
   };
-  // A bundle on its way. It is resent as the same object: the numbers in it make it take effect once.
+  // A bundle on its way. It is resent as the same object, or with another proof: the numbers in it make it take effect
+  // once.
   struct Flight {
     BundlePtr bundle;
     std::size_t open = 0;  // requests in it that are neither answered nor abandoned
     std::uint64_t due = 0;
     std::uint64_t interval = 0;  // until the resend after the next one
-    View view;                   // whose primary got it
-    bool to_all = false;         // was sent to all replicas at least once
     bool postponed = false;      // a busy replica has put off the next resend
   };
   struct Slot {
@@ -70,6 +69,8 @@ class Session {
   void say_hello(Outbox& outbox);
   void reschedule(FlightId id, std::uint64_t due);
   void landed(FlightId id);  // one more request of it is answered or abandoned
+  void hinted(ReplyStatus status, FlightId id);
+  void sign_from_now_on(FlightId id);
   void busy(FlightId id);
   [[nodiscard]] Outcome outcome_of(Votes::Agreed agreed) const;
   [[nodiscard]] bool window_open() const;
