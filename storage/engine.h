@@ -18,7 +18,18 @@ enum class Family : std::uint8_t { meta, batches, journal, ledger, state, undo, 
 [[nodiscard]] const char* to_string(Family family);
 
 struct StorageError {
-  enum class Kind : std::uint8_t { io, corrupt, no_space, missing, mismatch, newer_format, locked, exists };
+  enum class Kind : std::uint8_t {
+    io,
+    corrupt,
+    damaged,  // only what the other replicas can give back: the state, and what is derived from it
+    no_space,
+    missing,
+    mismatch,
+    older_format,
+    newer_format,
+    locked,
+    exists
+  };
   Kind kind;
   std::string message;  // names path and what to do
 };

@@ -75,6 +75,14 @@ Bytes held_key(SequenceNumber n, const Digest& digest) {
   return FieldWriter{}.u8(static_cast<std::uint8_t>(JournalKind::batch)).u64(n.value).raw(digest.view()).take();
 }
 
+Bytes view_key(ViewKind kind) {
+  return FieldWriter{}.u8(static_cast<std::uint8_t>(kind)).take();
+}
+
+Bytes rejoin_key() {
+  return FieldWriter{}.u8('r').take();
+}
+
 Bytes undo_key(std::uint64_t interval, std::uint8_t name_space, BytesView key) {
   return FieldWriter{}.u64(interval).u8(name_space).raw(key).take();
 }

@@ -54,6 +54,9 @@ enum class JournalKind : std::uint8_t { accepted = 'a', batch = 'b', prepared = 
 [[nodiscard]] Bytes journal_key(JournalKind kind, SequenceNumber n);          // the start of a slot's entries
 [[nodiscard]] Bytes mark_key(JournalKind kind, SequenceNumber n, View view);  // accepted, prepared
 [[nodiscard]] Bytes held_key(SequenceNumber n, const Digest& digest);         // batch
+enum class ViewKind : std::uint8_t { view_change = 'v', new_view = 'w' };
+[[nodiscard]] Bytes view_key(ViewKind kind);  // journal
+[[nodiscard]] Bytes rejoin_key();             // journal
 [[nodiscard]] Bytes undo_key(std::uint64_t interval, std::uint8_t name_space, BytesView key);
 [[nodiscard]] Bytes own_summary_key(std::uint64_t n);  // checkpoints
 [[nodiscard]] Bytes stable_key();                      // checkpoints

@@ -24,6 +24,9 @@ struct ExecutedRecord {
 // The checkpoint that was taken last: the start of the interval that undo is written to.
 inline const Bytes interval_key = to_bytes("interval");
 
+// Present while the state is damaged: set by mark_damaged, gone with the state that replaces it.
+inline const Bytes damaged_key = to_bytes("damaged");
+
 // What truncation has left.
 inline const Bytes kept_key = to_bytes("kept");
 struct KeptRecord {

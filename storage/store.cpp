@@ -95,6 +95,10 @@ Result<void> Store::Impl::load_meta() {
   const auto kept_bytes = read(kept_key);
   if (!kept_bytes) return tl::unexpected(kept_bytes.error());
 
+  const auto damaged_bytes = engine->get(Family::meta, damaged_key);
+  if (!damaged_bytes) return tl::unexpected(damaged_bytes.error());
+  damaged = damaged_bytes->has_value();
+
   const auto executed_record = decode_executed(*executed_bytes);
   if (!executed_record) return corrupt("record executed of family meta cannot be read");
   FieldReader reader{*interval_bytes};

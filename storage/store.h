@@ -65,7 +65,9 @@ class Store {
   [[nodiscard]] Result<Recovered> recover() const;
 
   // Journal: all records of one turn in one atomic, synced write; none at all where there is no record. Refuses
-  // (mismatch) a second digest for one (view, n), and a stable checkpoint below the one that is kept.
+  // (mismatch) a second digest for one (view, n), a stable checkpoint below the one that is kept, a second VIEW-CHANGE
+  // or NEW-VIEW for one view, and one of a view below that of either that is kept. Of these the last one is kept, as it
+  // was signed.
   [[nodiscard]] Result<void> persist(const std::vector<JournalRecord>& records);
   // n is a stable checkpoint. Drops journal entries at or below n, batches that were not committed there, batches and
   // ledger entries beyond what is kept, and undo that neither this checkpoint nor the one before needs. Unsynced:

@@ -19,6 +19,7 @@ struct Store::Impl {
   ExecutedRecord executed;
   SequenceNumber interval;  // the checkpoint that was taken last
   KeptRecord kept;
+  bool damaged = false;  // the state was found damaged and has not been repaired
   // Keys (namespace byte and key) whose value at `interval` is saved in undo.
   std::unordered_set<std::string> saved;
   // Invariant: the digest of the state at `interval`.
@@ -47,8 +48,24 @@ struct Store::Impl {
   [[nodiscard]] Result<void> update_tree();
 
   // Journal.
-  [[nodiscard]] Result<void> add_mark(WriteBatch& batch, std::map<Bytes, Digest>& marks, JournalKind kind, View view,
-                                      SequenceNumber n, const Digest& digest) const;
+  struct ViewRecord {
+    View view;
+    SharedBytes message;  // empty: there is none
+  };
+  // What one call of persist writes, and what its later records must agree with.
+  struct Turn {
+    WriteBatch batch;
+    std::map<Bytes, Digest> marks;
+    std::map<ViewKind, std::optional<ViewRecord>> views;
+  };
+  [[nodiscard]] Result<void> add_mark(Turn& turn, JournalKind kind, View view, SequenceNumber n,
+                                      const Digest& digest) const;
+  [[nodiscard]] Result<void> add_view(Turn& turn, ViewKind kind, View view, const SharedBytes& message) const;
+  static void add_rejoin(Turn& turn, const PersistRejoin& record);
+  [[nodiscard]] Result<ViewRecord> view_record(ViewKind kind) const;
+  template <class Message>
+  [[nodiscard]] Result<std::optional<Message>> view_message(ViewKind kind) const;
+  [[nodiscard]] Result<void> recover_views(Recovered& recovered) const;
   [[nodiscard]] Result<void> add_stable(WriteBatch& batch, const PersistStable& stable) const;
   [[nodiscard]] Result<std::optional<PersistStable>> stable() const;
   [[nodiscard]] Result<void> recover_batches(Recovered& recovered, SequenceNumber above) const;
@@ -64,6 +81,13 @@ struct Store::Impl {
 
 [[nodiscard]] inline Family family_of(Namespace name_space) {
   return name_space == Namespace::state ? Family::state : Family::clients;
+}
+
+[[nodiscard]] inline const char* name_of(JournalKind kind) {
+  return kind == JournalKind::accepted ? "accepted" : "prepared";
+}
+[[nodiscard]] inline const char* name_of(ViewKind kind) {
+  return kind == ViewKind::view_change ? "view-change" : "new-view";
 }
 
 // A value of family undo: what the key had at the start of the interval.

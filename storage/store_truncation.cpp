@@ -1,0 +1,72 @@
+// What goes once a checkpoint is stable.
+#include <algorithm>
+
+#include "storage/store_impl.h"
+
+namespace pbft::storage {
+
+// Drops the batches of the slots from..to that were not committed there. All of these slots have been executed.
+Result<void> Store::Impl::prune(WriteBatch& batch, std::uint64_t from, std::uint64_t to) const {
+  const auto entries = engine->scan(Family::journal, journal_key(JournalKind::batch, SequenceNumber{from}),
+                                    journal_key(JournalKind::batch, SequenceNumber{to + 1}));
+  for (; entries->valid(); entries->next()) {
+    FieldReader key{entries->key()};
+    static_cast<void>(key.u8());
+    const SequenceNumber n{key.u64()};
+    const auto digest = key.fixed<Digest>();
+    const auto committed = ledger(n);
+    if (!committed) return tl::unexpected(committed.error());
+    if (*committed && (*committed)->batch != digest) {
+      batch.operations.emplace_back(WriteBatch::Erase{Family::batches, batch_key(n, digest)});
+    }
+  }
+  return entries->status();
+}
+
+Result<void> Store::truncate(SequenceNumber n) {
+  Impl& impl = *impl_;
+  if (impl.failure) return tl::unexpected(*impl.failure);
+  if (n < impl.kept.stable) return {};
+  KeptRecord kept = impl.kept;
+  if (n > kept.stable) {
+    kept.previous = kept.stable;
+    kept.stable = n;
+  }
+  WriteBatch batch;
+  const auto erase = [&](Family family, Bytes from, Bytes to) {
+    batch.operations.emplace_back(WriteBatch::EraseRange{family, std::move(from), std::move(to)});
+  };
+
+  // A slot that is not executed yet keeps its batches: which of them was committed shows only then.
+  const std::uint64_t executed = impl.executed.n.value;
+  kept.pruned = std::max(kept.pruned, std::min(n.value, executed));
+  if (auto pruned = impl.prune(batch, impl.kept.pruned + 1, kept.pruned); !pruned) return pruned;
+  const SequenceNumber origin{0};
+  erase(Family::journal, journal_key(JournalKind::batch, origin),
+        journal_key(JournalKind::batch, SequenceNumber{kept.pruned + 1}));
+  for (const JournalKind kind : {JournalKind::accepted, JournalKind::prepared}) {
+    erase(Family::journal, journal_key(kind, origin), journal_key(kind, n.next()));
+  }
+
+  // The entry of the batch that was executed last always stays: opening checks it.
+  const std::uint64_t keep = impl.options.ledger_keep;
+  if (keep != 0 && n.value > keep && executed > 0) {
+    kept.first_ledger = std::max(kept.first_ledger, std::min(n.value - keep + 1, executed));
+    erase(Family::ledger, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
+    erase(Family::batches, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
+    const std::uint64_t first_summary = std::min(kept.first_ledger, kept.previous.value);
+    erase(Family::checkpoints, own_summary_key(0), own_summary_key(first_summary));
+  }
+
+  // The current interval's undo is what the digest is updated from.
+  kept.first_undo = std::max(kept.first_undo, std::min(kept.previous.value, impl.interval.value));
+  erase(Family::undo, number_key(impl.kept.first_undo), number_key(kept.first_undo));
+
+  if (kept == impl.kept) return {};
+  batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept(kept)});
+  if (auto written = impl.write(batch, Sync::no); !written) return written;
+  impl.kept = kept;
+  return {};
+}
+
+}  // namespace pbft::storage
