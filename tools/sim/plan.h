@@ -71,6 +71,8 @@ struct Plan {
   [[nodiscard]] std::uint32_t f() const { return (cluster.replicas - 1) / 3; }
   // Those of whom nothing is promised.
   [[nodiscard]] bool lies(std::uint32_t replica) const { return liars.contains(replica); }
+  // Whether a bundle's proof may hold at some replicas and not at others.
+  [[nodiscard]] bool proofs_break() const { return !cluster.signed_requests && (clients.faulty > 0 || !liars.empty()); }
   [[nodiscard]] bool faulty_client(std::uint32_t client) const {
     return client + clients.faulty >= clients.clients;
   }

@@ -31,6 +31,7 @@ class Run {
   void heal_and_settle();
   void final_blackout();
   bool settle(const char* after);
+  [[nodiscard]] bool bound(const Node& node) const;
   [[nodiscard]] bool agreed() const;
   [[nodiscard]] std::size_t outstanding() const;
   void compare_states();
@@ -119,15 +120,20 @@ bool Run::settle(const char* after) {
   return true;
 }
 
+// Whether anything is expected of it.
+bool Run::bound(const Node& node) const {
+  return node.running() && !world_.plan.lies(node.id().value);
+}
+
 bool Run::agreed() const {
   return std::all_of(nodes_.begin(), nodes_.end(), [this](const auto& node) {
-    return !node->running() || node->status().executed.value == world_.checkers.agreement.last();
+    return !bound(*node) || node->status().executed.value == world_.checkers.agreement.last();
   });
 }
 
 std::size_t Run::outstanding() const {
   std::size_t count = 0;
-  for (const auto& client : clients_) count += client->outstanding();
+  for (const auto& client : clients_) count += client->faulty() ? 0 : client->outstanding();
   return count;
 }
 
@@ -135,7 +141,7 @@ void Run::stalled(const char* invariant, const std::string& what) {
   if (world_.findings.any()) return;
   std::vector<std::uint32_t> behind;
   for (const auto& node : nodes_) {
-    if (node->running() && node->status().executed.value < world_.checkers.agreement.last()) {
+    if (bound(*node) && node->status().executed.value < world_.checkers.agreement.last()) {
       behind.push_back(node->id().value);
     }
   }
@@ -151,13 +157,14 @@ std::string Run::standing() const {
     }
     const ReplicaStatus status = node->status();
     text += fmt::format(
-        "    replica {}: view {} executed {} committed {} stable {} accepted {} queued {} sessions {}{} {}\n",
-        node->id().value, status.view.value, status.executed.value, status.committed.value, status.stable.value,
+        "    replica {}{}: view {}{} executed {} committed {} stable {} accepted {} queued {} sessions {}{} {}\n",
+        node->id().value, world_.plan.lies(node->id().value) ? " (lies)" : "", status.view.value,
+        status.active ? "" : " inactive", status.executed.value, status.committed.value, status.stable.value,
         status.last_accepted.value, status.queued_requests, status.sessions, status.catching_up ? " catching up" : "",
         status.waiting_for);
   }
   for (const auto& client : clients_) {
-    if (client->outstanding() > 0) {
+    if (client->outstanding() > 0 && !client->faulty()) {
       text += fmt::format("    {} outstanding, oldest: {}\n", client->outstanding(), client->oldest());
     }
   }
@@ -167,7 +174,7 @@ std::string Run::standing() const {
 void Run::compare_states() {
   const Node* first = nullptr;
   for (const auto& node : nodes_) {
-    if (!node->running()) continue;
+    if (!bound(*node)) continue;
     for (const std::string& key : world_.checkers.model.keys()) {
       if (node->value(key) == world_.checkers.model.value(key)) continue;
       world_.findings.report(
@@ -195,7 +202,9 @@ RunResult Run::result() const {
   result.hash = world_.trace.hash();
   result.findings = world_.findings.all();
   result.faults = world_.faults;
+  result.lies = world_.lies;
   result.sometimes = world_.sometimes;
+  result.sometimes.carried = world_.checkers.promises.carried();
   result.simulated_us = world_.scheduler.now();
   result.events = world_.trace.events();
   result.frames = world_.network.frames();
@@ -210,6 +219,7 @@ RunResult Run::result() const {
   result.checked_reads = world_.checkers.outcomes.checked_reads();
   result.checked_writes = world_.checkers.outcomes.checked_writes();
   result.audited_promises = world_.checkers.promises.audited();
+  result.new_views = world_.checkers.promises.new_views();
   for (const auto& node : nodes_) result.starts += node->starts();
   return result;
 }

@@ -15,6 +15,7 @@ struct RunResult {
   std::string hash;
   std::vector<Finding> findings;  // empty: all is well
   FaultCounts faults{};
+  LieCounts lies{};
   Sometimes sometimes;
   std::uint64_t simulated_us = 0;
   std::uint64_t events = 0;
@@ -27,6 +28,7 @@ struct RunResult {
   std::uint64_t checked_reads = 0;
   std::uint64_t checked_writes = 0;
   std::uint64_t audited_promises = 0;
+  std::uint64_t new_views = 0;
   std::uint64_t starts = 0;
   std::uint64_t latency_us = 0;  // sum over the answered
 };

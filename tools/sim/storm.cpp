@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace pbft::sim {
 
 Storm::Storm(World& world, std::vector<std::unique_ptr<Node>>& nodes, std::vector<std::unique_ptr<SimClient>>& clients)
@@ -13,6 +15,9 @@ void Storm::start() {
   }
   world_.scheduler.at(world_.plan.dead_at, [this] { bury(); });
   world_.scheduler.after(200 * millisecond, [this] { supervise(); });
+  for (const auto& [replica, lies] : world_.plan.liars) {
+    if (std::find(lies.begin(), lies.end(), Lie::amnesia) != lies.end()) forget_again(*nodes_[replica]);
+  }
   for (std::size_t i = 0; i < fault_count; ++i) again(static_cast<Fault>(i));
 }
 
@@ -23,6 +28,18 @@ void Storm::again(Fault fault) {
     if (over_) return;
     strike(fault);
     again(fault);
+  });
+}
+
+// The disk is put back to what it was some seconds ago.
+void Storm::forget_again(Node& node) {
+  node.remember_disk();
+  world_.scheduler.after(random_.between(2 * second, 10 * second), [this, &node] {
+    if (over_) return;
+    if (node.running()) node.crash();
+    node.forget();
+    restart_after(node, random_.below(second));
+    forget_again(node);
   });
 }
 
@@ -136,7 +153,7 @@ void Storm::strike(Fault fault) {
     case Fault::clock_jump:
       return set_clock(any_node(), true);
     case Fault::wiped_disk:
-      return wipe(*nodes_[*world_.plan.wiped.begin()]);
+      return wipe(*nodes_[random_.pick(std::vector<std::uint32_t>(world_.plan.wiped.begin(), world_.plan.wiped.end()))]);
     case Fault::client_restart:
       world_.injected(fault);
       return clients_[random_.below(clients_.size())]->restart();
