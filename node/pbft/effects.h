@@ -198,6 +198,7 @@ enum class Reject : std::uint8_t {
   second_preprepare,
   time_not_later,
   time_ahead,
+  time_behind,
   empty_batch,
   batch_too_large,
   not_a_client,

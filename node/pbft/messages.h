@@ -165,8 +165,8 @@ struct Status {
   bool active = true;  // false: it has left the views below `view`, and has no NEW-VIEW of it
   // Where it is not active: bit i says that it holds a VIEW-CHANGE of replica i for `view` or a later one.
   std::uint64_t view_changes = 0;
-  // It has lost its memory and takes part again once a view above this one is active; 0: no such matter.
-  View rejoins_above;
+  // It has lost its memory and takes part again once this view, or a later one, is active; 0: no such matter.
+  View rejoins_in;
   SequenceNumber stable;
   SequenceNumber executed;
   std::vector<Lack> lacks;  // ascending, each above stable; at most Limits::max_status_slots

@@ -73,6 +73,19 @@ void RequestQueue::executed(const Bundle& bundle) {
   in_flight_.erase(bundle.digest);
 }
 
+void RequestQueue::keep_only(const std::function<bool(const Bundle&)>& passes) {
+  for (const BundlePtr& bundle : waiting()) {
+    if (!passes(*bundle)) forget_waiting(*bundle);
+  }
+}
+
+std::vector<BundlePtr> RequestQueue::waiting() const {
+  std::vector<BundlePtr> result;
+  result.reserve(order_.size());
+  for (const auto& [arrival, bundle] : order_) result.push_back(bundle);
+  return result;
+}
+
 void RequestQueue::forget_waiting(const Bundle& bundle) {
   const auto found = waiting_.find(bundle.digest);
   if (found == waiting_.end()) return;
