@@ -9,7 +9,9 @@
 namespace pbft::sim {
 
 SimClient::SimClient(World& world, std::uint32_t index)
-    : world_(world), index_(index), random_(Random::stream(world.plan.seed, fmt::format("client {}", index))),
+    : world_(world),
+      index_(index),
+      random_(Random::stream(world.plan.seed, fmt::format("client {}", index))),
       faulty_(world.plan.faulty_client(index) ? std::make_unique<FaultyClient>(world, index) : nullptr) {}
 
 void SimClient::start() {
@@ -132,7 +134,8 @@ void SimClient::sent(const client::OutgoingFrame& frame) {
     for (const Request& one : bundle.requests) {
       if (one.kind == RequestKind::open_session) continue;
       if (one.kind == RequestKind::query) ++world_.sometimes.read_ordered;
-      if (!faulty_) world_.checkers.outcomes.sent(process_, {bundle.client, bundle.session, one.number}, one.operation.view());
+      if (!faulty_)
+        world_.checkers.outcomes.sent(process_, {bundle.client, bundle.session, one.number}, one.operation.view());
     }
   }
   world_.trace.say([&] { return fmt::format("c{} -> {}  {}", process_, frame.to.value, describe(opened.messages)); });
@@ -161,8 +164,9 @@ void SimClient::completed(const client::Completion& completion) {
     ++answered_;
     total_latency_ += world_.scheduler.now() - waiting.since;
     const bool ok = outcome.kind == client::OutcomeKind::ok;
-    if (!faulty_) world_.checkers.outcomes.answered({process_, completion.ticket.value},
-                                      {ok ? ReplyStatus::ok : ReplyStatus::failed, outcome.result});
+    if (!faulty_)
+      world_.checkers.outcomes.answered({process_, completion.ticket.value},
+                                        {ok ? ReplyStatus::ok : ReplyStatus::failed, outcome.result});
     if (ok && waiting.operation.kind == KvOperation::Kind::get) {
       last_seen_[waiting.operation.key] = std::string{as_text(outcome.result)};
     } else if (ok && waiting.operation.kind == KvOperation::Kind::put) {

@@ -72,7 +72,7 @@ std::string describe(const PeerMessage& message) {
             return fmt::format("STATUS v{}{} stable {} executed {} lacks [{}]{}", m.view.value,
                                m.active ? "" : fmt::format(" inactive, holds {:b}", m.view_changes), m.stable.value,
                                m.executed.value, lacks,
-                               m.rejoins_above.value > 0 ? fmt::format(" rejoins above v{}", m.rejoins_above.value) : "");
+                               m.rejoins_in.value > 0 ? fmt::format(" rejoins in v{}", m.rejoins_in.value) : "");
           },
           [](const FetchBatch& m) { return fmt::format("FETCH-BATCH n{} {}", m.n.value, short_hex(m.digest.view())); },
           [](const BatchResponse& m) {
@@ -94,7 +94,9 @@ std::string describe(const PeerMessage& message) {
             return fmt::format("NEW-VIEW v{} of {} from [{}]", m.view.value, m.primary.value, from);
           },
           [](const FetchTree& m) { return fmt::format("FETCH-TREE n{}", m.n.value); },
-          [](const Tree& m) { return fmt::format("TREE n{} {}", m.summary.n.value, short_hex(m.summary.state.view())); },
+          [](const Tree& m) {
+            return fmt::format("TREE n{} {}", m.summary.n.value, short_hex(m.summary.state.view()));
+          },
           [](const FetchBucket& m) {
             return fmt::format("FETCH-BUCKET n{} {} skip {} has {}", m.n.value, m.bucket, m.skip, m.have.size());
           },

@@ -68,8 +68,8 @@ BundlePtr FaultyClient::second(const Bundle& bundle) {
     changed = true;
   }
   if (!changed) return nullptr;
-  const auto proof = bundle.is_signed() ? crypto::ClientAuthenticator::Proof::signature
-                                        : crypto::ClientAuthenticator::Proof::macs;
+  const auto proof =
+      bundle.is_signed() ? crypto::ClientAuthenticator::Proof::signature : crypto::ClientAuthenticator::Proof::macs;
   return authenticator_.seal_bundle(bundle.session, bundle.low, requests, proof);
 }
 

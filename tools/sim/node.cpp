@@ -120,8 +120,9 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   // ---- Observer
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> text, Arguments&&... arguments) {
-    node.world_.trace.say(
-        [&] { return fmt::format("   {} ", node.id_.value) + fmt::format(text, std::forward<Arguments>(arguments)...); });
+    node.world_.trace.say([&] {
+      return fmt::format("   {} ", node.id_.value) + fmt::format(text, std::forward<Arguments>(arguments)...);
+    });
   }
   [[nodiscard]] Sometimes& sometimes() { return node.world_.sometimes; }
   void happened(const Rejected& event) {
@@ -139,8 +140,7 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   void happened(const Diverged& event) {
     say("says that it diverged at {}", event.n.value);
     if (node.liar_) return;
-    node.world_.findings.report(
-        {"state-digest", event.n.value, {node.id_.value}, "the replica says that it diverged"});
+    node.world_.findings.report({"state-digest", event.n.value, {node.id_.value}, "the replica says that it diverged"});
   }
   void happened(const DivergenceLocated& event) {
     say("differed in {} keys at {}", event.keys, event.n.value);
@@ -526,10 +526,8 @@ void Node::check_sent(const std::vector<PeerMessage>& messages) {
     if (prepare != nullptr && unproven_.erase(prepare->digest) > 0) ++world_.sometimes.vouched;
   }
   if (promise && disk_->promises_unsynced()) {
-    world_.findings.report({"durable-before-audible",
-                            0,
-                            {id_.value},
-                            "sent while a promise was not synced: " + describe(messages)});
+    world_.findings.report(
+        {"durable-before-audible", 0, {id_.value}, "sent while a promise was not synced: " + describe(messages)});
   }
   // What the disk holds is all durable now as far as promises go, so a look into it now and then shows whether what
   // has just been said is there.

@@ -184,7 +184,9 @@ std::string describe(const Plan& plan) {
       plan.cluster.max_sessions, plan.local.pipeline, plan.local.max_batch_requests, plan.local.max_batch_bytes,
       plan.tick / millisecond, plan.clients.clients, plan.clients.operations, plan.clients.outstanding,
       plan.clients.keys, plan.clients.reads,
-      plan.cluster.signed_requests ? "all sign" : plan.clients.signatures ? "they sign" : "MACs",
+      plan.cluster.signed_requests ? "all sign"
+      : plan.clients.signatures    ? "they sign"
+                                   : "MACs",
       plan.ed25519 ? "Ed25519" : "simulated", plan.duration / second, plan.network.delay_min, plan.network.delay_max,
       plan.network.loss, plan.network.duplicate, plan.network.slow, plan.network.slow_max / millisecond,
       plan.network.corrupt, plan.network.reorder ? "reordering" : "in order", plan.clock_skew_max / millisecond,

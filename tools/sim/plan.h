@@ -73,9 +73,7 @@ struct Plan {
   [[nodiscard]] bool lies(std::uint32_t replica) const { return liars.contains(replica); }
   // Whether a bundle's proof may hold at some replicas and not at others.
   [[nodiscard]] bool proofs_break() const { return !cluster.signed_requests && (clients.faulty > 0 || !liars.empty()); }
-  [[nodiscard]] bool faulty_client(std::uint32_t client) const {
-    return client + clients.faulty >= clients.clients;
-  }
+  [[nodiscard]] bool faulty_client(std::uint32_t client) const { return client + clients.faulty >= clients.clients; }
 };
 
 [[nodiscard]] Plan draw_plan(std::uint64_t seed);

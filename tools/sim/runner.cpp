@@ -6,7 +6,6 @@
 #include <memory>
 
 #include "tools/sim/client.h"
-#include "tools/sim/node.h"
 #include "tools/sim/storm.h"
 
 namespace pbft::sim {
@@ -19,7 +18,7 @@ constexpr Microseconds look_every = 50 * millisecond;
 class Run {
  public:
   Run(const Plan& plan, bool verbose);
-  RunResult go();
+  RunResult go(const Script& script);
 
  private:
   void deliver(Endpoint from, Endpoint to, const SharedBytes& frame);
@@ -75,10 +74,11 @@ bool Run::run_while_not(Microseconds limit, const Done& done) {
   return true;
 }
 
-RunResult Run::go() {
+RunResult Run::go(const Script& script) {
   for (auto& node : nodes_) node->start();
   for (auto& client : clients_) client->start();
   storm_->start();
+  if (script) script(world_, nodes_);
   if (run_until(world_.plan.duration)) heal_and_settle();
   return result();
 }
@@ -226,8 +226,8 @@ RunResult Run::result() const {
 
 }  // namespace
 
-RunResult run_plan(const Plan& plan, bool verbose) {
-  return Run{plan, verbose}.go();
+RunResult run_plan(const Plan& plan, bool verbose, const Script& script) {
+  return Run{plan, verbose}.go(script);
 }
 RunResult run_seed(std::uint64_t seed, bool verbose) {
   return run_plan(draw_plan(seed), verbose);

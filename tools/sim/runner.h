@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "tools/sim/node.h"
 #include "tools/sim/world.h"
 
 namespace pbft::sim {
@@ -33,8 +36,11 @@ struct RunResult {
   std::uint64_t latency_us = 0;  // sum over the answered
 };
 
+// Sets things going before a run starts, in place of chance: what it schedules happens at its time.
+using Script = std::function<void(World&, std::vector<std::unique_ptr<Node>>&)>;
+
 // Prints the timeline on standard output where `verbose`.
 [[nodiscard]] RunResult run_seed(std::uint64_t seed, bool verbose);
-[[nodiscard]] RunResult run_plan(const Plan& plan, bool verbose);
+[[nodiscard]] RunResult run_plan(const Plan& plan, bool verbose, const Script& script = {});
 
 }  // namespace pbft::sim

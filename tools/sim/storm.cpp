@@ -120,7 +120,8 @@ void Storm::strike(Fault fault) {
       return;
     }
     case Fault::type_lost:
-      return world_.network.lose_types(TypeMask{1} << random_.below(std::variant_size_v<PeerMessage>), now + lasts(fault));
+      return world_.network.lose_types(TypeMask{1} << random_.below(std::variant_size_v<PeerMessage>),
+                                       now + lasts(fault));
     case Fault::crash:
       return crash_and_restart(any_node());
     case Fault::crash_at_boundary: {
@@ -153,7 +154,8 @@ void Storm::strike(Fault fault) {
     case Fault::clock_jump:
       return set_clock(any_node(), true);
     case Fault::wiped_disk:
-      return wipe(*nodes_[random_.pick(std::vector<std::uint32_t>(world_.plan.wiped.begin(), world_.plan.wiped.end()))]);
+      return wipe(
+          *nodes_[random_.pick(std::vector<std::uint32_t>(world_.plan.wiped.begin(), world_.plan.wiped.end()))]);
     case Fault::client_restart:
       world_.injected(fault);
       return clients_[random_.below(clients_.size())]->restart();

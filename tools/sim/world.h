@@ -44,11 +44,11 @@ struct Sometimes {
   std::uint64_t view_left = 0;
   std::uint64_t view_joined = 0;  // left because f+1 others had
   std::uint64_t view_entered = 0;
-  std::uint64_t carried = 0;                // slots with a batch that an honest primary's new-view took over
-  std::uint64_t null_batch = 0;             // executed
-  std::uint64_t restart_inactive = 0;       // a replica came back between two views
-  std::uint64_t cached_in_later_view = 0;   // a reply was given again in a later view than that of its execution
-  std::uint64_t vouched = 0;                // a PREPARE for a batch with a proof that does not hold at its sender
+  std::uint64_t carried = 0;               // slots with a batch that an honest primary's new-view took over
+  std::uint64_t null_batch = 0;            // executed
+  std::uint64_t restart_inactive = 0;      // a replica came back between two views
+  std::uint64_t cached_in_later_view = 0;  // a reply was given again in a later view than that of its execution
+  std::uint64_t vouched = 0;               // a PREPARE for a batch with a proof that does not hold at its sender
   std::uint64_t client_suspected = 0;
   std::uint64_t transfer_started = 0;
   std::uint64_t transfer_finished = 0;

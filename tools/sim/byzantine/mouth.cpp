@@ -12,8 +12,8 @@ Mouth::Mouth(World& world, ReplicaId self)
       self_(self),
       quorum_(world.cluster.replicas),
       random_(Random::stream(world.plan.seed, fmt::format("liar {}", self.value))),
-      keys_(crypto::replica_keys(world.roster,
-                                 crypto::PairKeyMaker{world.roster, world.replica_identities[self.value]}, self)) {}
+      keys_(crypto::replica_keys(world.roster, crypto::PairKeyMaker{world.roster, world.replica_identities[self.value]},
+                                 self)) {}
 
 ClientId Mouth::client(std::uint64_t index) const {
   return world_.client_identities[index].client_id();
@@ -36,8 +36,7 @@ void Mouth::sign(NewView& message) const {
   message.signed_bytes = signed_body(wire::encode_new_view_body(world_.roster.epoch, message));
 }
 void Mouth::sign(ClientReport& message) const {
-  message.signed_bytes =
-      signed_body(wire::encode_client_report_body({{world_.roster.epoch, self_}, message.client}));
+  message.signed_bytes = signed_body(wire::encode_client_report_body({{world_.roster.epoch, self_}, message.client}));
 }
 
 Bytes Mouth::seal(ReplicaId to, const std::vector<Bytes>& messages) const {

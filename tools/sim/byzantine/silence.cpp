@@ -26,8 +26,8 @@ class Silent final : public Strategy {
   }
 
  private:
-  std::uint64_t deaf_ = ~0ULL;   // bit of each replica that hears nothing
-  std::uint32_t types_ = ~0U;    // bit of each alternative of PeerMessage that is not said
+  std::uint64_t deaf_ = ~0ULL;  // bit of each replica that hears nothing
+  std::uint32_t types_ = ~0U;   // bit of each alternative of PeerMessage that is not said
   Microseconds period_ = 0;
 };
 

@@ -177,7 +177,8 @@ class BadNewView final : public Strategy {
       while (all.size() > mouth_.quorum().quorum()) leave_out(all);
     } else if (how == 2 && !heard_.empty()) {  // of another view
       for (auto& [replica, change] : all) {
-        const auto& others = std::next(heard_.begin(), static_cast<std::ptrdiff_t>(random().below(heard_.size())))->second;
+        const auto& others =
+            std::next(heard_.begin(), static_cast<std::ptrdiff_t>(random().below(heard_.size())))->second;
         if (const auto found = others.find(replica); found != others.end() && random().chance(500)) {
           change = found->second;
         }

@@ -11,8 +11,8 @@ namespace {
 using Sent = std::vector<NewView::Signed>;
 
 std::size_t count(const Sent& sent, const std::function<bool(const ViewChange&)>& holds) {
-  return static_cast<std::size_t>(std::count_if(
-      sent.begin(), sent.end(), [&](const NewView::Signed& one) { return holds(one.message); }));
+  return static_cast<std::size_t>(
+      std::count_if(sent.begin(), sent.end(), [&](const NewView::Signed& one) { return holds(one.message); }));
 }
 
 const SlotMark* prepared_at(const ViewChange& change, std::uint64_t n) {
@@ -45,8 +45,8 @@ struct Chooser {
     for (const NewView::Signed& one : sent) {
       const SlotMark* mark = prepared_at(one.message, n);
       if (mark == nullptr || !allowed(*mark)) continue;
-      const bool better = best == nullptr || mark->view > best->view ||
-                          (mark->view == best->view && mark->digest < best->digest);
+      const bool better =
+          best == nullptr || mark->view > best->view || (mark->view == best->view && mark->digest < best->digest);
       if (better) best = mark;
     }
     return best == nullptr ? std::nullopt : std::optional{best->digest};

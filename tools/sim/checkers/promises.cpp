@@ -110,8 +110,8 @@ void PromiseChecker::tells_all(ReplicaId replica, const ViewChange& change) {
     findings_.report({"view-change",
                       slot.first,
                       {replica.value},
-                      fmt::format("its VIEW-CHANGE for view {} has no entry in {} for {} of view {}",
-                                  change.view.value, set, short_hex(digest.view()), slot.second)});
+                      fmt::format("its VIEW-CHANGE for view {} has no entry in {} for {} of view {}", change.view.value,
+                                  set, short_hex(digest.view()), slot.second)});
   };
   const std::uint64_t low = change.low().value;
   for (auto at = said.accepted.upper_bound({low, ~0ULL}); at != said.accepted.end(); ++at) {
@@ -173,8 +173,8 @@ void PromiseChecker::audit_accepted(ReplicaId replica, const Slot& slot, const D
   ++audited_;
   const auto& [n, view] = slot;
   const auto complain = [&, n = n, view = view](const char* without) {
-    forgotten(replica, n, fmt::format("voted for {} in view {} and came back without {}", short_hex(digest.view()),
-                                      view, without));
+    forgotten(replica, n,
+              fmt::format("voted for {} in view {} and came back without {}", short_hex(digest.view()), view, without));
   };
   if (memory == nullptr) return complain("the slot");
   const auto mark = memory->accepted.find(View{view});

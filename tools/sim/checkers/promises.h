@@ -22,10 +22,7 @@ namespace pbft::sim {
 class PromiseChecker {
  public:
   PromiseChecker(Findings& findings, const ClusterParameters& cluster)
-      : findings_(findings),
-        replicas_(cluster.replicas),
-        window_(cluster.window),
-        said_(cluster.replicas) {}
+      : findings_(findings), replicas_(cluster.replicas), window_(cluster.window), said_(cluster.replicas) {}
 
   // The message leaves the replica. The digest of a checkpoint is its root.
   void sent(ReplicaId replica, const PeerMessage& message);
