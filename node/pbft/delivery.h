@@ -1,5 +1,6 @@
 // Hands committed batches to execution, in order and without gaps, from whichever path proved them first: votes in
-// the window, or the ledger of a stable checkpoint; or jumps to a checkpoint whose state was transferred. One slot is never delivered twice.
+// the window, or the ledger of a stable checkpoint; or jumps to a checkpoint whose state was transferred. One slot is
+// never delivered twice.
 #pragma once
 
 #include "node/pbft/client_table.h"

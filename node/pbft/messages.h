@@ -163,7 +163,7 @@ struct Status {
   };
   View view;
   bool active = true;  // false: it has left the views below `view`, and has no NEW-VIEW of it
-  // Where it is not active: bit i says that it holds a VIEW-CHANGE of replica i for `view` or a later one.
+  // Bit i: it holds a VIEW-CHANGE of replica i for a view that is not active here yet.
   std::uint64_t view_changes = 0;
   // It has lost its memory and takes part again once this view, or a later one, is active; 0: no such matter.
   View rejoins_in;

@@ -14,12 +14,7 @@ constexpr Ticks grant_every = 60;
 
 Rejoining::Rejoining(const ClusterParameters& cluster, const LocalParameters& local, ViewState& view,
                      const MessageLog& log, const Recovered& recovered)
-    : cluster_(cluster),
-      local_(local),
-      view_(view),
-      log_(log),
-      claims_(cluster.replicas),
-      granted_(cluster.replicas) {
+    : cluster_(cluster), local_(local), view_(view), log_(log), claims_(cluster.replicas), granted_(cluster.replicas) {
   if (recovered.rejoin && !recovered.rejoin->done) record_ = recovered.rejoin;
   view_.abstains = record_.has_value();
 }

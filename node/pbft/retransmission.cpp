@@ -150,9 +150,11 @@ void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t&
     }
   }
   const auto& own_prepare = slot->prepares[local_.self.value];
-  if (lack.prepares && own_prepare && own_prepare->view == view_.view) out.send_to(to, Prepare{own_prepare->view, lack.n, own_prepare->digest});
+  if (lack.prepares && own_prepare && own_prepare->view == view_.view)
+    out.send_to(to, Prepare{own_prepare->view, lack.n, own_prepare->digest});
   const auto& own_commit = slot->commits[local_.self.value];
-  if (lack.commits && own_commit && own_commit->view == view_.view) out.send_to(to, Commit{own_commit->view, lack.n, own_commit->digest});
+  if (lack.commits && own_commit && own_commit->view == view_.view)
+    out.send_to(to, Commit{own_commit->view, lack.n, own_commit->digest});
 }
 
 void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out) {

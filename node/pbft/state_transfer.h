@@ -86,7 +86,7 @@ class StateTransfer {
   CheckpointSummary summary_;               // of the target, from phase planning on
   std::optional<ReplicaId> tree_source_;
   Ticks tree_asked_ = 0;
-  std::deque<std::uint32_t> missing_;      // buckets that nobody has been asked for
+  std::deque<std::uint32_t> missing_;       // buckets that nobody has been asked for
   std::map<std::uint32_t, Fetch> fetches_;  // Invariant: disjoint from missing_
   std::uint32_t buckets_ = 0;
   std::uint64_t pairs_ = 0;

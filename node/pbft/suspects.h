@@ -34,8 +34,8 @@ class Suspects {
   static constexpr std::size_t alone = 8;
   static constexpr std::size_t most_reported = 4096;  // by one replica; what it says of further ones is not kept
   static constexpr std::size_t most_forwards = 1024;
-  static constexpr Ticks remembered = 360'000;        // an hour of 10 ms ticks
-  static constexpr Ticks again = 100;                 // a report may get lost, so it is made again
+  static constexpr Ticks remembered = 360'000;  // an hour of 10 ms ticks
+  static constexpr Ticks again = 100;           // a report may get lost, so it is made again
 
   struct Reporter {
     std::map<ClientId, Ticks> clients;  // reported at

@@ -10,6 +10,12 @@ namespace pbft {
 
 using new_view_rules::Decision;
 
+namespace {
+
+constexpr Ticks seldom = 10;
+
+}  // namespace
+
 ViewChanger::ViewChanger(const ClusterParameters& cluster, const LocalParameters& local, ViewState& view,
                          MessageLog& log, const Delivery& delivery, NormalOperation& normal,
                          Checkpointing& checkpointing, PrimaryWatch& watch)
@@ -143,7 +149,8 @@ void ViewChanger::try_to_open(Outbox& out) {
 bool ViewChanger::conflicts(const Decision& decision) const {
   for (const auto& [n, slot] : log_.slots()) {
     if (!slot.committed || n <= decision.start) continue;
-    const bool chosen = n <= decision.end() && decision.slots[n.value - decision.start.value - 1] == slot.committed->digest;
+    const bool chosen =
+        n <= decision.end() && decision.slots[n.value - decision.start.value - 1] == slot.committed->digest;
     if (!chosen) return true;
   }
   return false;
@@ -164,8 +171,9 @@ void ViewChanger::on_new_view(ReplicaId sender, const NewView& message, Outbox& 
   const bool ascending = std::adjacent_find(all.begin(), all.end(), [](const auto& a, const auto& b) {
                            return a.replica >= b.replica;
                          }) == all.end();
-  if (message.view == View{} || message.primary != quorum_.primary(message.view) || (message.primary == local_.self && !view_.abstains) ||
-      !ascending || !std::all_of(all.begin(), all.end(), valid)) {
+  if (message.view == View{} || message.primary != quorum_.primary(message.view) ||
+      (message.primary == local_.self && !view_.abstains) || !ascending ||
+      !std::all_of(all.begin(), all.end(), valid)) {
     return out.reject(Reject::bad_new_view, sender);
   }
   auto decision = new_view_rules::decide(all, quorum_, cluster_.window);
@@ -194,25 +202,28 @@ void ViewChanger::enter(const NewView& message, Decision decision, Outbox& out) 
 void ViewChanger::answer(ReplicaId peer, const Status& status, Outbox& out) {
   Peer& known = peers_[peer.value];
   if (status.view > view_.view || (status.view == view_.view && status.active)) return;
-  if (known.sent_view && now_ - *known.sent_view < local_.fetch_timeout_ticks) return;
+  // What it holds may be for an earlier view than the present one, so it is told of that anew, though seldom.
+  const bool holds = (status.view_changes >> local_.self.value & 1U) != 0;
+  const Ticks pause = Ticks{local_.fetch_timeout_ticks} * (holds && !view_.active ? seldom : 1);
+  if (known.sent_view && now_ - *known.sent_view < pause) return;
   if (view_.active) {
     if (!new_view_ || new_view_->signed_bytes.empty()) return;
     known.sent_view = now_;
     return out.send_to(peer, *new_view_);
   }
   const auto& own = peers_[local_.self.value].view_change;
-  const bool lacks = status.view < view_.view || (status.view_changes >> local_.self.value & 1U) == 0;
+  const bool lacks = status.view < view_.view || !holds;
   if (!own || own->signed_bytes.empty() || own->view != view_.view || !lacks) return;
   known.sent_view = now_;
   out.send_to(peer, *own);
 }
 
 std::uint64_t ViewChanger::held() const {
-  if (view_.active) return 0;
+  const View from = view_.active ? view_.view.next() : view_.view;
   std::uint64_t mask = 0;
   for (std::uint32_t i = 0; i < peers_.size(); ++i) {
     const auto& message = peers_[i].view_change;
-    if (message && message->view >= view_.view) mask |= std::uint64_t{1} << i;
+    if (message && message->view >= from) mask |= std::uint64_t{1} << i;
   }
   return mask;
 }

@@ -41,7 +41,7 @@ class ViewChanger {
   // A peer says which view it is in: it is sent what it lacks to come to this one.
   void answer(ReplicaId peer, const Status& status, Outbox& out);
 
-  // For the status: whose VIEW-CHANGE for the present view or a later one is here, while it is not active.
+  // For the status: whose VIEW-CHANGE for a view that is not active here yet is held.
   [[nodiscard]] std::uint64_t held() const;
   // Batches that the view to be opened here needs and that are missing; where to ask.
   [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;

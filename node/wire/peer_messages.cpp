@@ -61,7 +61,7 @@ std::uint64_t flags_of(const Status::Lack& lack) {
 Bytes encode_one(const Status& message) {
   Writer writer{2 * Writer::small + message.lacks.size() * 11};
   writer.array(8).type(MessageType::status).put(message.view).uint(message.active ? 1 : 0).uint(message.view_changes);
-  writer.put(message.rejoins_above).put(message.stable).put(message.executed);
+  writer.put(message.rejoins_in).put(message.stable).put(message.executed);
   writer.array(message.lacks.size());
   for (const Status::Lack& lack : message.lacks) writer.array(2).put(lack.n).uint(flags_of(lack));
   return writer.finish();
@@ -125,8 +125,7 @@ Status read_status(Reader& reader) {
   message.view = reader.number<View>();
   message.active = reader.uint(1) == 1;
   message.view_changes = reader.uint();
-  reader.require(!message.active || message.view_changes == 0, WireError::not_canonical);
-  message.rejoins_above = reader.number<View>();
+  message.rejoins_in = reader.number<View>();
   message.stable = reader.number<SequenceNumber>();
   message.executed = reader.number<SequenceNumber>();
   const std::size_t count = reader.array(0, Limits::max_status_slots);

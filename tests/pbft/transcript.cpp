@@ -12,13 +12,18 @@ std::string number(std::uint64_t value) {
 
 template <class Numbered>
 std::string at(const Numbered& message) {
-  return " n=" + number(message.n.value);
+  std::string text = " n=" + number(message.n.value);
+  if constexpr (requires { message.view; }) {
+    if (message.view > View{}) text = " v=" + number(message.view.value) + text;
+  }
+  return text;
 }
 
 std::string type_of(const PeerMessage& message) {
-  static const char* const names[] = {"PRE-PREPARE",       "PREPARE",      "COMMIT",      "CHECKPOINT",
-                                      "STABLE-CHECKPOINT", "STATUS",       "FETCH-BATCH", "BATCH",
-                                      "FETCH-LEDGER",      "LEDGER-RANGE", "FORWARD"};
+  static const char* const names[] = {
+      "PRE-PREPARE", "PREPARE",    "COMMIT",       "CHECKPOINT",   "STABLE-CHECKPOINT", "STATUS",
+      "FETCH-BATCH", "BATCH",      "FETCH-LEDGER", "LEDGER-RANGE", "FORWARD",           "VIEW-CHANGE",
+      "NEW-VIEW",    "FETCH-TREE", "TREE",         "FETCH-BUCKET", "BUCKET-PART",       "CLIENT-REPORT"};
   return names[message.index()];
 }
 
@@ -96,9 +101,16 @@ void Transcript::command(const std::string& verb, const Words& words) {
   } else if (verb == "status") {
     for (std::uint32_t i = 0; i < cluster_->size(); ++i) {
       const ReplicaStatus status = cluster_->node(i).status();
-      out_ << "  replica " << i << ": executed " << status.executed.value << ", stable " << status.stable.value
+      std::string from;
+      for (const ReplicaId id : status.waiting_from)
+        from += (from.empty() ? " from replica " : ", ") + number(id.value);
+      out_ << "  replica " << i << ": ";
+      if (status.view > View{} || !status.active) {
+        out_ << "view " << status.view.value << (status.active ? ", " : " not active, ");
+      }
+      out_ << "executed " << status.executed.value << ", stable " << status.stable.value
            << (status.diverged ? ", DIVERGED" : "") << (status.waiting_for.empty() ? "" : "; " + status.waiting_for)
-           << "\n";
+           << from << "\n";
     }
   } else {
     throw std::runtime_error("no such command: " + verb);
@@ -135,8 +147,16 @@ void Transcript::show_step(const CoreNode& node, const Input& input, const Effec
     cause = "tick";
   } else if (const auto* taken = std::get_if<CheckpointTaken>(&input)) {
     cause = "checkpoint taken at " + number(taken->summary.n.value);
+  } else if (const auto* done = std::get_if<Executed>(&input)) {
+    cause = "executed " + number(done->n.value);
+  } else if (const auto* planned = std::get_if<TransferPlanned>(&input)) {
+    cause = "transfer planned, buckets missing: " + number(planned->missing.size());
+  } else if (const auto* staged = std::get_if<BucketStaged>(&input)) {
+    cause = "bucket " + number(staged->bucket) + " staged";
+  } else if (const auto* installed = std::get_if<StateInstalled>(&input)) {
+    cause = "state installed at " + number(installed->summary.n.value);
   } else {
-    cause = "executed " + number(std::get<Executed>(input).n.value);
+    cause = "state damaged";
   }
   if (!lines.str().empty()) out_ << "  replica " << node.local.self.value << ": " << cause << "\n" << lines.str();
 }
@@ -174,20 +194,47 @@ std::string Transcript::describe(const PeerMessage& message) {
     return type + " " + number(m->first.value) + ".." + number(m->summary.n.value);
   }
   if (const auto* m = std::get_if<Status>(&message)) {
-    std::string text = type + " executed " + number(m->executed.value) + " stable " + number(m->stable.value);
+    std::string text = type;
+    if (m->view > View{} || !m->active) text += " v=" + number(m->view.value) + (m->active ? "" : " not active");
+    text += " executed " + number(m->executed.value) + " stable " + number(m->stable.value);
     for (const Status::Lack& lack : m->lacks) {
       text += "; lacks at " + number(lack.n.value) + (lack.batch ? " batch" : "") + (lack.prepares ? " prepares" : "") +
               (lack.commits ? " commits" : "");
     }
     return text;
   }
+  if (const auto* m = std::get_if<ViewChange>(&message)) return type + describe(*m);
+  if (const auto* m = std::get_if<NewView>(&message)) {
+    std::string text = type + " v=" + number(m->view.value) + " from the view-changes of";
+    for (const NewView::Signed& one : m->view_changes) text += " " + number(one.replica.value);
+    return text;
+  }
   return type;
+}
+
+std::string Transcript::describe(const ViewChange& message) {
+  const auto marks = [&](const char* set, const std::vector<SlotMark>& all) {
+    std::string text;
+    for (const SlotMark& mark : all) {
+      text += std::string{text.empty() ? std::string{" "} + set + "={" : ", "} + number(mark.n.value) + ": " +
+              name(mark.digest) + " v" + number(mark.view.value);
+    }
+    return text.empty() ? text : text + "}";
+  };
+  return " v=" + number(message.view.value) + " h=" + number(message.low().value) + marks("P", message.prepared) +
+         marks("Q", message.voted);
 }
 
 std::string Transcript::describe(const JournalRecord& record) {
   if (const auto* r = std::get_if<PersistBatch>(&record)) return "batch" + at(*r) + " " + name(r->batch->digest);
   if (const auto* r = std::get_if<PersistAccepted>(&record)) return "accepted" + at(*r) + " " + name(r->digest);
   if (const auto* r = std::get_if<PersistPrepared>(&record)) return "prepared" + at(*r) + " " + name(r->digest);
+  if (const auto* r = std::get_if<PersistViewChange>(&record)) return describe(PeerMessage{r->message});
+  if (const auto* r = std::get_if<PersistNewView>(&record)) return describe(PeerMessage{r->message});
+  if (const auto* r = std::get_if<PersistRejoin>(&record)) {
+    return "rejoin, votes from view " + number(r->view.value + 1) + " and above " + number(r->above.value) +
+           (r->done ? ", done" : "");
+  }
   return "stable checkpoint" + at(std::get<PersistStable>(record).proof);
 }
 
@@ -197,6 +244,11 @@ std::string Transcript::describe(const Send& send) {
   if (const auto* s = std::get_if<ServeBatch>(&send)) return "stored batch" + at(*s) + " to " + number(s->to.value);
   if (const auto* s = std::get_if<ServeLedger>(&send)) return "stored ledger to " + number(s->to.value);
   if (const auto* s = std::get_if<ResendReply>(&send)) return "cached reply of #" + number(s->number.value);
+  if (const auto* s = std::get_if<ServeTree>(&send)) return "stored tree" + at(*s) + " to " + number(s->to.value);
+  if (const auto* s = std::get_if<ServeBucket>(&send)) return "stored bucket to " + number(s->to.value);
+  if (const auto* s = std::get_if<RequestBucket>(&send)) {
+    return "to " + number(s->to.value) + ": FETCH-BUCKET " + number(s->bucket) + at(*s);
+  }
   return "refusal of #" + number(std::get<SendReply>(send).reply.number.value);
 }
 
@@ -205,6 +257,9 @@ std::string Transcript::describe(const ExecuteEffect& effect) {
     return "batch" + at(*e) + " " + name(e->batch->digest) + ", " + number(e->run.size()) + " take effect";
   }
   if (const auto* e = std::get_if<TakeCheckpoint>(&effect)) return "take checkpoint" + at(*e);
+  if (const auto* e = std::get_if<PlanTransfer>(&effect)) return "plan transfer" + at(e->summary);
+  if (const auto* e = std::get_if<StageBucket>(&effect)) return "stage bucket " + number(e->part.bucket);
+  if (const auto* e = std::get_if<InstallState>(&effect)) return "install state" + at(e->summary);
   return "answer read";
 }
 
