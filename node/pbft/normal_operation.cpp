@@ -226,7 +226,12 @@ void NormalOperation::on_commit(ReplicaId sender, const Commit& message, Outbox&
 // A quorum of matching COMMITs of one view proves the batch, even where pre-prepare or PREPAREs were lost: f+1 of
 // their senders are correct and had prepared it. A learner of this kind casts no vote.
 void NormalOperation::check_committed(Slot& slot) {
-  if (!slot.committed) slot.committed = vote_of(slot.commits, quorum_.quorum());
+  if (slot.committed) return;
+  slot.committed = vote_of(slot.commits, quorum_.quorum());
+  // Everybody has the null batch.
+  if (slot.committed && slot.committed->digest == null_batch_digest()) {
+    slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true});
+  }
 }
 
 void NormalOperation::deliver_committed(Outbox& out) {

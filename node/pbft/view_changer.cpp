@@ -115,6 +115,7 @@ void ViewChanger::on_view_change(ReplicaId sender, const ViewChange& message, Ou
   known = message;
   if (message.stable) checkpointing_.adopt(*message.stable, out);
   join(out);
+  decide();
   try_to_open(out);
 }
 
@@ -129,14 +130,16 @@ std::vector<NewView::Signed> ViewChanger::view_changes_for(View view) const {
   return found;
 }
 
+void ViewChanger::decide() {
+  if (proposal_ || view_.active || view_.abstains || view_.primary() != local_.self) return;
+  auto view_changes = view_changes_for(view_.view);
+  auto decision = new_view_rules::decide(view_changes, quorum_, cluster_.window);
+  if (!decision || conflicts(*decision)) return;
+  proposal_ = Proposal{std::move(view_changes), std::move(*decision)};
+}
+
 void ViewChanger::try_to_open(Outbox& out) {
-  if (view_.active || view_.abstains || view_.primary() != local_.self) return;
-  if (!proposal_) {
-    auto view_changes = view_changes_for(view_.view);
-    auto decision = new_view_rules::decide(view_changes, quorum_, cluster_.window);
-    if (!decision || conflicts(*decision)) return;
-    proposal_ = Proposal{std::move(view_changes), std::move(*decision)};
-  }
+  if (!proposal_) return;
   // The state that the view starts from, and every batch that it takes over, have to be here first.
   if (log_.low() < proposal_->decision.start || !missing().empty()) return;
   Proposal proposal = std::move(*proposal_);
