@@ -430,7 +430,9 @@ ReplicaStatus Replica::status() const {
   s.committed = p.delivery.delivered();
   s.stable = p.log.low();
   s.high = p.log.high();
-  s.last_accepted = p.normal.last_proposed();
+  for (const auto& [n, slot] : p.log.slots()) {
+    if (slot.accepted) s.last_accepted = n;
+  }
   s.queued_requests = p.queue.requests();
   s.sessions = p.clients.sessions();
   s.catching_up = p.catch_up.active();
