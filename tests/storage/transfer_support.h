@@ -47,7 +47,8 @@ struct Machine {
   std::unique_ptr<Store> store;
   std::map<std::uint64_t, CheckpointSummary> summaries;
 
-  Machine() {
+  explicit Machine(Sync durability = Sync::durable) {
+    options.durability = durability;
     must(Store::create(*disk.engine(), identity()));
     store = must(Store::open(disk.engine(), identity(), options));
   }
@@ -101,7 +102,8 @@ inline std::vector<std::uint32_t> plan(Store& from, Store& to, const CheckpointS
 
 inline void fetch_all(Store& from, Store& to, SequenceNumber n, const std::vector<std::uint32_t>& buckets) {
   for (const std::uint32_t bucket : buckets) {
-    REQUIRE(fetch(from, to, n, bucket).outcome == BucketStaged::Outcome::whole);
+    const BucketStaged staged = fetch(from, to, n, bucket);
+    REQUIRE(staged.outcome == BucketStaged::Outcome::whole);
   }
 }
 
