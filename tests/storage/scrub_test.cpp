@@ -62,8 +62,8 @@ TEST_CASE("a scrub does so much in a call, and goes on while the state changes",
 TEMPLATE_TEST_CASE("what was changed behind the store's back is found and put right", "[scrub]", MemoryDisk,
                    RocksDisk) {
   const bool restarts = GENERATE(false, true);
-  Machine<TestType> source;
-  Machine<TestType> machine;
+  Machine<MemoryDisk> source;
+  Machine<TestType> machine{Sync::no};
   source.run_to(12);
   const Content state = source.model.state;
   const Content clients = source.model.clients;

@@ -12,8 +12,8 @@ namespace {
 
 template <class Disk>
 struct Pair {
-  Machine<Disk> from;
-  Machine<Disk> to;
+  Machine<Disk> from{Sync::no};
+  Machine<Disk> to{Sync::no};
   Content state;  // of `from` at the checkpoint that run_from went to
   Content clients;
 
