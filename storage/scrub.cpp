@@ -56,7 +56,7 @@ Result<ScrubReport> Scrub::step(const StateView& view, SequenceNumber interval, 
 
 double Scrub::share() const {
   const double buckets = static_cast<double>(bucket_) / DigestTree::bucket_count;
-  const double walked = static_cast<double>(walked_) / static_cast<double>(std::max<std::uint64_t>(listed_, 1));
+  const double walked = static_cast<double>(seen_) / static_cast<double>(std::max<std::uint64_t>(listed_, 1));
   return (buckets + std::min(walked, 1.0)) / 2;
 }
 
@@ -80,7 +80,7 @@ Result<std::size_t> Scrub::check_bucket(const StateView& view, ScrubReport& repo
     if (!value) {
       report.damage.push_back(of_pair(name, value.error().message));
       Bytes& highest = unreadable_[name[0]];
-      highest = std::max(highest, name);
+      highest = std::max(highest, to_key(name));
     } else if (!*value) {
       report.damage.push_back(of_pair(name, "it is in the list of its bucket and is missing"));
     } else {
@@ -97,31 +97,51 @@ Result<std::size_t> Scrub::check_bucket(const StateView& view, ScrubReport& repo
   return names->size();
 }
 
+Family Scrub::family() const {
+  switch (walk_) {
+    case Walk::state:
+      return Family::state;
+    case Walk::clients:
+      return Family::clients;
+    case Walk::undo:
+      break;
+  }
+  return Family::undo;
+}
+
 Result<std::size_t> Scrub::walk(const StateView& view, std::size_t pairs, ScrubReport& report) {
-  const Namespace name_space = space_;
-  Bytes from;
-  if (!walked_to_.empty()) {
-    from = to_key(walked_to_);
-    from.push_back(0);  // the next key that there can be
-  }
   std::size_t looked_at = 0;
-  const auto entries = view.reader().scan(family_of(name_space), from, {});
+  const auto entries = view.reader().scan(family(), from_, {});
   for (; entries->valid() && looked_at < pairs && report.damage.size() < most_findings; entries->next()) {
-    walked_to_ = pair_name(name_space, entries->key());
+    walked_.assign(entries->key().begin(), entries->key().end());
+    from_ = walked_;
+    from_.push_back(0);
     ++looked_at;
-    if (auto checked = check_listed(view, walked_to_, report); !checked) return tl::unexpected(checked.error());
+    if (auto checked = check_entry(view, *entries, report); !checked) return tl::unexpected(checked.error());
   }
-  walked_ += looked_at;
+  if (walk_ != Walk::undo) seen_ += looked_at;
   if (entries->valid()) return looked_at;
   const auto status = entries->status();
   if (status) {
-    next_space();
-  } else if (is_finding(status.error())) {
-    unreadable_from(name_space, status.error(), report);
-  } else {
+    next_walk();
+  } else if (!is_finding(status.error())) {
     return tl::unexpected(status.error());
+  } else if (auto gone = go_around(view, status.error(), report); !gone) {
+    return tl::unexpected(gone.error());
   }
   return looked_at;
+}
+
+Result<void> Scrub::check_entry(const StateView& view, const Iterator& entry, ScrubReport& report) const {
+  if (walk_ != Walk::undo) {
+    const Namespace name_space = walk_ == Walk::state ? Namespace::state : Namespace::clients;
+    return check_listed(view, pair_name(name_space, entry.key()), report);
+  }
+  if (!decode_before(entry.key(), entry.value())) {
+    report.damage.push_back(
+        {Namespace::state, {}, {}, std::nullopt, "entry " + to_hex(entry.key()) + " of family undo cannot be read"});
+  }
+  return {};
 }
 
 // A pair is in its bucket's list, or came into being after the last checkpoint.
@@ -141,25 +161,40 @@ Result<void> Scrub::check_listed(const StateView& view, BytesView name, ScrubRep
   return {};
 }
 
-// The walk goes on behind the last pair that is known to be unreadable, if there is one.
-void Scrub::unreadable_from(Namespace name_space, const StorageError& error, ScrubReport& report) {
-  const Bytes& highest = unreadable_[static_cast<std::size_t>(name_space)];
-  const bool known = walked_to_ < highest;
-  Damage found{name_space, {}, {}, std::nullopt, error.message};
-  if (!walked_to_.empty()) found.first = to_key(walked_to_);
-  if (known) found.last = to_key(highest);
-  report.damage.push_back(std::move(found));
-  if (known) {
-    walked_to_ = highest;
-  } else {
-    next_space();
+// Looks for where reading can go on: behind the last pair that is known to be unreadable, or behind all keys that begin
+// like it, with ever shorter beginnings. The finding goes from the last pair that was read to the next one that can be.
+Result<void> Scrub::go_around(const StateView& view, const StorageError& error, ScrubReport& report) {
+  if (walk_ == Walk::undo) {
+    report.damage.push_back({Namespace::state, {}, {}, std::nullopt, error.message});
+    next_walk();
+    return {};
   }
+  const auto name_space = static_cast<Namespace>(walk_);
+  report.damage.push_back({name_space, walked_, {}, std::nullopt, error.message});
+  Bytes at = std::max(walked_, unreadable_[static_cast<std::size_t>(name_space)]);
+  at.push_back(0);
+  for (; !at.empty(); at.pop_back()) {
+    if (at.back() == 0xff) continue;
+    ++at.back();
+    const auto entries = view.reader().scan(family(), at, {});
+    if (entries->valid()) {
+      from_.assign(entries->key().begin(), entries->key().end());
+      report.damage.back().last = from_;
+      return {};
+    }
+    const auto status = entries->status();
+    if (status) break;
+    if (!is_finding(status.error())) return status;
+  }
+  next_walk();
+  return {};
 }
 
-void Scrub::next_space() {
-  walked_to_.clear();
-  if (space_ == Namespace::state) {
-    space_ = Namespace::clients;
+void Scrub::next_walk() {
+  walked_.clear();
+  from_.clear();
+  if (walk_ != Walk::undo) {
+    walk_ = static_cast<Walk>(static_cast<std::uint8_t>(walk_) + 1);
     return;
   }
   const std::uint64_t passes = passes_ + 1;

@@ -29,6 +29,10 @@ class Executor {
   [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(storage::Store& store, Plugin& plugin);
   ~Executor();
 
+  // Reads from the store again what was executed last and the cached replies: after a state was installed there, which
+  // also ends an earlier error. While the store's state is damaged there are no replies, here as after open.
+  [[nodiscard]] storage::Result<void> reload();
+
   // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of
   // those before it, and writes state, results, client table, ledger entry and executed number in one atomic, unsynced
   // write. A request whose plugin call fails or exceeds a limit leaves no change behind and has a failed result; the
