@@ -1,7 +1,7 @@
 #include "storage/client_records.h"
 
 #include "storage/fields.h"
-#include "storage/leave_down.h"
+#include "storage/state_view.h"
 
 namespace pbft::storage {
 namespace {
@@ -71,31 +71,43 @@ Bytes encode_session(const SessionRecord& record) {
 }
 
 Result<ClientRecords> load_client_records(const Store& store) {
+  return read_client_records(*store.clients_scan(), "store");
+}
+
+Result<ClientRecords> read_client_records(Iterator& entries, const std::string& where) {
   ClientRecords records;
-  const auto entries = store.clients_scan();
-  for (; entries->valid(); entries->next()) {
-    FieldReader key{entries->key()};
+  for (; entries.valid(); entries.next()) {
+    FieldReader key{entries.key()};
     const std::uint8_t tag = key.u8();
     bool read = false;
     if (tag == client_tag) {
-      if (auto client = read_client(key, entries->value())) {
+      if (auto client = read_client(key, entries.value())) {
         records.clients.push_back(*client);
         read = true;
       }
     } else if (tag == session_tag) {
-      if (auto session = read_session(key, entries->value())) {
+      if (auto session = read_session(key, entries.value())) {
         records.sessions.push_back(std::move(*session));
         read = true;
       }
     }
     if (!read) {
       return tl::unexpected(
-          StorageError{StorageError::Kind::corrupt,
-                       "record " + to_hex(entries->key()) + " of family clients cannot be read; " + leave_down});
+          damage_error(where, "record " + to_hex(entries.key()) + " of family clients cannot be read"));
     }
   }
-  if (auto status = entries->status(); !status) return tl::unexpected(status.error());
+  if (auto status = entries.status(); !status) return tl::unexpected(status.error());
   return records;
+}
+
+std::vector<RecoveredSession> recovered_sessions(const ClientRecords& records) {
+  std::vector<RecoveredSession> sessions;
+  for (const SessionRecord& record : records.sessions) {
+    RecoveredSession session{record.session, {}};
+    for (const CachedReply& reply : record.replies) session.executed.push_back(reply.number);
+    sessions.push_back(std::move(session));
+  }
+  return sessions;
 }
 
 }  // namespace pbft::storage

@@ -22,7 +22,11 @@ struct ClientRecords {
   std::vector<ClientUpdate> clients;
   std::vector<SessionRecord> sessions;
 };
-// All records of the family; corrupt where one cannot be read.
+// All records of the family; damaged where one cannot be read.
 [[nodiscard]] Result<ClientRecords> load_client_records(const Store& store);
+// The same of a scan of it; `where` names the store in errors.
+[[nodiscard]] Result<ClientRecords> read_client_records(Iterator& entries, const std::string& where);
+// What the core is told of the sessions.
+[[nodiscard]] std::vector<RecoveredSession> recovered_sessions(const ClientRecords& records);
 
 }  // namespace pbft::storage

@@ -7,26 +7,14 @@
 namespace pbft::storage {
 namespace {
 
-Digest bucket_digest(const LtHash& bucket) {
-  return tagged_digest("pbft/bucket/1", bucket.bytes());
-}
-
-Digest node_digest(const Digest* children) {
-  std::array<std::uint8_t, DigestTree::fan_out * Digest::size> bytes{};
-  for (std::size_t i = 0; i < DigestTree::fan_out; ++i) {
-    std::memcpy(bytes.data() + i * Digest::size, children[i].bytes.data(), Digest::size);
-  }
-  return tagged_digest("pbft/tree/1", bytes);
-}
-
 // The digests of an empty tree are the same in every tree, and simulations open very many.
 const std::array<Digest, 4>& empty_levels() {
   static const auto levels = [] {
     std::array<Digest, 4> made;
-    made[0] = bucket_digest(LtHash{});
+    made[0] = leaf_digest(LtHash{});
     for (std::size_t level = 1; level < made.size(); ++level) {
       const std::vector<Digest> children(DigestTree::fan_out, made[level - 1]);
-      made[level] = node_digest(children.data());
+      made[level] = tree_node(children);
     }
     return made;
   }();
@@ -39,8 +27,14 @@ void hash_integer(crypto_generichash_state& state, std::uint64_t value) {
   crypto_generichash_update(&state, bytes.data(), bytes.size());
 }
 
+}  // namespace
+
+Digest leaf_digest(const LtHash& bucket) {
+  return tagged_digest("pbft/bucket/1", bucket.bytes());
+}
+
 // Lengths first, so that no two pairs have the same bytes. Hashed piece by piece: values may be large.
-LtHash element(Namespace name_space, BytesView key, BytesView value) {
+LtHash pair_element(Namespace name_space, BytesView key, BytesView value) {
   static constexpr std::string_view tag = "pbft/element/1";
   crypto_generichash_state state{};
   crypto_generichash_init(&state, nullptr, 0, Digest::size);
@@ -58,8 +52,6 @@ LtHash element(Namespace name_space, BytesView key, BytesView value) {
   return LtHash::of(digest);
 }
 
-}  // namespace
-
 DigestTree::DigestTree() {
   std::size_t size = bucket_count;
   for (std::size_t level = 0; level < levels_.size(); ++level, size /= fan_out) {
@@ -68,11 +60,11 @@ DigestTree::DigestTree() {
 }
 
 void DigestTree::add(Namespace name_space, BytesView key, BytesView value) {
-  at(bucket_of(name_space, key)).add(element(name_space, key, value));
+  at(bucket_of(name_space, key)).add(pair_element(name_space, key, value));
 }
 
 void DigestTree::remove(Namespace name_space, BytesView key, BytesView value) {
-  at(bucket_of(name_space, key)).remove(element(name_space, key, value));
+  at(bucket_of(name_space, key)).remove(pair_element(name_space, key, value));
 }
 
 void DigestTree::load(std::uint32_t bucket, const LtHash& value) {
@@ -88,14 +80,14 @@ std::vector<std::uint32_t> DigestTree::refresh() {
       levels_[0][index] = empty_levels()[0];
       buckets_.erase(found);
     } else {
-      levels_[0][index] = bucket_digest(*found->second);
+      levels_[0][index] = leaf_digest(*found->second);
     }
     parents.insert(index / fan_out);
   }
   for (std::size_t level = 1; level < levels_.size(); ++level) {
     std::set<std::uint32_t> above;
     for (const std::uint32_t index : parents) {
-      levels_[level][index] = node_digest(&levels_[level - 1][std::size_t{index} * fan_out]);
+      levels_[level][index] = tree_node(std::span{levels_[level - 1]}.subspan(std::size_t{index} * fan_out, fan_out));
       above.insert(index / fan_out);
     }
     parents = std::move(above);
@@ -112,7 +104,11 @@ const LtHash* DigestTree::bucket(std::uint32_t bucket) const {
 std::uint32_t DigestTree::bucket_of(Namespace name_space, BytesView key) {
   Bytes bytes{static_cast<std::uint8_t>(name_space)};
   bytes.insert(bytes.end(), key.begin(), key.end());
-  const Digest digest = tagged_digest("pbft/bucket-of/1", bytes);
+  return bucket_of(bytes);
+}
+
+std::uint32_t DigestTree::bucket_of(BytesView name) {
+  const Digest digest = tagged_digest("pbft/bucket-of/1", name);
   return (std::uint32_t{digest.bytes[0]} << 8 | digest.bytes[1]) % bucket_count;
 }
 

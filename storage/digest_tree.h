@@ -9,15 +9,20 @@
 #include <set>
 #include <vector>
 
-#include "node/pbft/messages.h"
+#include "node/pbft/digests.h"
 #include "storage/lthash.h"
 
 namespace pbft::storage {
 
+// The value of a bucket with this one pair.
+[[nodiscard]] LtHash pair_element(Namespace name_space, BytesView key, BytesView value);
+// The digest of a bucket.
+[[nodiscard]] Digest leaf_digest(const LtHash& bucket);
+
 class DigestTree {
  public:
   static constexpr std::uint32_t bucket_count = Limits::tree_buckets;
-  static constexpr std::uint32_t fan_out = 16;
+  static constexpr std::uint32_t fan_out = tree_fan_out;
 
   DigestTree();
 
@@ -33,7 +38,12 @@ class DigestTree {
   // Null where the bucket is empty.
   [[nodiscard]] const LtHash* bucket(std::uint32_t bucket) const;
 
+  // Digests of all buckets.
+  [[nodiscard]] const std::vector<Digest>& leaves() const { return levels_.front(); }
+
   [[nodiscard]] static std::uint32_t bucket_of(Namespace name_space, BytesView key);
+  // The same of the namespace as one byte and the key.
+  [[nodiscard]] static std::uint32_t bucket_of(BytesView name);
 
  private:
   [[nodiscard]] LtHash& at(std::uint32_t bucket);

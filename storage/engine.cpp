@@ -1,5 +1,9 @@
 #include "storage/engine.h"
 
+#include <algorithm>
+
+#include "node/pbft/messages.h"
+
 namespace pbft::storage {
 
 const char* to_string(Family family) {
@@ -22,10 +26,29 @@ const char* to_string(Family family) {
       return "tree";
     case Family::checkpoints:
       return "checkpoints";
+    case Family::buckets:
+      return "buckets";
+    case Family::staging:
+      return "staging";
     case Family::count_:
       break;
   }
   return "unknown";
+}
+
+bool is_repairable(Family family) {
+  return std::ranges::find(repairable_families, family) != std::end(repairable_families);
+}
+
+// No key is as long as this one, and of those that begin with as many bytes of 255 there are none.
+void WriteBatch::erase_all(Family family) {
+  erase(family, {}, Bytes(Limits::max_key_bytes + 64, 0xff));
+}
+
+Result<void> Engine::reset(const std::vector<Family>& families) {
+  WriteBatch batch;
+  for (const Family family : families) batch.erase_all(family);
+  return write(batch, Sync::durable);
 }
 
 }  // namespace pbft::storage

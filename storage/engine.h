@@ -14,14 +14,32 @@
 
 namespace pbft::storage {
 
-enum class Family : std::uint8_t { meta, batches, journal, ledger, state, undo, clients, tree, checkpoints, count_ };
+enum class Family : std::uint8_t {
+  meta,
+  batches,
+  journal,
+  ledger,
+  state,
+  undo,
+  clients,
+  tree,
+  checkpoints,
+  buckets,
+  staging,
+  count_
+};
 [[nodiscard]] const char* to_string(Family family);
+// The replicated state and what is derived from it. What is lost of these the other replicas can give back; of all
+// others they cannot.
+inline constexpr Family repairable_families[] = {Family::state, Family::clients, Family::undo, Family::tree,
+                                                 Family::buckets};
+[[nodiscard]] bool is_repairable(Family family);
 
 struct StorageError {
   enum class Kind : std::uint8_t {
     io,
     corrupt,
-    damaged,  // only what the other replicas can give back: the state, and what is derived from it
+    damaged,  // as corrupt, but in repairable families only
     no_space,
     missing,
     mismatch,
@@ -53,6 +71,15 @@ struct WriteBatch {
     Bytes to;
   };
   std::vector<std::variant<Put, Erase, EraseRange>> operations;  // later ones win
+
+  void put(Family family, Bytes key, Bytes value) {
+    operations.emplace_back(Put{family, std::move(key), std::move(value)});
+  }
+  void erase(Family family, Bytes key) { operations.emplace_back(Erase{family, std::move(key)}); }
+  void erase(Family family, Bytes from, Bytes to) {
+    operations.emplace_back(EraseRange{family, std::move(from), std::move(to)});
+  }
+  void erase_all(Family family);
 };
 
 enum class Sync : std::uint8_t {
@@ -72,17 +99,34 @@ class Iterator {
   [[nodiscard]] virtual Result<void> status() const = 0;  // an error also ends the walk
 };
 
-// Thread-safe for reads, also beside a write; one writer at a time. After a write has failed, every further one is
-// refused with the same error: a failed sync may have lost what it was to save, so trying it again proves nothing.
-class Engine {
+// What can be read. Any thread.
+class Reader {
  public:
-  virtual ~Engine() = default;
-  // What errors call it: the directory, where there is one.
-  [[nodiscard]] virtual std::string name() const { return "store"; }
+  virtual ~Reader() = default;
   [[nodiscard]] virtual Result<std::optional<Bytes>> get(Family family, BytesView key) const = 0;
-  [[nodiscard]] virtual Result<void> write(const WriteBatch& batch, Sync sync) = 0;
   // Keys in [from, to); an empty `to` means to the end of the family.
   [[nodiscard]] virtual std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const = 0;
+};
+
+// Reads are thread-safe, also beside a write; one writer at a time. After a write has failed, every further one is
+// refused with the same error: a failed sync may have lost what it was to save, so trying it again proves nothing.
+class Engine : public Reader {
+ public:
+  // What errors call it: the directory, where there is one.
+  [[nodiscard]] virtual std::string name() const { return "store"; }
+  [[nodiscard]] virtual Result<void> write(const WriteBatch& batch, Sync sync) = 0;
+  // What is there now, whatever is written later. It holds back the removal of old data: not for long. Must not outlive
+  // its engine, nor a reset of a family that is read through it.
+  [[nodiscard]] virtual std::shared_ptr<const Reader> snapshot() const = 0;
+
+  // Something in the repairable families cannot be read, or is not what it should be. Until they are reset, nothing
+  // touches them by itself (a compaction that meets a bad block would end all writing); durable.
+  [[nodiscard]] virtual Result<void> note_damage() { return {}; }
+  // Noted, perhaps by the engine itself.
+  [[nodiscard]] virtual bool damage_noted() const { return false; }
+  // Empties these families, whatever state they are in, and forgets the note. Durable, but not atomic: a crash leaves
+  // some of them as they were, and some perhaps missing, which is an error (damaged) of every read.
+  [[nodiscard]] virtual Result<void> reset(const std::vector<Family>& families);
 };
 
 }  // namespace pbft::storage

@@ -14,6 +14,11 @@ FieldWriter& FieldWriter::u8(std::uint8_t value) {
   return *this;
 }
 
+FieldWriter& FieldWriter::u16(std::uint16_t value) {
+  append_integer(bytes_, value, 2);
+  return *this;
+}
+
 FieldWriter& FieldWriter::u32(std::uint32_t value) {
   append_integer(bytes_, value, 4);
   return *this;
@@ -31,6 +36,9 @@ FieldWriter& FieldWriter::raw(BytesView bytes) {
 
 std::uint8_t FieldReader::u8() {
   return static_cast<std::uint8_t>(integer(1));
+}
+std::uint16_t FieldReader::u16() {
+  return static_cast<std::uint16_t>(integer(2));
 }
 std::uint32_t FieldReader::u32() {
   return static_cast<std::uint32_t>(integer(4));
@@ -83,8 +91,12 @@ Bytes rejoin_key() {
   return FieldWriter{}.u8('r').take();
 }
 
-Bytes undo_key(std::uint64_t interval, std::uint8_t name_space, BytesView key) {
-  return FieldWriter{}.u64(interval).u8(name_space).raw(key).take();
+Bytes undo_key(std::uint64_t interval, BytesView name) {
+  return FieldWriter{}.u64(interval).raw(name).take();
+}
+
+Bytes index_key(std::uint32_t bucket, BytesView name) {
+  return FieldWriter{}.u16(static_cast<std::uint16_t>(bucket)).raw(name).take();
 }
 
 Bytes own_summary_key(std::uint64_t n) {

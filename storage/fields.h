@@ -9,6 +9,7 @@ namespace pbft::storage {
 class FieldWriter {
  public:
   FieldWriter& u8(std::uint8_t value);
+  FieldWriter& u16(std::uint16_t value);
   FieldWriter& u32(std::uint32_t value);
   FieldWriter& u64(std::uint64_t value);
   FieldWriter& raw(BytesView bytes);
@@ -25,6 +26,7 @@ class FieldReader {
   explicit FieldReader(BytesView bytes) : rest_(bytes) {}
 
   [[nodiscard]] std::uint8_t u8();
+  [[nodiscard]] std::uint16_t u16();
   [[nodiscard]] std::uint32_t u32();
   [[nodiscard]] std::uint64_t u64();
   [[nodiscard]] BytesView raw(std::size_t length);  // empty where fewer bytes are left
@@ -57,10 +59,12 @@ enum class JournalKind : std::uint8_t { accepted = 'a', batch = 'b', prepared = 
 enum class ViewKind : std::uint8_t { view_change = 'v', new_view = 'w' };
 [[nodiscard]] Bytes view_key(ViewKind kind);  // journal
 [[nodiscard]] Bytes rejoin_key();             // journal
-[[nodiscard]] Bytes undo_key(std::uint64_t interval, std::uint8_t name_space, BytesView key);
-[[nodiscard]] Bytes own_summary_key(std::uint64_t n);  // checkpoints
-[[nodiscard]] Bytes stable_key();                      // checkpoints
-[[nodiscard]] Bytes bucket_key(std::uint32_t bucket);  // tree
+// A name is a namespace as one byte and a key.
+[[nodiscard]] Bytes undo_key(std::uint64_t interval, BytesView name);
+[[nodiscard]] Bytes index_key(std::uint32_t bucket, BytesView name);  // buckets
+[[nodiscard]] Bytes own_summary_key(std::uint64_t n);                 // checkpoints
+[[nodiscard]] Bytes stable_key();                                     // checkpoints
+[[nodiscard]] Bytes bucket_key(std::uint32_t bucket);                 // tree
 
 [[nodiscard]] std::string to_hex(BytesView bytes);
 

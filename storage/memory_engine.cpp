@@ -56,6 +56,34 @@ class MemoryIterator final : public Iterator {
   Table::const_iterator end_;
 };
 
+using Tables = std::array<std::shared_ptr<const Table>, family_count>;
+
+class MemorySnapshot final : public Reader {
+ public:
+  MemorySnapshot(std::shared_mutex& mutex, Tables tables) : mutex_(mutex), tables_(std::move(tables)) {}
+  ~MemorySnapshot() override {
+    const std::shared_lock lock{mutex_};
+    tables_ = {};
+  }
+  MemorySnapshot(const MemorySnapshot&) = delete;
+  MemorySnapshot& operator=(const MemorySnapshot&) = delete;
+
+  [[nodiscard]] Result<std::optional<Bytes>> get(Family family, BytesView key) const override {
+    const Table& table = *tables_[static_cast<std::size_t>(family)];
+    const auto at = table.find(key);
+    if (at == table.end()) return std::nullopt;
+    return at->second;
+  }
+  [[nodiscard]] std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const override {
+    const std::shared_lock lock{mutex_};
+    return std::make_unique<MemoryIterator>(mutex_, tables_[static_cast<std::size_t>(family)], from, to);
+  }
+
+ private:
+  std::shared_mutex& mutex_;
+  Tables tables_;
+};
+
 }  // namespace
 
 struct MemoryEngine::Impl {
@@ -146,6 +174,13 @@ Result<void> MemoryEngine::write(const WriteBatch& batch, Sync sync) {
 std::unique_ptr<Iterator> MemoryEngine::scan(Family family, BytesView from, BytesView to) const {
   const std::shared_lock lock{impl_->mutex};
   return std::make_unique<MemoryIterator>(impl_->mutex, impl_->shared(family), from, to);
+}
+
+std::shared_ptr<const Reader> MemoryEngine::snapshot() const {
+  const std::shared_lock lock{impl_->mutex};
+  Tables tables;
+  std::copy(impl_->tables.begin(), impl_->tables.end(), tables.begin());
+  return std::make_shared<MemorySnapshot>(impl_->mutex, std::move(tables));
 }
 
 void MemoryEngine::lose_power(std::size_t kept) {

@@ -1,5 +1,5 @@
 // The Engine in memory, with the difference between written and durable that a disk has: for simulation and tests.
-// A write while a scan is open copies the family once; otherwise neither costs a copy.
+// A write while a scan or snapshot is open copies the family once; otherwise neither costs a copy.
 #pragma once
 
 #include <map>
@@ -16,6 +16,7 @@ class MemoryEngine final : public Engine {
   [[nodiscard]] Result<std::optional<Bytes>> get(Family family, BytesView key) const override;
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync) override;
   [[nodiscard]] std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const override;
+  [[nodiscard]] std::shared_ptr<const Reader> snapshot() const override;
 
   // Loss of power: of the writes since the last durable one, the first `kept` survive (a log loses its tail);
   // kept is cut to their number.

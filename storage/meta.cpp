@@ -45,6 +45,10 @@ Result<void> check_identity(BytesView record, const StoreIdentity& expected, con
                                 "has format version " + std::to_string(version) + ", this program reads up to " +
                                     std::to_string(format_version) + "; run the newer program that wrote it"));
   }
+  if (version != 0 && version < format_version) {
+    return tl::unexpected(error(StorageError::Kind::older_format, where,
+                                "has format version " + std::to_string(version) + ": " + older_store));
+  }
   if (version != format_version) return corrupt("has the unknown format version " + std::to_string(version));
   const auto cluster = reader.fixed<ClusterId>();
   const ReplicaId replica{reader.u32()};

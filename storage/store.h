@@ -1,7 +1,9 @@
 // Everything a replica keeps, in one engine. Key formats are in README.md of this folder.
-// One thread writes, and only it calls recover and the checkpoint functions; reads (state_get, state_scan,
-// clients_scan, batch_bytes, ledger_range) may come from other threads. After an error of a write the store refuses all
-// further ones: what is in memory and what is on disk may differ, and the replica must stop.
+// One thread writes, and only it calls the others; reads (state_get, state_scan, clients_scan, batch_bytes,
+// ledger_range) may come from other threads, though not while a state is being installed. After an error of a write the
+// store refuses all further ones: what is in memory and what is on disk may differ, and the replica must stop. An error
+// of kind damaged says that the state cannot be used (it is no failed write, unless every further write gives it too):
+// promises can still be recorded, mark_damaged() is to be called, and a transfer puts it right.
 #pragma once
 
 #include <map>
@@ -10,12 +12,14 @@
 #include <vector>
 
 #include "node/pbft/effects.h"
+#include "node/pbft/input.h"
 #include "node/pbft/recovered.h"
 #include "storage/engine.h"
+#include "storage/scrub_report.h"
 
 namespace pbft::storage {
 
-inline constexpr std::uint32_t format_version = 1;
+inline constexpr std::uint32_t format_version = 2;
 
 struct StoreIdentity {
   ClusterId cluster;
@@ -54,14 +58,17 @@ struct Applied {
 class Store {
  public:
   // Creates a new, empty store, synced. Refuses (exists) where there is one.
-  [[nodiscard]] static Result<void> create(Engine& engine, const StoreIdentity& identity);
+  // `forgot`: it replaces one that was lost, so the replica has to rejoin (PersistRejoin).
+  [[nodiscard]] static Result<void> create(Engine& engine, const StoreIdentity& identity, bool forgot = false);
   // Opens and checks meta: missing, corrupt, other cluster, other replica, newer format are refused by name.
   // The engine is shared so that tests can keep it over a simulated crash.
   [[nodiscard]] static Result<std::unique_ptr<Store>> open(std::shared_ptr<Engine> engine,
                                                            const StoreIdentity& identity, const StoreOptions& options);
   ~Store();
 
-  // Everything that the core needs to resume. corrupt where a mark's batch is missing or a record cannot be read.
+  // Everything that the core needs to resume; without client records where the state is damaged, which may
+  // show only here. corrupt where a mark's
+  // batch is missing or a record cannot be read.
   [[nodiscard]] Result<Recovered> recover() const;
 
   // Journal: all records of one turn in one atomic, synced write; none at all where there is no record. Refuses
@@ -95,6 +102,40 @@ class Store {
   [[nodiscard]] Result<std::optional<Bytes>> batch_bytes(SequenceNumber n, const Digest& digest) const;
   // Digests first..last and the summary of the checkpoint at last; nothing where any of it is gone.
   [[nodiscard]] Result<std::optional<LedgerRange>> ledger_range(SequenceNumber first, SequenceNumber last) const;
+  // Summary and digests of the buckets at a kept checkpoint; nothing where it is not kept, or the state is damaged. The
+  // state at n can be given from then on, whatever goes on meanwhile, until nobody has asked for it for a while, or two
+  // others were asked for (serving_session.h). The first call for a checkpoint costs what changed since then.
+  [[nodiscard]] Result<std::optional<Tree>> tree_at(SequenceNumber n);
+  // The pairs of the bucket at checkpoint n that are not in request.have, from request.skip on, as many as fit a part;
+  // nothing where the state at n is not there, or the request makes no sense.
+  [[nodiscard]] Result<std::optional<BucketPart>> bucket_part(const FetchBucket& request);
+  // So many ticks have passed. Serving ends where it is idle, or has held back the removal of old data for long.
+  void tick_serving(std::uint64_t ticks);
+
+  // Receiving the state of a checkpoint. The state must not change (apply) between a plan and the end of what it began;
+  // where it does, buckets come out wrong and the installation is refused.
+  // Which buckets have to be fetched, ascending: what has the wanted digest in the state as it is now, or was staged by
+  // an earlier plan, is not among them. Replaces the plan before. Refuses (mismatch) leaves that do not give
+  // target.state. Where the state is damaged, it is first put in order as far as it can be read.
+  [[nodiscard]] Result<std::vector<std::uint32_t>> plan_transfer(const CheckpointSummary& target,
+                                                                 const std::vector<Digest>& leaves);
+  // What is here of the bucket, for FetchBucket::have; ascending. The same until the bucket is whole or wrong.
+  [[nodiscard]] Result<std::vector<PairHash>> bucket_hashes(std::uint32_t bucket);
+  // Takes the next part of an answer to what bucket_hashes gave, in order of skip; a part with skip 0 begins anew.
+  // whole: it has the planned digest and is staged. wrong: anything else; all parts are forgotten. `source` is not set.
+  [[nodiscard]] Result<BucketStaged> stage_bucket(const BucketPart& part);
+  // The staged buckets become the state. All or nothing over a crash, and finished by the next opening once it has
+  // begun. Afterwards n was executed last and taken as a checkpoint, its state is kept, and nothing below it; promises
+  // above n stay, those at or below go, and so does the ledger. Refuses (mismatch) without a complete plan for this
+  // summary, and below the stable checkpoint that is kept.
+  [[nodiscard]] Result<StateInstalled> install_state(const StableCheckpoint& proof, const CheckpointSummary& summary);
+
+  // Damage.
+  // Compares what is stored with its digests, about `pairs` pairs in a call, and goes on where the last call stopped.
+  // Does nothing while the state is known to be damaged.
+  [[nodiscard]] Result<ScrubReport> scrub(std::size_t pairs);
+  // The state is not to be used any more, and an installation is to replace it; durable.
+  [[nodiscard]] Result<void> mark_damaged();
 
  private:
   struct Impl;

@@ -8,7 +8,10 @@
 #include "storage/fields.h"
 #include "storage/leave_down.h"
 #include "storage/meta.h"
+#include "storage/scrub.h"
+#include "storage/serving_session.h"
 #include "storage/store.h"
+#include "storage/transfer.h"
 
 namespace pbft::storage {
 
@@ -19,11 +22,16 @@ struct Store::Impl {
   ExecutedRecord executed;
   SequenceNumber interval;  // the checkpoint that was taken last
   KeptRecord kept;
-  bool damaged = false;  // the state was found damaged and has not been repaired
   // Keys (namespace byte and key) whose value at `interval` is saved in undo.
   std::unordered_set<std::string> saved;
   // Invariant: the digest of the state at `interval`.
   DigestTree tree;
+  // Why nothing of the state is to be used. Set by damage that was found, also without a mark; gone with an install.
+  std::optional<StorageError> damage;
+  bool rebuilt = false;  // since the damage: tree and lists are those of what could be read
+  ServingSessions sessions;
+  std::unique_ptr<Transfer> transfer;
+  Scrub scrub;
   // Set by the first failure after which memory and disk may differ; every further write is refused with it.
   std::optional<StorageError> failure;
 
@@ -33,19 +41,28 @@ struct Store::Impl {
   [[nodiscard]] tl::unexpected<StorageError> corrupt(const std::string& what) const {
     return tl::unexpected(error(StorageError::Kind::corrupt, "the store is corrupt: " + what + "; " + leave_down));
   }
+  [[nodiscard]] StateView view() const { return {*engine, engine->name()}; }
   [[nodiscard]] tl::unexpected<StorageError> refuse(const std::string& what) const {
     return tl::unexpected(error(StorageError::Kind::mismatch, what));
   }
 
   [[nodiscard]] Result<void> load();
   [[nodiscard]] Result<void> load_meta();
+  [[nodiscard]] Result<void> load_state();
+  [[nodiscard]] StorageError noted_damage() const;
   [[nodiscard]] Result<void> load_tree();
   [[nodiscard]] Result<void> load_saved();
   [[nodiscard]] Result<void> check_ledger() const;
 
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync);
   [[nodiscard]] Result<void> change(WriteBatch& batch, Namespace name_space, const StateChange& change);
-  [[nodiscard]] Result<void> update_tree();
+  void give_up(const StorageError& error);
+  using VisitChanged = std::function<void(const Before&, const std::optional<Bytes>& now)>;
+  [[nodiscard]] Result<void> visit_changes(const VisitChanged& each) const;
+  [[nodiscard]] Result<void> update_tree(WriteBatch& batch);
+  // Keeps the list of the pair's bucket, where it has come or gone.
+  static void list(WriteBatch& batch, const Before& before, bool present);
+  static void put_bucket(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
 
   // Journal.
   struct ViewRecord {
@@ -62,11 +79,12 @@ struct Store::Impl {
                                       const Digest& digest) const;
   [[nodiscard]] Result<void> add_view(Turn& turn, ViewKind kind, View view, const SharedBytes& message) const;
   static void add_rejoin(Turn& turn, const PersistRejoin& record);
+  [[nodiscard]] static WriteBatch::Put rejoin_record(const PersistRejoin& record);
   [[nodiscard]] Result<ViewRecord> view_record(ViewKind kind) const;
   template <class Message>
   [[nodiscard]] Result<std::optional<Message>> view_message(ViewKind kind) const;
   [[nodiscard]] Result<void> recover_views(Recovered& recovered) const;
-  [[nodiscard]] Result<void> add_stable(WriteBatch& batch, const PersistStable& stable) const;
+  [[nodiscard]] Result<void> check_stable(const PersistStable& stable) const;
   [[nodiscard]] Result<std::optional<PersistStable>> stable() const;
   [[nodiscard]] Result<void> recover_batches(Recovered& recovered, SequenceNumber above) const;
   [[nodiscard]] Result<void> recover_marks(Recovered& recovered, JournalKind kind, SequenceNumber above) const;
@@ -76,12 +94,37 @@ struct Store::Impl {
   // Serving.
   [[nodiscard]] Result<std::optional<CheckpointSummary>> own_summary(SequenceNumber n) const;
   [[nodiscard]] Result<std::optional<LedgerRecord>> ledger(SequenceNumber n) const;
+  [[nodiscard]] Result<bool> is_kept(SequenceNumber checkpoint) const;
   [[nodiscard]] Result<std::map<Bytes, Bytes>> content_at(Namespace name_space, SequenceNumber checkpoint) const;
+
+  // State transfer.
+  [[nodiscard]] Result<Present> present() const;
+  [[nodiscard]] Result<std::optional<StateInstalled::Difference>> difference(
+      SequenceNumber n, const std::map<std::uint32_t, StagedHead>& staged) const;
+  [[nodiscard]] Result<std::map<std::uint32_t, StagedHead>> wanted(const Transfer& plan) const;
+  [[nodiscard]] Result<void> begin_install(const PersistStable& stable,
+                                           const std::map<std::uint32_t, StagedHead>& staged);
+  // Does what the marker of an installation says, where there is one, and reads everything anew.
+  [[nodiscard]] Result<void> finish_install();
+  [[nodiscard]] Result<void> install_bucket(std::uint32_t bucket);
+  [[nodiscard]] Result<void> conclude_install(const PersistStable& stable,
+                                              const std::map<std::uint32_t, StagedHead>& staged);
+  [[nodiscard]] Result<void> replace_history(WriteBatch& batch, const CheckpointSummary& summary);
+
+  // Damage.
+  [[nodiscard]] Result<void> mark_damaged(const StorageError& found);
+  [[nodiscard]] Result<void> rebuild();
+  [[nodiscard]] Result<std::vector<Namespace>> salvage_all();
+  // damaged where it cannot be read to its end.
+  [[nodiscard]] Result<void> read_all(Family family) const;
+  [[nodiscard]] Result<void> salvage(Namespace name_space);
+  [[nodiscard]] Result<void> restore(Namespace name_space);
+  [[nodiscard]] Result<void> derive();
 };
 
-[[nodiscard]] inline Family family_of(Namespace name_space) {
-  return name_space == Namespace::state ? Family::state : Family::clients;
-}
+// The record of a stable checkpoint in family checkpoints.
+[[nodiscard]] Bytes encode_stable_record(const PersistStable& stable);
+[[nodiscard]] std::optional<PersistStable> decode_stable_record(BytesView bytes);
 
 [[nodiscard]] inline const char* name_of(JournalKind kind) {
   return kind == JournalKind::accepted ? "accepted" : "prepared";
@@ -89,15 +132,5 @@ struct Store::Impl {
 [[nodiscard]] inline const char* name_of(ViewKind kind) {
   return kind == ViewKind::view_change ? "view-change" : "new-view";
 }
-
-// A value of family undo: what the key had at the start of the interval.
-[[nodiscard]] Bytes encode_before(const std::optional<Bytes>& value);
-struct Before {
-  Namespace name_space = Namespace::state;
-  BytesView key;
-  std::optional<BytesView> value;
-};
-// Nothing where key and value are no entry of undo. Views into both.
-[[nodiscard]] std::optional<Before> decode_before(BytesView key, BytesView value);
 
 }  // namespace pbft::storage

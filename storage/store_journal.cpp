@@ -35,7 +35,7 @@ Result<void> Store::Impl::add_mark(Turn& turn, JournalKind kind, View view, Sequ
   return {};
 }
 
-Result<void> Store::Impl::add_stable(WriteBatch& batch, const PersistStable& record) const {
+Result<void> Store::Impl::check_stable(const PersistStable& record) const {
   if (record.proof.n != record.summary.n) {
     return refuse("a stable checkpoint has its proof at " + std::to_string(record.proof.n.value) +
                   " and its summary at " + std::to_string(record.summary.n.value));
@@ -46,10 +46,6 @@ Result<void> Store::Impl::add_stable(WriteBatch& batch, const PersistStable& rec
     return refuse("the stable checkpoint cannot go back from " + std::to_string((*present)->proof.n.value) + " to " +
                   std::to_string(record.proof.n.value));
   }
-  const Bytes proof = wire::encode_stable(record.proof);
-  FieldWriter writer;
-  writer.u32(static_cast<std::uint32_t>(proof.size())).raw(proof).raw(wire::encode_summary(record.summary));
-  batch.operations.emplace_back(WriteBatch::Put{Family::checkpoints, stable_key(), writer.take()});
   return {};
 }
 
@@ -84,9 +80,13 @@ void Store::Impl::add_rejoin(Turn& turn, const PersistRejoin& record) {
     turn.batch.operations.emplace_back(WriteBatch::Erase{Family::journal, rejoin_key()});
     return;
   }
+  turn.batch.operations.emplace_back(rejoin_record(record));
+}
+
+WriteBatch::Put Store::Impl::rejoin_record(const PersistRejoin& record) {
   FieldWriter writer;
   writer.u64(record.view.value).u64(record.above.value).u8(record.known ? 1 : 0);
-  turn.batch.operations.emplace_back(WriteBatch::Put{Family::journal, rejoin_key(), writer.take()});
+  return {Family::journal, rejoin_key(), writer.take()};
 }
 
 Result<void> Store::persist(const std::vector<JournalRecord>& records) {
@@ -113,7 +113,11 @@ Result<void> Store::persist(const std::vector<JournalRecord>& records) {
     Result<void> operator()(const PersistPrepared& record) const {
       return impl.add_mark(turn, JournalKind::prepared, record.view, record.n, record.digest);
     }
-    Result<void> operator()(const PersistStable& record) const { return impl.add_stable(turn.batch, record); }
+    Result<void> operator()(const PersistStable& record) const {
+      if (auto checked = impl.check_stable(record); !checked) return checked;
+      turn.batch.put(Family::checkpoints, stable_key(), encode_stable_record(record));
+      return {};
+    }
     Result<void> operator()(const PersistViewChange& record) const {
       return impl.add_view(turn, ViewKind::view_change, record.message.view, record.message.signed_bytes);
     }

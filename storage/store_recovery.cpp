@@ -6,17 +6,29 @@
 
 namespace pbft::storage {
 
+Bytes encode_stable_record(const PersistStable& stable) {
+  const Bytes proof = wire::encode_stable(stable.proof);
+  FieldWriter writer;
+  writer.u32(static_cast<std::uint32_t>(proof.size())).raw(proof).raw(wire::encode_summary(stable.summary));
+  return writer.take();
+}
+
+std::optional<PersistStable> decode_stable_record(BytesView bytes) {
+  FieldReader reader{bytes};
+  const std::uint32_t length = reader.u32();
+  const auto proof = wire::decode_stable(SharedBytes::copy_of(reader.raw(length)));
+  const auto summary = wire::decode_summary(SharedBytes::copy_of(reader.rest()));
+  if (!reader.ok() || !proof || !summary || summary->n != proof->n) return std::nullopt;
+  return PersistStable{*proof, *summary};
+}
+
 Result<std::optional<PersistStable>> Store::Impl::stable() const {
   const auto bytes = engine->get(Family::checkpoints, stable_key());
   if (!bytes) return tl::unexpected(bytes.error());
   if (!*bytes) return std::nullopt;
-  FieldReader reader{**bytes};
-  const std::uint32_t length = reader.u32();
-  const auto proof = wire::decode_stable(SharedBytes::copy_of(reader.raw(length)));
-  if (!reader.ok() || !proof) return corrupt("the stable checkpoint's proof cannot be read");
-  const auto summary = wire::decode_summary(SharedBytes::copy_of(reader.rest()));
-  if (!summary || summary->n != proof->n) return corrupt("the stable checkpoint's summary cannot be read");
-  return PersistStable{*proof, *summary};
+  auto record = decode_stable_record(**bytes);
+  if (!record) return corrupt("the stable checkpoint cannot be read");
+  return record;
 }
 
 Result<void> Store::Impl::recover_batches(Recovered& recovered, SequenceNumber above) const {
@@ -142,16 +154,17 @@ Result<Recovered> Store::recover() const {
   }
   if (auto read = impl.recover_summaries(recovered, above); !read) return tl::unexpected(read.error());
   if (auto read = impl.recover_views(recovered); !read) return tl::unexpected(read.error());
-  recovered.damaged = impl.damaged;
-
-  auto records = load_client_records(*this);
-  if (!records) return tl::unexpected(records.error());
-  recovered.clients = std::move(records->clients);
-  for (const SessionRecord& record : records->sessions) {
-    RecoveredSession session{record.session, {}};
-    for (const CachedReply& reply : record.replies) session.executed.push_back(reply.number);
-    recovered.sessions.push_back(std::move(session));
+  if (!impl.damage) {
+    auto records = read_client_records(*impl.engine->scan(Family::clients, {}, {}), impl.engine->name());
+    if (!records && records.error().kind != StorageError::Kind::damaged) return tl::unexpected(records.error());
+    if (records) {
+      recovered.sessions = recovered_sessions(*records);
+      recovered.clients = std::move(records->clients);
+    } else {
+      impl_->give_up(records.error());
+    }
   }
+  recovered.damaged = impl.damage.has_value();
   return recovered;
 }
 

@@ -30,6 +30,11 @@ Result<std::optional<CheckpointSummary>> Store::Impl::own_summary(SequenceNumber
 
 Result<std::optional<LedgerRange>> Store::ledger_range(SequenceNumber first, SequenceNumber last) const {
   const Impl& impl = *impl_;
+  // Below this there may be an entry that only stands for the head of the ledger.
+  const auto bytes = impl.engine->get(Family::meta, kept_key);
+  if (!bytes) return tl::unexpected(bytes.error());
+  const auto whole = *bytes ? decode_kept(**bytes) : std::nullopt;
+  if (!whole || first.value < whole->first_ledger) return std::nullopt;
   if (first.value == 0 || last < first || last.value - first.value >= Limits::max_ledger_range) return std::nullopt;
   auto summary = impl.own_summary(last);
   if (!summary) return tl::unexpected(summary.error());
@@ -53,14 +58,18 @@ Result<std::optional<LedgerRange>> Store::ledger_range(SequenceNumber first, Seq
   return range;
 }
 
+Result<bool> Store::Impl::is_kept(SequenceNumber checkpoint) const {
+  if (damage || checkpoint > interval || checkpoint.value < kept.first_undo) return false;
+  if (checkpoint == interval || checkpoint.value == 0) return true;
+  const auto summary = own_summary(checkpoint);
+  if (!summary) return tl::unexpected(summary.error());
+  return summary->has_value();
+}
+
 Result<std::map<Bytes, Bytes>> Store::Impl::content_at(Namespace name_space, SequenceNumber checkpoint) const {
-  bool known = checkpoint == interval || checkpoint.value == 0;
-  if (!known) {
-    const auto summary = own_summary(checkpoint);
-    if (!summary) return tl::unexpected(summary.error());
-    known = summary->has_value();
-  }
-  if (!known || checkpoint > interval || checkpoint.value < kept.first_undo) {
+  const auto is_there = is_kept(checkpoint);
+  if (!is_there) return tl::unexpected(is_there.error());
+  if (!*is_there) {
     return tl::unexpected(
         error(StorageError::Kind::missing, "the state at " + std::to_string(checkpoint.value) + " is not kept"));
   }
@@ -72,23 +81,20 @@ Result<std::map<Bytes, Bytes>> Store::Impl::content_at(Namespace name_space, Seq
   }
   if (auto status = entries->status(); !status) return tl::unexpected(status.error());
 
-  // Intervals ascend: the first value met for a key is the one that it had at the checkpoint.
-  std::map<Bytes, std::optional<Bytes>> first;
-  const auto undo = engine->scan(Family::undo, number_key(checkpoint.value), {});
-  for (; undo->valid(); undo->next()) {
-    const auto before = decode_before(undo->key(), undo->value());
-    if (!before) return corrupt("entry " + to_hex(undo->key()) + " of family undo cannot be read");
-    if (before->name_space != name_space) continue;
-    std::optional<Bytes> value;
-    if (before->value) value.emplace(before->value->begin(), before->value->end());
-    first.emplace(Bytes{before->key.begin(), before->key.end()}, std::move(value));
-  }
-  if (auto status = undo->status(); !status) return tl::unexpected(status.error());
-  for (auto& [key, value] : first) {
-    if (value) {
-      content[key] = std::move(*value);
-    } else {
-      content.erase(key);
+  const StateView now = view();
+  const auto changes = now.changes_since(checkpoint);
+  if (!changes) return tl::unexpected(changes.error());
+  for (const auto& [bucket, changed] : changes->all()) {
+    for (const auto& [name, first] : changed) {
+      if (space_of(name) != name_space) continue;
+      auto value = now.before(first, name);
+      if (!value) return tl::unexpected(value.error());
+      const BytesView key = key_of(name);
+      if (*value) {
+        content[{key.begin(), key.end()}] = std::move(**value);
+      } else {
+        content.erase({key.begin(), key.end()});
+      }
     }
   }
   return content;
@@ -100,6 +106,26 @@ Result<std::map<Bytes, Bytes>> Store::state_at(SequenceNumber checkpoint) const 
 
 Result<std::map<Bytes, Bytes>> Store::clients_at(SequenceNumber checkpoint) const {
   return impl_->content_at(Namespace::clients, checkpoint);
+}
+
+// ---- State transfer -------------------------------------------------------------------------------------
+
+Result<std::optional<Tree>> Store::tree_at(SequenceNumber n) {
+  auto session = impl_->sessions.at(n, *impl_->engine);
+  if (!session) return tl::unexpected(session.error());
+  if (*session == nullptr) return std::nullopt;
+  return (*session)->tree();
+}
+
+Result<std::optional<BucketPart>> Store::bucket_part(const FetchBucket& request) {
+  auto session = impl_->sessions.at(request.n, *impl_->engine);
+  if (!session) return tl::unexpected(session.error());
+  if (*session == nullptr) return std::nullopt;
+  return (*session)->part(request);
+}
+
+void Store::tick_serving(std::uint64_t ticks) {
+  impl_->sessions.tick(ticks);
 }
 
 }  // namespace pbft::storage

@@ -60,7 +60,10 @@ Result<void> Store::truncate(SequenceNumber n) {
 
   // The current interval's undo is what the digest is updated from.
   kept.first_undo = std::max(kept.first_undo, std::min(kept.previous.value, impl.interval.value));
-  erase(Family::undo, number_key(impl.kept.first_undo), number_key(kept.first_undo));
+  if (!impl.damage) erase(Family::undo, number_key(impl.kept.first_undo), number_key(kept.first_undo));
+
+  // An entry that stood for the head of the ledger where a state was installed.
+  erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, executed)));
 
   if (kept == impl.kept) return {};
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept(kept)});

@@ -144,13 +144,33 @@ Executor::Executor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Executor::~Executor() = default;
 
 storage::Result<std::unique_ptr<Executor>> Executor::open(storage::Store& store, Plugin& plugin) {
-  auto recovered = store.recover();
+  auto impl = std::unique_ptr<Impl>(new Impl{store, plugin, {}, {}, {}, std::nullopt});
+  auto executor = std::unique_ptr<Executor>(new Executor(std::move(impl)));
+  if (auto loaded = executor->reload(); !loaded) return tl::unexpected(loaded.error());
+  return executor;
+}
+
+storage::Result<void> Executor::reload() {
+  const auto recovered = impl_->store.recover();
   if (!recovered) return tl::unexpected(recovered.error());
-  auto records = storage::load_client_records(store);
-  if (!records) return tl::unexpected(records.error());
-  auto impl = std::unique_ptr<Impl>(
-      new Impl{store, plugin, recovered->executed, recovered->time, ReplyCache(*std::move(records)), std::nullopt});
-  return std::unique_ptr<Executor>(new Executor(std::move(impl)));
+  storage::ClientRecords records;
+  if (!recovered->damaged) {
+    auto read = storage::load_client_records(impl_->store);
+    if (!read) return tl::unexpected(read.error());
+    records = *std::move(read);
+  }
+  impl_->executed = recovered->executed;
+  impl_->time = recovered->time;
+  impl_->replies = ReplyCache(std::move(records));
+  impl_->broken.reset();
+  return {};
+}
+
+storage::Result<void> Executor::reload() {
+  auto reloaded = open(impl_->store, impl_->plugin);
+  if (!reloaded) return tl::unexpected(reloaded.error());
+  impl_ = std::move((*reloaded)->impl_);
+  return {};
 }
 
 storage::Result<std::vector<OutgoingReply>> Executor::execute(const Execute& effect) {

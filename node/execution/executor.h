@@ -29,12 +29,20 @@ class Executor {
   [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(storage::Store& store, Plugin& plugin);
   ~Executor();
 
+  // Reads from the store again what was executed last and the cached replies: after a state was installed there, which
+  // also ends an earlier error. While the store's state is damaged there are no replies, here as after open.
+  [[nodiscard]] storage::Result<void> reload();
+
   // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of
   // those before it, and writes state, results, client table, ledger entry and executed number in one atomic, unsynced
   // write. A request whose plugin call fails or exceeds a limit leaves no change behind and has a failed result; the
   // same on every replica. So has one whose result finds no room (ResultBudget). After an error nothing of the batch is
   // written and every further call gives the same error: the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
+
+  // The store's state was replaced: reads executed number, time and replies from it again. What broke execution before is
+  // forgotten with the state that it was broken on.
+  [[nodiscard]] storage::Result<void> reload();
 
   // The plugin's answer from the state as executed now. What stops execute is an error here, and is not to be answered.
   [[nodiscard]] storage::Result<ReadReply> try_query(const ClientId& client, RequestNumber number,

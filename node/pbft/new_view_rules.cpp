@@ -108,11 +108,8 @@ const SlotMark* chosen(const Testimonies& all, const Quorum& quorum) {
   std::sort(candidates.begin(), candidates.end(), [](const SlotMark* left, const SlotMark* right) {
     return std::tie(right->view, left->digest) < std::tie(left->view, right->digest);
   });
-  const SlotMark* previous = nullptr;
   for (const SlotMark* mark : candidates) {
-    const bool repeats = previous != nullptr && *previous == *mark;
-    previous = mark;
-    if (!repeats && enough_agree(all, *mark, quorum) && enough_voted(all, *mark, quorum)) return mark;
+    if (enough_agree(all, *mark, quorum) && enough_voted(all, *mark, quorum)) return mark;
   }
   return nullptr;
 }

@@ -151,12 +151,23 @@ bool NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message
   return false;
 }
 
-// f+1 PREPAREs from distinct backups: one of them is correct and found every bundle authentic.
+// f+1 PREPAREs from distinct backups: one of them is correct, had the primary's pre-prepare, and found every bundle
+// authentic. So they stand in for a pre-prepare that did not authenticate here, or that the primary kept from here.
+const Digest* NormalOperation::vouched(SequenceNumber n, const Slot& slot) const {
+  if (slot.accepted || !view_.votes() || n <= view_.opening.end()) return nullptr;
+  for (const auto& vote : slot.prepares) {
+    if (vote && vote->view == view_.view && count_matching(slot.prepares, *vote) >= quorum_.weak())
+      return &vote->digest;
+  }
+  return nullptr;
+}
+
 void NormalOperation::accept_if_vouched(SequenceNumber n, Slot& slot, Outbox& out) {
-  if (!slot.held || slot.accepted || !view_.votes()) return;
-  const BatchPtr batch = slot.held->batch;
-  if (count_matching(slot.prepares, {view_.view, batch->digest}) < quorum_.weak()) return;
-  accept(n, slot, batch, out);
+  const Digest* digest = vouched(n, slot);
+  if (digest == nullptr) return;
+  const bool held = slot.held && slot.held->batch->digest == *digest;
+  const BatchPtr batch = held ? slot.held->batch : slot.batch(*digest);
+  if (batch != nullptr && !batch->bundles.empty()) accept(n, slot, batch, out);
 }
 
 void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch, Outbox& out) {
@@ -226,7 +237,12 @@ void NormalOperation::on_commit(ReplicaId sender, const Commit& message, Outbox&
 // A quorum of matching COMMITs of one view proves the batch, even where pre-prepare or PREPAREs were lost: f+1 of
 // their senders are correct and had prepared it. A learner of this kind casts no vote.
 void NormalOperation::check_committed(Slot& slot) {
-  if (!slot.committed) slot.committed = vote_of(slot.commits, quorum_.quorum());
+  if (slot.committed) return;
+  slot.committed = vote_of(slot.commits, quorum_.quorum());
+  // Everybody has the null batch.
+  if (slot.committed && slot.committed->digest == null_batch_digest()) {
+    slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true});
+  }
 }
 
 void NormalOperation::deliver_committed(Outbox& out) {
@@ -245,8 +261,9 @@ bool NormalOperation::wants(SequenceNumber n, const Digest& digest) const {
   const Slot* slot = log_.find(n);
   if (slot == nullptr || slot->batch(digest)) return false;
   if (slot->committed && slot->committed->digest == digest) return true;
-  const Digest* opened = view_.opened_with(n);
-  return opened != nullptr && *opened == digest;
+  const Digest* asked = view_.opened_with(n);
+  if (asked == nullptr) asked = vouched(n, *slot);
+  return asked != nullptr && *asked == digest;
 }
 
 void NormalOperation::on_batch(SequenceNumber n, const BatchPtr& batch, Outbox& out) {
@@ -254,6 +271,7 @@ void NormalOperation::on_batch(SequenceNumber n, const BatchPtr& batch, Outbox& 
   assert(slot != nullptr);
   slot->batches.try_emplace(batch->digest, Slot::KnownBatch{batch, false});
   vote_on_opening(out);
+  accept_if_vouched(n, *slot, out);
   deliver_committed(out);
 }
 

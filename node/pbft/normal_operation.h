@@ -56,7 +56,10 @@ class NormalOperation {
   [[nodiscard]] SequenceNumber last_proposed() const { return last_proposed_; }
   // Highest n that ever prepared here, in any view, unless a later NEW-VIEW has left it free (for reads).
   [[nodiscard]] SequenceNumber highest_prepared() const { return highest_prepared_; }
-  // Whether the slot waits for a batch with this digest: proven to be committed, or put there by the NEW-VIEW.
+  // The digest that f+1 backups vouch for in a slot in which this replica has not voted in the present view.
+  [[nodiscard]] const Digest* vouched(SequenceNumber n, const Slot& slot) const;
+  // Whether the slot waits for a batch with this digest: proven to be committed, put there by the NEW-VIEW, or vouched
+  // for.
   [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;
 
   void invariants() const;

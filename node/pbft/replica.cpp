@@ -296,7 +296,7 @@ void Replica::Parts::refuse_all(const Bundle& bundle, ReplyStatus status) {
 }
 
 void Replica::Parts::enqueue(const BundlePtr& bundle) {
-  if (!cluster.signed_requests && !bundle->is_signed() && suspects.must_sign(bundle->client, now)) {
+  if (!bundle->is_signed() && suspects.must_sign(bundle->client, now)) {
     out.reject(Reject::signature_required);
     return refuse_all(*bundle, ReplyStatus::sign);
   }
@@ -331,8 +331,10 @@ bool Replica::Parts::slot_waits() const {
 }
 
 PrimaryWatch::Standing Replica::Parts::standing() const {
-  // A replica that is behind, or does not hear the others, has nothing to hold against the primary.
-  const bool behind = delivery.delivered() < retransmission.executed_by_weak_quorum();
+  // A replica that is behind a certified state, or does not hear the others, has nothing to hold against the primary.
+  // What others merely say that they executed is no excuse for it: it may have shown them more than it shows this one.
+  const auto& proven = checkpointing.highest_proven();
+  const bool behind = proven && proven->n > delivery.delivered();
   PrimaryWatch::Standing standing;
   standing.watching = view.votes() && !normal.is_primary() && !behind && delivery.open() && retransmission.connected();
   standing.slot_waits = slot_waits();
@@ -428,7 +430,9 @@ ReplicaStatus Replica::status() const {
   s.committed = p.delivery.delivered();
   s.stable = p.log.low();
   s.high = p.log.high();
-  s.last_accepted = p.normal.last_proposed();
+  for (const auto& [n, slot] : p.log.slots()) {
+    if (slot.accepted) s.last_accepted = n;
+  }
   s.queued_requests = p.queue.requests();
   s.sessions = p.clients.sessions();
   s.catching_up = p.catch_up.active();

@@ -89,11 +89,14 @@ std::vector<BundlePtr> RequestQueue::waiting() const {
 void RequestQueue::forget_waiting(const Bundle& bundle) {
   const auto found = waiting_.find(bundle.digest);
   if (found == waiting_.end()) return;
-  order_.erase(found->second);
+  // The one that waits may have another proof than `bundle`, and so another size.
+  const auto place = order_.find(found->second);
+  const BundlePtr waits = place->second;
+  order_.erase(place);
   waiting_.erase(found);
-  total_.remove(bundle);
-  const auto mine = per_client_.find(bundle.client);
-  mine->second.remove(bundle);
+  total_.remove(*waits);
+  const auto mine = per_client_.find(waits->client);
+  mine->second.remove(*waits);
   if (mine->second.requests == 0) per_client_.erase(mine);
 }
 

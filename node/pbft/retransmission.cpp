@@ -132,9 +132,13 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
     if (vote.n > status.stable) out.send_to(sender, std::move(vote));
   }
   view_changer_.answer(sender, status, out);
-  if (!view_.active || status.view != view_.view) return;
+  if (!view_.active) return;
   std::size_t budget = answer_budget_bytes;
-  for (const Status::Lack& lack : status.lacks) resend(sender, lack, budget, out);
+  for (Status::Lack lack : status.lacks) {
+    // COMMITs teach in every view; the rest is of use in the present one only.
+    if (status.view != view_.view || !status.active) lack.batch = lack.prepares = false;
+    resend(sender, lack, budget, out);
+  }
 }
 
 void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const {
@@ -173,11 +177,11 @@ void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message,
 
 // ---- Asking ----------------------------------------------------------------------------------------
 
-// Those who sent a COMMIT had the batch.
-std::vector<ReplicaId> Retransmission::committers(const Slot& slot) const {
+// Whoever voted for it had the batch.
+std::vector<ReplicaId> Retransmission::voters(const std::vector<std::optional<Vote>>& votes, const Vote& vote) const {
   std::vector<ReplicaId> holders;
-  for (std::uint32_t i = 0; i < slot.commits.size(); ++i) {
-    if (slot.commits[i] == slot.committed && ReplicaId{i} != local_.self) holders.push_back(ReplicaId{i});
+  for (std::uint32_t i = 0; i < votes.size(); ++i) {
+    if (votes[i] == vote && ReplicaId{i} != local_.self) holders.push_back(ReplicaId{i});
   }
   return holders;
 }
@@ -192,10 +196,14 @@ void Retransmission::fetch_missing_batches(Outbox& out) {
     const Digest* opened = view_.opened_with(n);
     if (n > delivery_.delivered() && slot.committed && !slot.batch(slot.committed->digest)) {
       if (++outstanding > outstanding_fetches) return;
-      fetch(n, slot.committed->digest, committers(slot), out);
+      fetch(n, slot.committed->digest, voters(slot.commits, *slot.committed), out);
     } else if (opened != nullptr && !slot.accepted && normal_.wants(n, *opened)) {
       if (++outstanding > outstanding_fetches) return;
       fetch(n, *opened, view_changer_.holders(n, *opened), out);
+    } else if (const Digest* vouched = normal_.vouched(n, slot);
+               vouched != nullptr && !slot.batch(*vouched) && now_ - slot.first_seen >= slot_patience_ticks) {
+      if (++outstanding > outstanding_fetches) return;
+      fetch(n, *vouched, voters(slot.prepares, {view_.view, *vouched}), out);
     }
   }
 }

@@ -48,7 +48,8 @@ void StateTransfer::on_tick(Ticks now, bool ledger_gone, Outbox& out) {
       return;
     case Phase::fetching:
       expire(out);
-      return ask_for_buckets(out);
+      if (phase_ == Phase::fetching) ask_for_buckets(out);  // not where the target has just moved
+      return;
     case Phase::planning:
     case Phase::installing:
       return;  // storage is at it
@@ -151,6 +152,7 @@ void StateTransfer::on_planned(const TransferPlanned& done, Outbox& out) {
 // ---- Buckets ---------------------------------------------------------------------------------------
 
 void StateTransfer::ask_for_buckets(Outbox& out) {
+  assert(phase_ == Phase::fetching && target_->n == summary_.n);
   if (missing_.empty() && fetches_.empty()) {
     phase_ = Phase::installing;
     out.execute(InstallState{*target_, summary_});

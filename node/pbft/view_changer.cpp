@@ -115,6 +115,7 @@ void ViewChanger::on_view_change(ReplicaId sender, const ViewChange& message, Ou
   known = message;
   if (message.stable) checkpointing_.adopt(*message.stable, out);
   join(out);
+  decide();
   try_to_open(out);
 }
 
@@ -129,14 +130,16 @@ std::vector<NewView::Signed> ViewChanger::view_changes_for(View view) const {
   return found;
 }
 
+void ViewChanger::decide() {
+  if (proposal_ || view_.active || view_.abstains || view_.primary() != local_.self) return;
+  auto view_changes = view_changes_for(view_.view);
+  auto decision = new_view_rules::decide(view_changes, quorum_, cluster_.window);
+  if (!decision || conflicts(*decision)) return;
+  proposal_ = Proposal{std::move(view_changes), std::move(*decision)};
+}
+
 void ViewChanger::try_to_open(Outbox& out) {
-  if (view_.active || view_.abstains || view_.primary() != local_.self) return;
-  if (!proposal_) {
-    auto view_changes = view_changes_for(view_.view);
-    auto decision = new_view_rules::decide(view_changes, quorum_, cluster_.window);
-    if (!decision || conflicts(*decision)) return;
-    proposal_ = Proposal{std::move(view_changes), std::move(*decision)};
-  }
+  if (!proposal_) return;
   // The state that the view starts from, and every batch that it takes over, have to be here first.
   if (log_.low() < proposal_->decision.start || !missing().empty()) return;
   Proposal proposal = std::move(*proposal_);
@@ -202,9 +205,9 @@ void ViewChanger::enter(const NewView& message, Decision decision, Outbox& out) 
 void ViewChanger::answer(ReplicaId peer, const Status& status, Outbox& out) {
   Peer& known = peers_[peer.value];
   if (status.view > view_.view || (status.view == view_.view && status.active)) return;
-  // What it holds may be for an earlier view than the present one, so it is told of that anew, though seldom.
+  // One that stays in its active view although it knows that this replica left is told again, but seldom.
   const bool holds = (status.view_changes >> local_.self.value & 1U) != 0;
-  const Ticks pause = Ticks{local_.fetch_timeout_ticks} * (holds && !view_.active ? seldom : 1);
+  const Ticks pause = Ticks{local_.fetch_timeout_ticks} * (holds && status.active && !view_.active ? seldom : 1);
   if (known.sent_view && now_ - *known.sent_view < pause) return;
   if (view_.active) {
     if (!new_view_ || new_view_->signed_bytes.empty()) return;

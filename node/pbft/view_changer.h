@@ -68,6 +68,7 @@ class ViewChanger {
   [[nodiscard]] ViewChange own_view_change(View to) const;
   [[nodiscard]] bool conflicts(const new_view_rules::Decision& decision) const;
   void join(Outbox& out);
+  void decide();
   void enter(const NewView& message, new_view_rules::Decision decision, Outbox& out);
 
   const ClusterParameters& cluster_;

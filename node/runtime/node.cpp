@@ -128,8 +128,7 @@ Loaded<void> Node::make_store_for_rejoining() const {
   const storage::StoreIdentity identity{config.genesis.cluster_id(), config.id};
   auto engine = storage::open_rocksdb(config.data_directory, storage::OpenMode::create);
   if (engine) {
-    const std::vector<JournalRecord> forgot{PersistRejoin{}};
-    if (auto made = storage::Store::create(**engine, identity, forgot); !made) {
+    if (auto made = storage::Store::create(**engine, identity, true); !made) {
       return tl::unexpected(made.error().message);
     }
     spdlog::warn("made a new store in {}: this replica has lost its memory and votes on nothing until that is safe",

@@ -1,4 +1,6 @@
 // Requests of an open session: what is believed, what is resent, what is bundled.
+#include <set>
+
 #include "tests/client/scripted_cluster.h"
 
 namespace pbft::client::testing {
@@ -322,6 +324,98 @@ TEST_CASE("a new primary is sent at once what only the old one got") {
   REQUIRE(bundles.size() == 1);
   CHECK(bundles[0].first == ReplicaId{1});
   CHECK(ScriptedCluster::bundles(cluster.advance()).empty());
+}
+
+TEST_CASE("a new primary is sent at once what is launched in its view, and once") {
+  Fixture cluster;
+  cluster.say_all(ok(1, "done"));
+  (void)cluster.advance();
+  cluster.say_all(Welcome{View{1}, SequenceNumber{0}});
+  (void)cluster.core.submit(to_bytes("b"), 0);
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].first == ReplicaId{1});
+}
+
+TEST_CASE("a new primary is sent at once what all were sent before, and the intervals begin anew") {
+  Fixture cluster;
+  for (const std::uint64_t interval : {300'000U, 600'000U, 1'200'000U}) {
+    REQUIRE(ScriptedCluster::bundles(cluster.advance_by(interval)).size() == 4);
+  }
+  cluster.say(1, Welcome{View{1}, SequenceNumber{0}});
+  CHECK(ScriptedCluster::bundles(cluster.advance()).empty());  // one replica alone may lie
+  cluster.say(2, Welcome{View{1}, SequenceNumber{0}});
+  const auto followed = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(followed.size() == 1);
+  CHECK(followed[0].first == ReplicaId{1});
+  CHECK(ScriptedCluster::bundles(cluster.advance_by(299'999)).empty());
+  CHECK(ScriptedCluster::bundles(cluster.advance_by(1)).size() == 4);
+}
+
+// ---- A client under suspicion ------------------------------------------------------------------------------
+
+Reply sign(std::uint64_t number) {
+  return make_reply(session, RequestNumber{number}, ReplyStatus::sign, {}, false);
+}
+
+TEST_CASE("sign: what is outstanding is sent again at once with signatures, under the same names") {
+  ScriptedCluster cluster{4};
+  std::vector<Ticket> tickets{cluster.core.submit(to_bytes("a"), 0)};
+  auto sent = ScriptedCluster::bundles(cluster.open_session());
+  tickets.push_back(cluster.core.submit(to_bytes("b"), 0));
+  for (const auto& bundle : ScriptedCluster::bundles(cluster.advance())) sent.push_back(bundle);
+  REQUIRE(sent.size() == 2);
+  CHECK_FALSE(sent[0].second->is_signed());
+
+  cluster.say(0, sign(2));
+  CHECK(cluster.core.next_wakeup_us() <= cluster.now);
+  std::map<Digest, std::set<ReplicaId>> again;
+  for (const auto& [at, bundle] : ScriptedCluster::bundles(cluster.advance())) {
+    CHECK(bundle->is_signed());
+    again[bundle->digest].insert(at);
+    for (const auto& [unused, before] : sent) {
+      if (before->digest == bundle->digest) CHECK(before->body == bundle->body);
+    }
+  }
+  CHECK(again.count(sent[0].second->digest) == 1);
+  CHECK(again.count(sent[1].second->digest) == 1);
+  for (const auto& [digest, replicas] : again) CHECK(replicas.size() == 4);
+  CHECK(cluster.outcomes.empty());
+
+  const Ticket later = cluster.core.submit(to_bytes("c"), 0);
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK(bundles[0].second->is_signed());
+  tickets.push_back(later);
+  for (std::uint64_t number = 1; number <= 3; ++number) cluster.say_all(ok(number, "done"));
+  (void)cluster.advance();
+  for (const Ticket ticket : tickets) CHECK(cluster.done(ticket));
+}
+
+TEST_CASE("sign: a liar who repeats it costs signatures, and no frames beside the first ones") {
+  Fixture cluster;
+  cluster.say(3, sign(1));
+  CHECK_FALSE(ScriptedCluster::bundles(cluster.advance()).empty());
+  for (int i = 0; i < 10; ++i) {
+    cluster.say_all(sign(1));
+    CHECK(ScriptedCluster::bundles(cluster.advance_by(1000)).empty());
+  }
+  CHECK_FALSE(cluster.done(cluster.ticket));
+  cluster.say_all(ok(1, "done"));
+  (void)cluster.advance();
+  CHECK(cluster.result(cluster.ticket) == "done");
+}
+
+TEST_CASE("sign: for what is not outstanding it means nothing") {
+  Fixture cluster;
+  cluster.say_all(sign(9));
+  cluster.say_all(ok(1, "done"));
+  cluster.say_all(sign(1));
+  CHECK(ScriptedCluster::bundles(cluster.advance()).empty());
+  (void)cluster.core.submit(to_bytes("b"), 0);
+  const auto bundles = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(bundles.size() == 1);
+  CHECK_FALSE(bundles[0].second->is_signed());
 }
 
 TEST_CASE("outside_window names the setting that is wrong") {

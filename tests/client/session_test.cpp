@@ -176,6 +176,24 @@ TEST_CASE("the opening is resent to all, and rests while nobody waits for it") {
   CHECK(woken[0].second->digest == first[0].second->digest);
 }
 
+TEST_CASE("the opening is signed where a replica asks for that, and so is what follows") {
+  ScriptedCluster cluster{4};
+  (void)cluster.core.submit(to_bytes("a"), 0);
+  const auto first = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(first.size() == 1);
+  cluster.say(2, make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::sign, {}, false));
+  const auto again = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(again.size() == 4);
+  for (const auto& [at, bundle] : again) {
+    CHECK(bundle->is_signed());
+    CHECK(bundle->digest == first[0].second->digest);
+  }
+  cluster.say_all(make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::ok, number_bytes(77)));
+  const auto operation = ScriptedCluster::bundles(cluster.advance());
+  REQUIRE(operation.size() == 1);
+  CHECK(operation[0].second->is_signed());
+}
+
 TEST_CASE("routes are taught anew while something is outstanding") {
   ScriptedCluster cluster{4};
   (void)cluster.core.submit(to_bytes("a"), 0);

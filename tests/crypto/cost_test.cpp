@@ -1,9 +1,9 @@
 // What others can make a replica spend: verifications, keys with clients, and memory held by frames.
 #include <catch2/catch.hpp>
 
-#include "node/crypto/verified_bundles.h"
+#include "node/crypto/verified_claims.h"
 #include "node/pbft/digests.h"
-#include "tests/crypto/cluster.h"
+#include "tests/crypto/signed_samples.h"
 
 namespace pbft::testing {
 namespace {
@@ -99,18 +99,97 @@ TEST_CASE("what was verified stands for no other proof, bundle or client, and a 
   CHECK(replica.verified() == 5);
 }
 
-TEST_CASE("the memory of verified bundles is bounded, and the oldest goes first") {
-  crypto::VerifiedBundles verified;
+TEST_CASE("a new-view of view-changes and votes that came before costs one verification, and none again") {
+  CountedReplica replica;
+  const TestCluster& cluster = replica.cluster;
+  const auto send = [&](std::uint32_t sender, const PeerMessage& message) {
+    const Bytes frame = cluster.replica(sender).seal_broadcast({message});
+    return replica.authenticator.open_peer(shared(frame), ReplicaId{sender}).has_value();
+  };
+  const StableCheckpoint stable = proof(cluster, {0, 2, 3});
+  for (const StableCheckpoint::Vote& vote : stable.votes) {
+    REQUIRE(send(vote.replica.value, Checkpoint{stable.n, stable.root, vote.signed_bytes}));
+  }
+  CHECK(replica.verified() == 3);
+  REQUIRE(send(3, stable));
+  CHECK(replica.verified() == 3);
+
+  NewView opening{View{2}, {}, {}, {}};
+  for (const std::uint32_t sender : {0U, 2U, 3U}) {
+    const ViewChange message = cluster.replica(sender).sign(view_change(stable));
+    REQUIRE(send(sender, message));
+    opening.view_changes.push_back({ReplicaId{sender}, message});
+  }
+  CHECK(replica.verified() == 6);
+
+  opening = cluster.replica(2).sign(opening);
+  REQUIRE(send(2, opening));
+  CHECK(replica.verified() == 7);
+  REQUIRE(send(3, opening));
+  CHECK(replica.verified() == 7);
+}
+
+TEST_CASE("what this replica signed itself is not verified when it comes back") {
+  CountedReplica replica;
+  const Checkpoint vote{SequenceNumber{128}, digest_of(9), {}};
+  const auto own_vote = std::get<Checkpoint>(replica.authenticator.sign(vote).message());
+  const StableCheckpoint stable{vote.n, vote.root, {{ReplicaId{1}, own_vote.signed_bytes}}};
+  const ViewChange own = replica.authenticator.sign(view_change(stable));
+  const NewView opening = replica.cluster.replica(0).sign(NewView{View{4}, {}, {{ReplicaId{1}, own}}, {}});
+  REQUIRE(replica.from_primary({opening}));
+  CHECK(replica.verified() == 1);
+}
+
+TEST_CASE("a signed message that does not hold ends the verification, and is never remembered") {
+  CountedReplica replica;
+  const TestCluster& cluster = replica.cluster;
+  const auto refusal = [&](const PeerMessage& message) {
+    const auto opened = replica.from_primary({message});
+    return opened ? std::nullopt : std::optional{opened.error().refusal};
+  };
+  // Of a new-view that its primary did not sign nothing inside is verified, however often it comes.
+  NewView forged = cluster.replica(2).sign(new_view(cluster, {0, 2, 3}));
+  Bytes bytes{forged.signed_bytes.view().begin(), forged.signed_bytes.view().end()};
+  bytes.back() ^= 1;
+  forged.signed_bytes = SharedBytes::own(std::move(bytes));
+  for (const std::size_t calls : {1U, 2U}) {
+    CHECK(refusal(forged) == Refusal::wrong_signature);
+    CHECK(replica.verified() == calls);
+  }
+  // Its own signature and that of the first view-change; the votes in that one are the wrong ones.
+  StableCheckpoint mixed = proof(cluster, {0, 2, 3});
+  mixed.root = digest_of(8);
+  NewView wrong_votes = new_view(cluster, {2, 3});
+  wrong_votes.view_changes.insert(wrong_votes.view_changes.begin(),
+                                  {ReplicaId{0}, cluster.replica(0).sign(view_change(mixed))});
+  CHECK(refusal(cluster.replica(2).sign(wrong_votes)) == Refusal::wrong_signature);
+  CHECK(replica.verified() == 4);
+}
+
+TEST_CASE("what was verified of one replica stands for no other") {
+  CountedReplica replica;
+  const ViewChange message = replica.cluster.replica(3).sign(view_change(std::nullopt));
+  const auto sent_by = [&](std::uint32_t sender) {
+    const Bytes frame = replica.cluster.replica(sender).seal_broadcast({message});
+    return replica.authenticator.open_peer(shared(frame), ReplicaId{sender}).has_value();
+  };
+  CHECK(sent_by(3));
+  CHECK_FALSE(sent_by(0));
+  CHECK_FALSE(sent_by(2));
+}
+
+TEST_CASE("the memory of verified claims is bounded, and the oldest goes first") {
+  crypto::VerifiedClaims verified;
   const auto key = [](std::uint32_t number) {
     Digest digest;
     std::memcpy(digest.bytes.data(), &number, sizeof(number));
     return digest;
   };
-  for (std::uint32_t i = 0; i < crypto::VerifiedBundles::capacity; ++i) verified.add(key(i));
+  for (std::uint32_t i = 0; i < crypto::VerifiedClaims::capacity; ++i) verified.add(key(i));
   verified.add(key(0));
   CHECK(verified.contains(key(0)));
   verified.add(key(1'000'000));
-  CHECK(verified.size() == crypto::VerifiedBundles::capacity);
+  CHECK(verified.size() == crypto::VerifiedClaims::capacity);
   CHECK_FALSE(verified.contains(key(0)));
   CHECK(verified.contains(key(1)));
   CHECK(verified.contains(key(1'000'000)));

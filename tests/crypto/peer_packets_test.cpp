@@ -121,10 +121,8 @@ TEST_CASE("no flipped bit of what a MAC covers goes through") {
 
 TEST_CASE("one malformed message spoils the packet") {
   const TestCluster cluster;
-  const Status unordered{View{0},
-                         SequenceNumber{0},
-                         SequenceNumber{0},
-                         {{SequenceNumber{2}, true, true, true}, {SequenceNumber{1}, true, true, true}}};
+  Status unordered;
+  unordered.lacks = {{SequenceNumber{2}, true, true, true}, {SequenceNumber{1}, true, true, true}};
   const Bytes frame = cluster.replica(0).seal_broadcast({prepare(), unordered});
   Authenticator receiver = cluster.replica(1);
   const auto opened = receiver.open_peer(shared(frame), ReplicaId{0});

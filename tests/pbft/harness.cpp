@@ -270,7 +270,7 @@ std::vector<Send> CoreNode::serve(const ServeTree& serve) const {
 std::vector<Send> CoreNode::serve(const ServeBucket& serve) const {
   const auto state = states_.find(serve.request.n);
   if (state == states_.end()) return {};
-  const State* address = &state->second;
+  const State* address = &served_.emplace_back(state->second);
   Bytes bytes(sizeof address);
   std::memcpy(bytes.data(), &address, sizeof address);
   BucketPart part{serve.request.n, serve.request.bucket, 0, 1, {}, {}};

@@ -97,6 +97,7 @@ class CoreNode {
 
   std::optional<Replica> replica_;
   std::optional<PlanTransfer> plan_;
+  mutable std::deque<State> served_;  // what was handed out by its address stays where it is
   std::optional<State> staged_;
 
   // The disk.

@@ -150,7 +150,7 @@ TEST_CASE("what is recovered after a loss of power is what was promised", "[cras
   CHECK(recovered.time == Timestamp{1002});
   CHECK(recovered.slots.size() == 3);
   for (const auto& [n, slot] : recovered.slots) {
-    CHECK(slot.accepted);
+    CHECK(slot.accepted.size() == 1);
     CHECK(slot.prepared);
     CHECK(slot.batches.contains(committed_batch(n.value)->digest));
   }

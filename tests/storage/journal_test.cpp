@@ -61,22 +61,20 @@ TEMPLATE_TEST_CASE("promises are remembered over a restart", "[journal]", Memory
   const Recovered recovered = fixture.restart();
   REQUIRE(recovered.slots.size() == 3);
   const RecoveredSlot& one = recovered.slots.at(SequenceNumber{1});
-  REQUIRE(one.accepted);
-  CHECK(one.accepted->view == View{0});
-  CHECK(one.accepted->digest == first->digest);
+  CHECK(one.accepted == std::map<View, Digest>{{View{0}, first->digest}});
   REQUIRE(one.prepared);
   CHECK(one.prepared->digest == first->digest);
   REQUIRE(one.batches.contains(first->digest));
   CHECK(wire::encode_batch(*one.batches.at(first->digest)) == wire::encode_batch(*first));
 
   const RecoveredSlot& two = recovered.slots.at(SequenceNumber{2});
-  CHECK(two.accepted->view == View{300});
-  CHECK(two.accepted->digest == third->digest);
+  CHECK(two.accepted ==
+        std::map<View, Digest>{{View{0}, second->digest}, {View{1}, third->digest}, {View{300}, third->digest}});
   CHECK(two.prepared->view == View{1});
   CHECK(two.batches.size() == 2);
 
   const RecoveredSlot& nine = recovered.slots.at(SequenceNumber{9});
-  CHECK_FALSE(nine.accepted);
+  CHECK(nine.accepted.empty());
   CHECK_FALSE(nine.prepared);
   CHECK(nine.batches.size() == 1);
 
@@ -107,7 +105,7 @@ TEST_CASE("the null batch needs no bytes", "[journal]") {
   must(fixture.store->persist({PersistBatch{SequenceNumber{1}, null_batch()}, accepted(1, 1, null_batch())}));
   const Recovered recovered = fixture.restart();
   const RecoveredSlot& slot = recovered.slots.at(SequenceNumber{1});
-  CHECK(slot.accepted->digest == null_batch_digest());
+  CHECK(slot.accepted.at(View{1}) == null_batch_digest());
   CHECK(slot.batches.at(null_batch_digest())->bundles.empty());
   const auto bytes = must(fixture.store->batch_bytes(SequenceNumber{1}, null_batch_digest()));
   REQUIRE(bytes);
@@ -125,7 +123,7 @@ TEMPLATE_TEST_CASE("no second digest gets a mark in one view and slot", "[journa
   SECTION("in one turn") {
     const StorageError error = refusal(fixture.store->persist({accepted(0, 1, one), accepted(0, 1, two)}));
     CHECK(error.kind == Kind::mismatch);
-    CHECK_FALSE(fixture.restart().slots.at(SequenceNumber{1}).accepted);  // nothing of the turn was written
+    CHECK(fixture.restart().slots.at(SequenceNumber{1}).accepted.empty());  // nothing of the turn was written
   }
   SECTION("in two turns, with a restart between them") {
     must(fixture.store->persist({accepted(0, 1, one), prepared(0, 1, one)}));

@@ -38,6 +38,17 @@ TEST_CASE("digests are those of the documented layouts") {
         "aae676f5d73f960580aba2a64cdeca693e5013cc5ae8cfaac73b4c9f65da960f");
 }
 
+TEST_CASE("the digests of the state's tree are those of the documented layouts") {
+  std::vector<Digest> children;
+  for (std::uint8_t i = 0; i < tree_fan_out; ++i) children.push_back(filled(i));
+  CHECK(crypto::to_hex(tree_node(children)) == "e907378e90a87bd2ebdb90a82299df9c13b09fc3cc0717ca000277809dc4e81c");
+  CHECK(crypto::to_hex(empty_bucket_digest()) == "41b069c970533af6adf1193acd64832dc422ed197a2bef98218ffa737c66574f");
+  CHECK(crypto::to_hex(tree_root(std::vector<Digest>(Limits::tree_buckets, empty_bucket_digest()))) ==
+        "c93c08f43f15aea2a7dde32394795074aef2cf5c82851f5c082386b8fdea8199");
+  CHECK(crypto::to_hex(pair_hash(Namespace::clients, as_bytes("key"), as_bytes("value")).view()) ==
+        "2608b4ee658f3b37dad9686a92516535");
+}
+
 TEST_CASE("the null batch is empty and named by its own digest") {
   CHECK(null_batch()->bundles.empty());
   CHECK(null_batch()->digest == null_batch_digest());

@@ -63,6 +63,20 @@ inline wire::Decoded<Bytes> reencode_checkpoint_body(const SharedBytes& bytes) {
   return encoded_again<wire::CheckpointBody>(wire::decode_checkpoint_body(bytes),
                                              [](const auto& body) { return wire::encode_checkpoint_body(body); });
 }
+inline wire::Decoded<Bytes> reencode_view_change_body(const SharedBytes& bytes) {
+  return encoded_again<wire::ViewChangeBody>(wire::decode_view_change_body(bytes), [](const auto& body) {
+    return wire::encode_view_change_body(body.signer, body.message);
+  });
+}
+inline wire::Decoded<Bytes> reencode_new_view_body(const SharedBytes& bytes) {
+  return encoded_again<wire::NewViewBody>(wire::decode_new_view_body(bytes), [](const auto& body) {
+    return wire::encode_new_view_body(body.epoch, body.message);
+  });
+}
+inline wire::Decoded<Bytes> reencode_client_report_body(const SharedBytes& bytes) {
+  return encoded_again<wire::ClientReportBody>(wire::decode_client_report_body(bytes),
+                                               [](const auto& body) { return wire::encode_client_report_body(body); });
+}
 inline wire::Decoded<Bytes> reencode_packet(const SharedBytes& bytes) {
   return encoded_again<wire::Packet>(wire::decode_packet(bytes), [](const wire::Packet& packet) {
     std::vector<Bytes> messages;
@@ -93,10 +107,14 @@ inline std::vector<Form> every_form(std::uint64_t seed) {
   forms.push_back({"batch", wire::encode_batch(*samples.batch()), reencode_batch});
   forms.push_back({"stable checkpoint", wire::encode_stable(samples.stable()), reencode_stable});
   forms.push_back({"summary", wire::encode_summary(samples.summary()), reencode_summary});
-  const SharedBytes checkpoint = samples.checkpoint().signed_bytes;
-  forms.push_back({"signed", copy(checkpoint), reencode_signed});
-  const SharedBytes body = wire::decode_signed(checkpoint).value().body;
-  forms.push_back({"checkpoint body", copy(body), reencode_checkpoint_body});
+  const auto add_signed = [&](const std::string& name, const SharedBytes& message, const Reencode& reencode) {
+    forms.push_back({"signed " + name, copy(message), reencode_signed});
+    forms.push_back({name + " body", copy(wire::decode_signed(message).value().body), reencode});
+  };
+  add_signed("checkpoint", samples.checkpoint().signed_bytes, reencode_checkpoint_body);
+  add_signed("view-change", samples.view_change().signed_bytes, reencode_view_change_body);
+  add_signed("new-view", samples.new_view().signed_bytes, reencode_new_view_body);
+  add_signed("client report", samples.client_report().signed_bytes, reencode_client_report_body);
   for (const bool from_client : {false, true}) {
     const wire::Sender sender = from_client ? wire::Sender{samples.fixed<ClientId>()} : wire::Sender{ReplicaId{3}};
     Bytes frame = wire::encode_packet(samples.fixed<ClusterId>(), samples.strong<Epoch>(), sender,

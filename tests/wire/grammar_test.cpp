@@ -3,6 +3,7 @@
 #include <set>
 
 #include "node/wire/writer.h"
+#include "tests/wire/literal.h"
 #include "tests/wire/samples.h"
 
 namespace pbft::testing {
@@ -11,26 +12,6 @@ namespace {
 using wire::MessageType;
 using wire::WireError;
 using wire::Writer;
-
-template <class Fixed>
-Fixed filled(std::uint8_t byte) {
-  Fixed value;
-  value.bytes.fill(byte);
-  return value;
-}
-
-Bytes joined(std::initializer_list<Bytes> parts) {
-  Bytes all;
-  for (const Bytes& part : parts) all.insert(all.end(), part.begin(), part.end());
-  return all;
-}
-
-// bin8 of `size` bytes of one value.
-Bytes bin_of(std::uint8_t size, std::uint8_t byte) {
-  Bytes bytes{0xc4, size};
-  bytes.resize(2U + size, byte);
-  return bytes;
-}
 
 Request request(std::uint64_t number, std::string_view operation, RequestKind kind = RequestKind::execute) {
   return {RequestNumber{number}, kind, SharedBytes::own(to_bytes(operation))};
@@ -110,6 +91,9 @@ TEST_CASE("fields survive the round trip") {
     return wire::decode_peer_message(SharedBytes::own(wire::encode(message))).value();
   };
   const Status status{View{1},
+                      false,
+                      0x8000'0000'0000'0005,
+                      View{9},
                       SequenceNumber{2},
                       SequenceNumber{3},
                       {{SequenceNumber{4}, true, false, false},
@@ -117,6 +101,9 @@ TEST_CASE("fields survive the round trip") {
                        {SequenceNumber{67}, false, false, true}}};
   const auto status_again = std::get<Status>(decode(status));
   CHECK(status_again.view == status.view);
+  CHECK_FALSE(status_again.active);
+  CHECK(status_again.view_changes == status.view_changes);
+  CHECK(status_again.rejoins_in == status.rejoins_in);
   CHECK(status_again.stable == status.stable);
   CHECK(status_again.executed == status.executed);
   CHECK(status_again.lacks == status.lacks);
@@ -236,7 +223,8 @@ TEST_CASE("votes of a stable checkpoint ascend and name possible replicas") {
 
 TEST_CASE("lacks of a status ascend above its stable checkpoint") {
   const auto with_lacks = [](std::initializer_list<std::uint64_t> numbers) -> std::optional<WireError> {
-    Status status{View{0}, SequenceNumber{10}, SequenceNumber{20}, {}};
+    Status status;
+    status.stable = SequenceNumber{10};
     for (const std::uint64_t n : numbers) status.lacks.push_back({SequenceNumber{n}, true, true, true});
     const auto decoded = wire::decode_peer_message(SharedBytes::own(wire::encode(PeerMessage{status})));
     return decoded ? std::nullopt : std::optional{decoded.error()};
@@ -245,6 +233,20 @@ TEST_CASE("lacks of a status ascend above its stable checkpoint") {
   CHECK(with_lacks({10}) == WireError::not_canonical);
   CHECK(with_lacks({12, 12}) == WireError::not_canonical);
   CHECK(with_lacks({12, 11}) == WireError::not_canonical);
+}
+
+TEST_CASE("a status has the bytes of the grammar, and no view-changes where its view is active") {
+  Status status{View{5}, false, 6, View{4}, SequenceNumber{128}, SequenceNumber{130}, {}};
+  status.lacks.push_back({SequenceNumber{131}, true, false, true});
+  Bytes bytes{0x98, 6, 5, 0, 6, 4, 0xcc, 128, 0xcc, 130, 0x91, 0x92, 0xcc, 131, 5};
+  CHECK(wire::encode(PeerMessage{status}) == bytes);
+  bytes[3] = 1;
+  CHECK(wire::decode_peer_message(SharedBytes::copy_of(bytes)).error() == WireError::not_canonical);
+  bytes[3] = 2;
+  CHECK(wire::decode_peer_message(SharedBytes::copy_of(bytes)).error() == WireError::out_of_range);
+  bytes[3] = 1;
+  bytes[4] = 0;
+  CHECK(std::get<Status>(wire::decode_peer_message(SharedBytes::copy_of(bytes)).value()).active);
 }
 
 TEST_CASE("packets: version, sender, count of messages, size") {

@@ -98,7 +98,9 @@ TEST_CASE("an array with an element more or less is refused") {
 TEST_CASE("no flipped bit gives a second encoding") {
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
     for (const Form& form : every_form(seed)) {
-      for (std::size_t bit = 0; bit < form.bytes.size() * 8; ++bit) {
+      // Of large forms every 11th bit: each place in a byte is met.
+      const std::size_t step = form.bytes.size() > 3000 ? 11 : 1;
+      for (std::size_t bit = 0; bit < form.bytes.size() * 8; bit += step) {
         Bytes flipped = form.bytes;
         flipped[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
         check_one_encoding(form, flipped);
@@ -173,8 +175,8 @@ TEST_CASE("a message of one direction is unknown in another") {
   }
 }
 
-TEST_CASE("the numbers kept for view changes are unknown") {
-  for (std::uint8_t type = 12; type <= 31; ++type) {
+TEST_CASE("the numbers that are free are unknown") {
+  for (std::uint8_t type = 19; type <= 31; ++type) {
     CHECK(wire::decode_peer_message(SharedBytes::own({0x94, type, 0, 0, 0})).error() == WireError::unknown_message);
   }
 }

@@ -2,6 +2,7 @@
 // their encodings more often than chance would have it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -93,7 +94,13 @@ class Samples {
   }
 
   Status status() {
-    Status made{strong<View>(), SequenceNumber{number() / 2}, strong<SequenceNumber>(), {}};
+    Status made;
+    made.view = strong<View>();
+    made.active = below(2) == 0;
+    made.view_changes = made.active ? 0 : number();
+    made.rejoins_in = strong<View>();
+    made.stable = SequenceNumber{number() / 2};
+    made.executed = strong<SequenceNumber>();
     for (std::uint64_t i = 1; i <= Limits::max_status_slots; i += 1 + below(20)) {
       made.lacks.push_back({SequenceNumber{made.stable.value + i}, below(2) == 0, below(2) == 0, below(2) == 0});
     }
@@ -103,6 +110,81 @@ class Samples {
   LedgerRange ledger_range() {
     LedgerRange made{strong<SequenceNumber>(), summary(), {}};
     for (std::uint64_t i = 0, count = 1 + below(20); i < count; ++i) made.digests.push_back(fixed<Digest>());
+    return made;
+  }
+
+  wire::Signer signer() { return {strong<Epoch>(), ReplicaId{static_cast<std::uint32_t>(below(64))}}; }
+
+  std::vector<SlotMark> marks() {
+    std::vector<SlotMark> made;
+    SequenceNumber n{below(1000)};
+    for (std::uint64_t i = 0, count = below(20); i < count; ++i) {
+      made.push_back({n, fixed<Digest>(), strong<View>()});
+      n = SequenceNumber{n.value + 1 + below(100)};
+    }
+    return made;
+  }
+
+  ViewChange view_change() {
+    ViewChange made{strong<View>(), std::nullopt, marks(), marks(), {}};
+    if (below(2) == 0) made.stable = stable();
+    if (!made.voted.empty()) {  // two digests voted for in one slot
+      SlotMark second = made.voted.back();
+      second.digest.bytes.fill(0xff);
+      made.voted.push_back(second);
+    }
+    made.signed_bytes =
+        SharedBytes::own(wire::encode_signed(wire::encode_view_change_body(signer(), made), fixed<Signature>()));
+    return made;
+  }
+
+  NewView new_view() {
+    NewView made{strong<View>(), ReplicaId{static_cast<std::uint32_t>(below(64))}, {}, {}};
+    for (std::uint32_t i = 0; i < 64; i += 1 + static_cast<std::uint32_t>(below(40))) {
+      made.view_changes.push_back({ReplicaId{i}, view_change()});
+    }
+    made.signed_bytes =
+        SharedBytes::own(wire::encode_signed(wire::encode_new_view_body(strong<Epoch>(), made), fixed<Signature>()));
+    return made;
+  }
+
+  ClientReport client_report() {
+    const wire::ClientReportBody body{signer(), fixed<ClientId>()};
+    return {body.client,
+            SharedBytes::own(wire::encode_signed(wire::encode_client_report_body(body), fixed<Signature>()))};
+  }
+
+  Tree tree() {
+    Tree made{summary(), std::vector<Digest>(Limits::tree_buckets, empty_bucket_digest())};
+    for (std::uint64_t full = below(8); full > 0; --full) made.leaves[below(Limits::tree_buckets)] = fixed<Digest>();
+    return made;
+  }
+
+  std::uint32_t small_number(std::uint64_t bound) { return static_cast<std::uint32_t>(number() % bound); }
+
+  FetchBucket fetch_bucket() {
+    FetchBucket made{strong<SequenceNumber>(), small_number(Limits::tree_buckets), small_number(UINT32_MAX), {}};
+    for (std::uint64_t count = below(20); count > 0; --count) made.have.push_back(fixed<PairHash>());
+    std::sort(made.have.begin(), made.have.end());
+    return made;
+  }
+
+  BucketPart bucket_part() {
+    BucketPart made;
+    made.n = strong<SequenceNumber>();
+    made.bucket = small_number(Limits::tree_buckets);
+    made.skip = below(2) == 0 ? 0 : small_number(1'000'000);
+    if (made.skip == 0) {
+      for (std::uint32_t i = small_number(300); i < 1000; i += 1 + small_number(300)) made.wrong.push_back(i);
+    }
+    for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
+      for (std::uint8_t i = 0, count = static_cast<std::uint8_t>(below(5)); i < count; ++i) {
+        Bytes key = bytes(1 + below(40));
+        key[0] = i;
+        made.pairs.push_back({name_space, SharedBytes::own(std::move(key)), blob()});
+      }
+    }
+    made.total = made.skip + static_cast<std::uint32_t>(made.pairs.size() + below(10));
     return made;
   }
 
@@ -129,8 +211,22 @@ class Samples {
         return FetchLedger{strong<SequenceNumber>(), strong<SequenceNumber>()};
       case 9:
         return ledger_range();
-      default:
+      case 10:
         return Forward{bundle(), false};
+      case 11:
+        return view_change();
+      case 12:
+        return new_view();
+      case 13:
+        return FetchTree{strong<SequenceNumber>()};
+      case 14:
+        return tree();
+      case 15:
+        return fetch_bucket();
+      case 16:
+        return bucket_part();
+      default:
+        return client_report();
     }
   }
 
@@ -150,7 +246,7 @@ class Samples {
 
   static constexpr std::size_t replica_kinds = std::variant_size_v<ReplicaToClientMessage>;
   ReplicaToClientMessage replica(std::size_t kind) {
-    const auto status_of = static_cast<ReplyStatus>(below(7));
+    const auto status_of = static_cast<ReplyStatus>(below(8));
     switch (kind) {
       case 0:
         return Welcome{strong<View>(), strong<SequenceNumber>()};

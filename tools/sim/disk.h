@@ -27,9 +27,13 @@ class Disk final : public storage::Engine {
                                                         BytesView to) const override {
     return memory_.scan(family, from, to);
   }
+  [[nodiscard]] std::shared_ptr<const storage::Reader> snapshot() const override { return memory_.snapshot(); }
 
   // True while there are promises (journal, batches, checkpoints) that a loss of power would take.
   [[nodiscard]] bool promises_unsynced() const { return promises_unsynced_; }
+
+  // All that is on it now, as one batch; writing that to an empty disk gives the same one.
+  [[nodiscard]] storage::WriteBatch image() const;
 
   [[nodiscard]] std::size_t unsynced_writes() const { return memory_.unsynced_writes(); }
   void lose_power(std::size_t kept);

@@ -48,8 +48,9 @@ void ProgressChecker::voted(ReplicaId replica, SequenceNumber n, SequenceNumber 
        fmt::format("voted at {}, {} above its stable checkpoint {}", n.value, n.value - stable.value, stable.value)});
 }
 
-void ProgressChecker::restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable) {
+void ProgressChecker::restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable, View view) {
   Last& last = last_[replica.value];
+  not_below(replica, "the view, over a restart,", last.view, view.value);
   not_below(replica, "the stable checkpoint, over a restart,", last.stable, stable.value);
   if (executed < stable) {
     findings_.report(

@@ -1,0 +1,87 @@
+// The Engine on RocksDB, as its two source files see it: rocksdb_engine.cpp is what it does once it is open,
+// rocksdb_open.cpp how it is opened.
+#pragma once
+
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+
+#include <array>
+#include <shared_mutex>
+
+#include "storage/rocksdb_engine.h"
+#include "storage/synced_mark.h"
+
+namespace pbft::storage {
+
+inline constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
+inline constexpr const char* mark_file = "synced-mark";
+// Its presence is the note of Engine::note_damage.
+inline constexpr const char* damage_file = "state-damaged";
+
+[[nodiscard]] inline rocksdb::Slice slice(BytesView bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+[[nodiscard]] inline BytesView view(const rocksdb::Slice& bytes) {
+  return as_bytes(std::string_view{bytes.data(), bytes.size()});
+}
+
+// What went wrong. `family`: the one that was read, where it was one.
+[[nodiscard]] StorageError classify(const rocksdb::Status& status, const std::string& where,
+                                    std::optional<Family> family = std::nullopt);
+[[nodiscard]] Result<void> sync_directory(const std::filesystem::path& directory);
+
+// RocksDB's handle of a family; null where the family is missing.
+using FamilyHandle = std::shared_ptr<rocksdb::ColumnFamilyHandle>;
+[[nodiscard]] inline FamilyHandle owned(std::shared_ptr<rocksdb::DB> database, rocksdb::ColumnFamilyHandle* handle) {
+  return {handle, [database = std::move(database)](rocksdb::ColumnFamilyHandle* one) {
+            static_cast<void>(database->DestroyColumnFamilyHandle(one));
+          }};
+}
+using FamilyHandles = std::array<FamilyHandle, family_count>;
+using FamilyOptions = std::array<rocksdb::ColumnFamilyOptions, family_count>;
+
+class RocksEngine final : public Engine {
+ public:
+  RocksEngine(std::string where, std::shared_ptr<rocksdb::DB> database, FamilyHandles handles, FamilyOptions options,
+              bool damage_noted);
+  ~RocksEngine() override;
+  RocksEngine(const RocksEngine&) = delete;
+  RocksEngine& operator=(const RocksEngine&) = delete;
+
+  [[nodiscard]] std::string name() const override { return where_; }
+  [[nodiscard]] Result<std::optional<Bytes>> get(Family family, BytesView key) const override;
+  [[nodiscard]] std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const override;
+  [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync) override;
+  [[nodiscard]] std::shared_ptr<const Reader> snapshot() const override;
+  [[nodiscard]] Result<void> note_damage() override;
+  [[nodiscard]] bool damage_noted() const override { return damage_noted_; }
+  [[nodiscard]] Result<void> reset(const std::vector<Family>& families) override;
+
+  // From now on the mark follows the log. An existing one must not be ahead of it.
+  [[nodiscard]] Result<void> follow(std::unique_ptr<SyncedMark> mark);
+
+  // As get and scan, at a snapshot where it is not null.
+  [[nodiscard]] Result<std::optional<Bytes>> get_at(const rocksdb::Snapshot* at, Family family, BytesView key) const;
+  [[nodiscard]] std::unique_ptr<Iterator> scan_at(const rocksdb::Snapshot* at, Family family, BytesView from,
+                                                  BytesView to) const;
+
+ private:
+  [[nodiscard]] FamilyHandle handle(Family family) const;
+  [[nodiscard]] StorageError missing(Family family) const;
+  [[nodiscard]] Result<void> perform(const WriteBatch& batch, Sync sync);
+  [[nodiscard]] StorageError blame(const rocksdb::Status& status) const;
+  [[nodiscard]] Result<void> make_anew(Family family);
+  [[nodiscard]] Result<void> hold_compactions(bool hold);
+  [[nodiscard]] Result<void> set_note(bool noted);
+
+  std::string where_;
+  std::shared_ptr<rocksdb::DB> database_;
+  FamilyOptions options_;
+  mutable std::shared_mutex handles_mutex_;  // of handles_: reads of other threads go on while a family is made anew
+  FamilyHandles handles_;
+  std::unique_ptr<SyncedMark> mark_;
+  std::optional<StorageError> failure_;
+  bool damage_noted_ = false;
+};
+
+}  // namespace pbft::storage

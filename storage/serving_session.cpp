@@ -1,0 +1,170 @@
+#include "storage/serving_session.h"
+
+#include <algorithm>
+
+#include "node/pbft/digests.h"
+#include "node/wire/codec.h"
+#include "storage/digest_tree.h"
+#include "storage/fields.h"
+#include "storage/meta.h"
+#include "storage/staging.h"
+
+namespace pbft::storage {
+namespace {
+
+// What decides whether the state at n can be given, as it stands in the snapshot.
+struct Standing {
+  bool kept = false;
+  SequenceNumber interval;
+  CheckpointSummary summary;
+};
+
+Result<Standing> standing_of(const Reader& snapshot, SequenceNumber n) {
+  Standing standing;
+  const std::pair<Family, Bytes> hindrances[] = {{Family::meta, damaged_key}, {Family::staging, installing_key()}};
+  for (const auto& [family, key] : hindrances) {
+    const auto found = snapshot.get(family, key);
+    if (!found) return tl::unexpected(found.error());
+    if (*found) return standing;
+  }
+  const auto interval = snapshot.get(Family::meta, interval_key);
+  if (!interval) return tl::unexpected(interval.error());
+  const auto kept = snapshot.get(Family::meta, kept_key);
+  if (!kept) return tl::unexpected(kept.error());
+  const auto own = snapshot.get(Family::checkpoints, own_summary_key(n.value));
+  if (!own) return tl::unexpected(own.error());
+  if (!*interval || !*kept || !*own) return standing;
+  const auto record = decode_kept(**kept);
+  const auto summary = wire::decode_summary(SharedBytes::copy_of(**own));
+  if (!record || !summary) return standing;
+  standing.interval = SequenceNumber{FieldReader{**interval}.u64()};
+  standing.summary = *summary;
+  standing.kept = n <= standing.interval && n.value >= record->first_undo;
+  return standing;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ServingSession>> ServingSession::open(std::shared_ptr<const Reader> snapshot, SequenceNumber n,
+                                                             std::string where) {
+  const auto standing = standing_of(*snapshot, n);
+  if (!standing) return tl::unexpected(standing.error());
+  if (!standing->kept) return nullptr;
+  std::unique_ptr<ServingSession> session{new ServingSession{std::move(snapshot), std::move(where)}};
+  auto changes = session->view_.changes_since(n);
+  if (!changes) return tl::unexpected(changes.error());
+  session->changes_ = std::move(*changes);
+  session->tree_.summary = standing->summary;
+  if (auto loaded = session->load_tree(n, standing->interval); !loaded) return tl::unexpected(loaded.error());
+  return session;
+}
+
+// The tree is that of the last checkpoint. What changed between n and that one is taken back.
+Result<void> ServingSession::load_tree(SequenceNumber n, SequenceNumber interval) {
+  auto buckets = load_buckets(*snapshot_, where_);
+  if (!buckets) return tl::unexpected(buckets.error());
+  tree_.leaves.assign(DigestTree::bucket_count, leaf_digest(LtHash{}));
+  for (const auto& [bucket, changed] : changes_.all()) {
+    LtHash* hash = nullptr;
+    for (const auto& [name, first] : changed) {
+      if (first == interval.value) continue;
+      if (hash == nullptr) hash = &(*buckets)[bucket];
+      auto at_n = view_.before(first, name);
+      if (!at_n) return tl::unexpected(at_n.error());
+      auto later = view_.find_before(interval.value, name);
+      if (!later) return tl::unexpected(later.error());
+      auto at_last = *later ? Result<std::optional<Bytes>>{std::move(**later)} : view_.now(name);
+      if (!at_last) return tl::unexpected(at_last.error());
+      if (*at_last == *at_n) continue;
+      if (*at_last) hash->remove(pair_element(space_of(name), key_of(name), **at_last));
+      if (*at_n) hash->add(pair_element(space_of(name), key_of(name), **at_n));
+    }
+  }
+  for (const auto& [bucket, hash] : *buckets) tree_.leaves[bucket] = leaf_digest(hash);
+  if (tree_root(tree_.leaves) != tree_.summary.state) {
+    return tl::unexpected(
+        damage_error(where_, "the digests at checkpoint " + std::to_string(n.value) + " do not give its root"));
+  }
+  return {};
+}
+
+Result<const ServingSession::Listing*> ServingSession::listing(std::uint32_t bucket) {
+  const auto found = std::ranges::find_if(listings_, [&](const auto& one) { return one->bucket == bucket; });
+  if (found != listings_.end()) {
+    std::rotate(found, found + 1, listings_.end());
+    return listings_.back().get();
+  }
+  auto made = std::make_unique<Listing>();
+  made->bucket = bucket;
+  auto visited = view_.visit(bucket, changes_, [&](const Bytes& name, Bytes&& value) {
+    made->pairs.push_back({name, pair_hash(space_of(name), key_of(name), value)});
+  });
+  if (!visited) return tl::unexpected(visited.error());
+  for (const Pair& pair : made->pairs) made->hashes.push_back(pair.hash);
+  std::ranges::sort(made->hashes);
+  if (listings_.size() == max_listings) listings_.erase(listings_.begin());
+  listings_.push_back(std::move(made));
+  return listings_.back().get();
+}
+
+Result<std::optional<BucketPart>> ServingSession::part(const FetchBucket& request) {
+  if (request.bucket >= DigestTree::bucket_count || !std::ranges::is_sorted(request.have)) return std::nullopt;
+  const auto list = listing(request.bucket);
+  if (!list) return tl::unexpected(list.error());
+  std::vector<const Pair*> lacking;
+  for (const Pair& pair : (*list)->pairs) {
+    if (!std::ranges::binary_search(request.have, pair.hash)) lacking.push_back(&pair);
+  }
+  BucketPart part{request.n, request.bucket, request.skip, static_cast<std::uint32_t>(lacking.size()), {}, {}};
+  if (part.skip > part.total || (part.skip == part.total && part.skip > 0)) return std::nullopt;
+  if (part.skip == 0) {
+    for (std::uint32_t i = 0; i < request.have.size(); ++i) {
+      if (!std::ranges::binary_search((*list)->hashes, request.have[i])) part.wrong.push_back(i);
+    }
+  }
+  if (auto filled = fill(part, lacking); !filled) return tl::unexpected(filled.error());
+  return part;
+}
+
+Result<void> ServingSession::fill(BucketPart& part, const std::vector<const Pair*>& lacking) const {
+  const Changes::OfBucket& changed = changes_.in(part.bucket);
+  std::size_t bytes = 0;
+  for (std::size_t i = part.skip; i < lacking.size() && part.pairs.size() < Limits::max_bucket_pairs; ++i) {
+    const Bytes& name = lacking[i]->name;
+    auto value = view_.value(name, changed);
+    if (!value) return tl::unexpected(value.error());
+    if (!*value) return tl::unexpected(damage_error(where_, "the pair " + to_hex(name) + " is missing"));
+    const std::size_t size = name.size() - 1 + (*value)->size();
+    if (!part.pairs.empty() && bytes + size > Limits::bucket_part_bytes) break;
+    bytes += size;
+    part.pairs.push_back({space_of(name), SharedBytes::copy_of(key_of(name)), SharedBytes::own(std::move(**value))});
+  }
+  return {};
+}
+
+// ---- The sessions ---------------------------------------------------------------------------------------
+
+Result<ServingSession*> ServingSessions::at(SequenceNumber n, const Engine& engine) {
+  const auto found = std::ranges::find_if(sessions_, [&](const Open& one) { return one.n == n; });
+  if (found != sessions_.end()) {
+    std::rotate(found, found + 1, sessions_.end());
+    sessions_.back().idle = 0;
+    return sessions_.back().session.get();
+  }
+  auto opened = ServingSession::open(engine.snapshot(), n, engine.name());
+  if (!opened) return tl::unexpected(opened.error());
+  if (!*opened) return nullptr;
+  if (sessions_.size() == most) sessions_.erase(sessions_.begin());
+  sessions_.push_back({n, std::move(*opened)});
+  return sessions_.back().session.get();
+}
+
+void ServingSessions::tick(std::uint64_t ticks) {
+  for (Open& one : sessions_) {
+    one.idle += ticks;
+    one.age += ticks;
+  }
+  std::erase_if(sessions_, [](const Open& one) { return one.idle >= idle_ticks || one.age >= life_ticks; });
+}
+
+}  // namespace pbft::storage

@@ -1,0 +1,72 @@
+// The state at one checkpoint as it is given to a replica that fetches it: a snapshot of the engine, and what changed
+// since the checkpoint. It goes on being that state whatever is applied, taken and truncated meanwhile. One thread.
+#pragma once
+
+#include <memory>
+
+#include "storage/state_view.h"
+
+namespace pbft::storage {
+
+class ServingSession {
+ public:
+  // Nothing where the state at n is not kept, or is not to be given (damaged, or being replaced). The work is in
+  // proportion to what changed since n. `where` names the store in errors.
+  [[nodiscard]] static Result<std::unique_ptr<ServingSession>> open(std::shared_ptr<const Reader> snapshot,
+                                                                    SequenceNumber n, std::string where);
+
+  [[nodiscard]] const Tree& tree() const { return tree_; }
+  // As Store::bucket_part. The first call for a bucket reads all of it, further ones what they send.
+  [[nodiscard]] Result<std::optional<BucketPart>> part(const FetchBucket& request);
+
+ private:
+  struct Pair {
+    Bytes name;
+    PairHash hash;
+  };
+  struct Listing {
+    std::uint32_t bucket = 0;
+    std::vector<Pair> pairs;       // ascending names
+    std::vector<PairHash> hashes;  // the same, ascending
+  };
+  static constexpr std::size_t max_listings = 8;
+
+  ServingSession(std::shared_ptr<const Reader> snapshot, std::string where)
+      : snapshot_(std::move(snapshot)), where_(std::move(where)), view_(*snapshot_, where_) {}
+  [[nodiscard]] Result<void> load_tree(SequenceNumber n, SequenceNumber interval);
+  [[nodiscard]] Result<const Listing*> listing(std::uint32_t bucket);
+  [[nodiscard]] Result<void> fill(BucketPart& part, const std::vector<const Pair*>& lacking) const;
+
+  std::shared_ptr<const Reader> snapshot_;
+  std::string where_;
+  StateView view_;
+  Changes changes_;  // since the checkpoint
+  Tree tree_;
+  std::vector<std::unique_ptr<Listing>> listings_;  // the one that was used last is the last
+};
+
+// The sessions that are open: at most two, for two checkpoints. A snapshot holds back the removal of old data, so that
+// they end: when idle, when they have lived long, when another checkpoint is asked for.
+class ServingSessions {
+ public:
+  static constexpr std::size_t most = 2;
+  static constexpr std::uint64_t idle_ticks = 1'000;
+  static constexpr std::uint64_t life_ticks = 60'000;
+
+  // Null where the state at n is not kept.
+  [[nodiscard]] Result<ServingSession*> at(SequenceNumber n, const Engine& engine);
+  void tick(std::uint64_t ticks);
+  void clear() { sessions_.clear(); }
+  [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+
+ private:
+  struct Open {
+    SequenceNumber n;
+    std::unique_ptr<ServingSession> session;
+    std::uint64_t idle = 0;
+    std::uint64_t age = 0;
+  };
+  std::vector<Open> sessions_;  // the one that was used last is the last
+};
+
+}  // namespace pbft::storage

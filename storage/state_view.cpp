@@ -1,0 +1,169 @@
+#include "storage/state_view.h"
+
+#include <algorithm>
+
+#include "storage/digest_tree.h"
+#include "storage/fields.h"
+#include "storage/leave_down.h"
+
+namespace pbft::storage {
+
+Bytes pair_name(Namespace name_space, BytesView key) {
+  return FieldWriter{}.u8(static_cast<std::uint8_t>(name_space)).raw(key).take();
+}
+
+StorageError damage_error(const std::string& where, const std::string& what) {
+  return {StorageError::Kind::damaged, where + ": the state is damaged: " + what + "; " + repair};
+}
+
+Bytes encode_before(const std::optional<Bytes>& value) {
+  FieldWriter writer;
+  writer.u8(value ? 1 : 0);
+  if (value) writer.raw(*value);
+  return writer.take();
+}
+
+std::optional<Before> decode_before(BytesView key, BytesView value) {
+  FieldReader keys{key};
+  static_cast<void>(keys.u64());
+  const BytesView name = keys.rest();
+  FieldReader values{value};
+  const std::uint8_t present = values.u8();
+  if (!keys.ok() || name.empty() || name[0] > 1 || !values.ok() || present > 1) return std::nullopt;
+  if (present == 0 && !values.complete()) return std::nullopt;
+  Before before{name, std::nullopt};
+  if (present == 1) before.value = values.rest();
+  return before;
+}
+
+Result<std::map<std::uint32_t, LtHash>> load_buckets(const Reader& reader, const std::string& where) {
+  std::map<std::uint32_t, LtHash> buckets;
+  const auto entries = reader.scan(Family::tree, {}, {});
+  for (; entries->valid(); entries->next()) {
+    FieldReader key{entries->key()};
+    const std::uint32_t bucket = key.u32();
+    if (!key.complete() || bucket >= DigestTree::bucket_count || entries->value().size() != LtHash::byte_size) {
+      return tl::unexpected(damage_error(where, "bucket " + to_hex(entries->key()) + " of family tree cannot be read"));
+    }
+    buckets.emplace(bucket, LtHash::from_bytes(entries->value()));
+  }
+  if (auto status = entries->status(); !status) return tl::unexpected(status.error());
+  return buckets;
+}
+
+void Changes::add(std::uint64_t interval, BytesView name) {
+  buckets_[DigestTree::bucket_of(name)].try_emplace(Bytes{name.begin(), name.end()}, interval);
+}
+
+const Changes::OfBucket& Changes::in(std::uint32_t bucket) const {
+  static const OfBucket none;
+  const auto found = buckets_.find(bucket);
+  return found == buckets_.end() ? none : found->second;
+}
+
+tl::unexpected<StorageError> StateView::damaged(const std::string& what) const {
+  return tl::unexpected(damage_error(where_, what));
+}
+
+Result<std::optional<Bytes>> StateView::now(BytesView name) const {
+  return reader_->get(family_of(space_of(name)), key_of(name));
+}
+
+Result<std::optional<std::optional<Bytes>>> StateView::find_before(std::uint64_t interval, BytesView name) const {
+  const Bytes key = undo_key(interval, name);
+  const auto bytes = reader_->get(Family::undo, key);
+  if (!bytes) return tl::unexpected(bytes.error());
+  if (!*bytes) return std::nullopt;
+  const auto entry = decode_before(key, **bytes);
+  if (!entry) return damaged("entry " + to_hex(key) + " of family undo cannot be read");
+  std::optional<Bytes> value;
+  if (entry->value) value.emplace(entry->value->begin(), entry->value->end());
+  return std::optional{std::move(value)};
+}
+
+Result<std::optional<Bytes>> StateView::before(std::uint64_t interval, BytesView name) const {
+  auto found = find_before(interval, name);
+  if (!found) return tl::unexpected(found.error());
+  if (!*found) return damaged("entry " + to_hex(undo_key(interval, name)) + " of family undo is missing");
+  return std::move(**found);
+}
+
+Result<std::vector<Bytes>> StateView::listed(std::uint32_t bucket) const {
+  std::vector<Bytes> names;
+  const auto entries = reader_->scan(Family::buckets, index_key(bucket, {}), index_key(bucket + 1, {}));
+  for (; entries->valid(); entries->next()) {
+    FieldReader key{entries->key()};
+    static_cast<void>(key.u16());
+    const BytesView name = key.rest();
+    if (name.empty() || name[0] > 1) return damaged("entry " + to_hex(entries->key()) + " of family buckets");
+    names.emplace_back(name.begin(), name.end());
+  }
+  if (auto status = entries->status(); !status) return tl::unexpected(status.error());
+  return names;
+}
+
+Result<Changes> StateView::changes_since(SequenceNumber checkpoint) const {
+  Changes changes;
+  const auto entries = reader_->scan(Family::undo, number_key(checkpoint.value), {});
+  for (; entries->valid(); entries->next()) {
+    const auto entry = decode_before(entries->key(), entries->value());
+    if (!entry) return damaged("entry " + to_hex(entries->key()) + " of family undo cannot be read");
+    // Intervals ascend: the first one met is the one that counts.
+    changes.add(FieldReader{entries->key()}.u64(), entry->name);
+  }
+  if (auto status = entries->status(); !status) return tl::unexpected(status.error());
+  return changes;
+}
+
+Result<std::optional<Bytes>> StateView::value(BytesView name, const Changes::OfBucket& changes) const {
+  const auto found = changes.find(Bytes{name.begin(), name.end()});
+  if (found != changes.end()) return before(found->second, name);
+  auto present = now(name);
+  if (present && !*present) return damaged("the pair " + to_hex(name) + " is missing");
+  return present;
+}
+
+// A pair that was there at a checkpoint is in the list of the last one, or has changed since.
+Result<std::vector<Bytes>> StateView::candidates(std::uint32_t bucket, const Changes::OfBucket& changes) const {
+  auto names = listed(bucket);
+  if (!names || changes.empty()) return names;
+  std::vector<Bytes> all;
+  auto at = names->begin();
+  for (const auto& [name, interval] : changes) {
+    for (; at != names->end() && *at < name; ++at) all.push_back(std::move(*at));
+    if (at != names->end() && *at == name) ++at;
+    all.push_back(name);
+  }
+  std::move(at, names->end(), std::back_inserter(all));
+  return all;
+}
+
+Result<void> StateView::visit(std::uint32_t bucket, const Changes& changes, const Visit& each) const {
+  const Changes::OfBucket& changed = changes.in(bucket);
+  const auto names = candidates(bucket, changed);
+  if (!names) return tl::unexpected(names.error());
+  for (const Bytes& name : *names) {
+    auto found = value(name, changed);
+    if (!found) return tl::unexpected(found.error());
+    if (*found) each(name, std::move(**found));
+  }
+  return {};
+}
+
+Result<void> StateView::visit_now(std::uint32_t bucket, const Changes& changes, const Visit& each) const {
+  const Changes::OfBucket& changed = changes.in(bucket);
+  const auto names = candidates(bucket, changed);
+  if (!names) return tl::unexpected(names.error());
+  for (const Bytes& name : *names) {
+    auto found = now(name);
+    if (!found) return tl::unexpected(found.error());
+    if (*found) {
+      each(name, std::move(**found));
+    } else if (!changed.contains(name)) {
+      return damaged("the pair " + to_hex(name) + " is missing");
+    }
+  }
+  return {};
+}
+
+}  // namespace pbft::storage

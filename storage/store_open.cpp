@@ -1,0 +1,157 @@
+// How a store is created, opened and checked.
+#include "node/pbft/digests.h"
+#include "storage/client_records.h"
+#include "storage/store_impl.h"
+
+namespace pbft::storage {
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+Result<void> Store::create(Engine& engine, const StoreIdentity& identity, bool forgot) {
+  const auto present = engine.get(Family::meta, identity_key);
+  if (!present) return tl::unexpected(present.error());
+  if (*present) {
+    return tl::unexpected(
+        StorageError{StorageError::Kind::exists, engine.name() + ": holds a store already; remove it or choose another "
+                                                                 "directory, if you mean to start anew"});
+  }
+  WriteBatch batch;
+  batch.operations.emplace_back(WriteBatch::Put{Family::meta, identity_key, encode_identity(identity)});
+  const ExecutedRecord genesis{SequenceNumber{0}, Timestamp{0}, genesis_ledger_head()};
+  batch.operations.emplace_back(WriteBatch::Put{Family::meta, executed_key, encode_executed(genesis)});
+  batch.operations.emplace_back(WriteBatch::Put{Family::meta, interval_key, number_key(0)});
+  batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept({})});
+  if (forgot) batch.operations.emplace_back(Impl::rejoin_record(PersistRejoin{}));
+  return engine.write(batch, Sync::durable);
+}
+
+Result<std::unique_ptr<Store>> Store::open(std::shared_ptr<Engine> engine, const StoreIdentity& identity,
+                                           const StoreOptions& options) {
+  const auto record = engine->get(Family::meta, identity_key);
+  if (!record) return tl::unexpected(record.error());
+  if (!*record) {
+    const auto other = engine->scan(Family::meta, {}, {});
+    if (other->valid()) {
+      return tl::unexpected(
+          StorageError{StorageError::Kind::corrupt,
+                       engine->name() + ": the store is corrupt: family meta has no identity record; " + leave_down});
+    }
+    if (auto status = other->status(); !status) return tl::unexpected(status.error());
+    return tl::unexpected(
+        StorageError{StorageError::Kind::missing, engine->name() + ": the store is empty; " + create_or_leave_down});
+  }
+  if (auto checked = check_identity(**record, identity, engine->name()); !checked) {
+    return tl::unexpected(checked.error());
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->engine = std::move(engine);
+  impl->options = options;
+  if (auto loaded = impl->load(); !loaded) return tl::unexpected(loaded.error());
+  return std::unique_ptr<Store>{new Store{std::move(impl)}};
+}
+
+// ---- Opening --------------------------------------------------------------------------------------------
+
+Result<void> Store::Impl::load() {
+  if (auto loaded = load_meta(); !loaded) return loaded;
+  // What can be had from the others is no reason not to start.
+  const auto tolerate = [&](const Result<void>& result) -> Result<void> {
+    if (result || result.error().kind != StorageError::Kind::damaged) return result;
+    return mark_damaged(result.error());
+  };
+  if (engine->damage_noted() && !damage) {
+    if (auto marked = mark_damaged(noted_damage()); !marked) return marked;
+  }
+  if (auto finished = tolerate(finish_install()); !finished) return finished;
+  if (!damage || rebuilt) {
+    if (auto loaded = tolerate(load_state()); !loaded) return loaded;
+  }
+  return check_ledger();
+}
+
+StorageError Store::Impl::noted_damage() const {
+  return damage_error(engine->name(), "this was found earlier");
+}
+
+// What is known of the state in memory. Of the records of clients it is seen here that they can be read, since recovery
+// needs them all.
+Result<void> Store::Impl::load_state() {
+  if (auto loaded = load_tree(); !loaded) return loaded;
+  if (auto loaded = load_saved(); !loaded) return loaded;
+  return read_all(Family::clients);
+}
+
+Result<void> Store::Impl::load_meta() {
+  const auto read = [&](const Bytes& key) -> Result<Bytes> {
+    auto value = engine->get(Family::meta, key);
+    if (!value) return tl::unexpected(value.error());
+    return value->value_or(Bytes{});  // no record is empty, and empty is refused below
+  };
+  const auto executed_bytes = read(executed_key);
+  if (!executed_bytes) return tl::unexpected(executed_bytes.error());
+  const auto interval_bytes = read(interval_key);
+  if (!interval_bytes) return tl::unexpected(interval_bytes.error());
+  const auto kept_bytes = read(kept_key);
+  if (!kept_bytes) return tl::unexpected(kept_bytes.error());
+
+  const auto damaged_bytes = engine->get(Family::meta, damaged_key);
+  if (!damaged_bytes) return tl::unexpected(damaged_bytes.error());
+  if (*damaged_bytes) {
+    damage = noted_damage();
+    rebuilt = **damaged_bytes == Bytes{1};
+  }
+
+  const auto executed_record = decode_executed(*executed_bytes);
+  if (!executed_record) return corrupt("record executed of family meta cannot be read");
+  FieldReader reader{*interval_bytes};
+  interval = SequenceNumber{reader.u64()};
+  if (!reader.complete()) return corrupt("record interval of family meta cannot be read");
+  const auto kept_record = decode_kept(*kept_bytes);
+  if (!kept_record) return corrupt("record kept of family meta cannot be read");
+  executed = *executed_record;
+  kept = *kept_record;
+  if (interval > executed.n) {
+    return corrupt("a checkpoint was taken at " + std::to_string(interval.value) + ", but only " +
+                   std::to_string(executed.n.value) + " batches were executed");
+  }
+  return {};
+}
+
+Result<void> Store::Impl::load_tree() {
+  const auto buckets = load_buckets(*engine, engine->name());
+  if (!buckets) return tl::unexpected(buckets.error());
+  tree = {};
+  for (const auto& [bucket, hash] : *buckets) tree.load(bucket, hash);
+  tree.refresh();
+  return {};
+}
+
+Result<void> Store::Impl::load_saved() {
+  saved.clear();
+  const auto entries = engine->scan(Family::undo, number_key(interval.value), {});
+  for (; entries->valid(); entries->next()) {
+    const BytesView key = entries->key();
+    FieldReader reader{key};
+    if (reader.u64() != interval.value || !decode_before(key, entries->value())) {
+      return tl::unexpected(damage_error(engine->name(), "entry " + to_hex(key) + " of family undo cannot be read"));
+    }
+    saved.emplace(as_text(reader.rest()));
+  }
+  return entries->status();
+}
+
+Result<void> Store::Impl::check_ledger() const {
+  const Digest genesis = genesis_ledger_head();
+  if (executed.n.value == 0) {
+    return executed.ledger_head == genesis ? Result<void>{} : corrupt("its ledger does not start at genesis");
+  }
+  const auto last = ledger(executed.n);
+  if (!last) return tl::unexpected(last.error());
+  if (!*last || (*last)->head != executed.ledger_head || (*last)->time != executed.time) {
+    return corrupt("the ledger does not agree with what was executed last, " + std::to_string(executed.n.value));
+  }
+  return {};
+}
+
+}  // namespace pbft::storage

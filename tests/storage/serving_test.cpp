@@ -1,0 +1,215 @@
+// What a replica gives to one that fetches a state.
+#include "storage/fields.h"
+#include "storage/serving_session.h"
+#include "storage/state_view.h"
+#include "tests/storage/transfer_support.h"
+
+using namespace pbft;
+using namespace pbft::storage;
+using namespace pbft::storage::testing;
+
+namespace {
+
+Content names_of(const Content& state, const Content& clients) {
+  Content names;
+  for (const auto& [key, value] : state) names[pair_name(Namespace::state, key)] = value;
+  for (const auto& [key, value] : clients) names[pair_name(Namespace::clients, key)] = value;
+  return names;
+}
+
+// All buckets from nothing, a part at a time.
+Content given(Store& store, std::uint64_t n) {
+  Content names;
+  for (std::uint32_t bucket = 0; bucket < DigestTree::bucket_count; ++bucket) {
+    std::uint32_t skip = 0;
+    for (;;) {
+      const auto part = must(store.bucket_part({SequenceNumber{n}, bucket, skip, {}}));
+      REQUIRE(part);
+      REQUIRE(part->skip == skip);
+      REQUIRE(part->wrong.empty());
+      for (const StatePair& pair : part->pairs) {
+        const Bytes name = pair_name(pair.name_space, pair.key.view());
+        REQUIRE(DigestTree::bucket_of(name) == bucket);
+        const BytesView value = pair.value.view();
+        REQUIRE(names.emplace(name, Bytes{value.begin(), value.end()}).second);
+      }
+      skip += static_cast<std::uint32_t>(part->pairs.size());
+      REQUIRE(skip <= part->total);
+      if (skip == part->total) break;
+      REQUIRE_FALSE(part->pairs.empty());
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the lists of the buckets are the state at the last checkpoint", "[serving]", MemoryDisk,
+                   RocksDisk) {
+  Machine<TestType> machine;
+  for (std::uint64_t n = 4; n <= 24; n += 4) {
+    machine.run_to(n);
+    const Content at_checkpoint = names_of(machine.model.state, machine.model.clients);
+    machine.run_to(n + 3);
+    Content listed;
+    for (const auto& [key, value] : content_of(machine.engine().scan(Family::buckets, {}, {}))) {
+      CHECK(value.empty());
+      FieldReader reader{key};
+      const std::uint32_t bucket = reader.u16();
+      const BytesView name = reader.rest();
+      CHECK(DigestTree::bucket_of(name) == bucket);
+      listed[Bytes{name.begin(), name.end()}] = {};
+    }
+    Content wanted;
+    for (const auto& [name, value] : at_checkpoint) wanted[name] = {};
+    REQUIRE(listed == wanted);
+  }
+}
+
+TEMPLATE_TEST_CASE("tree and buckets of every kept checkpoint are given, after a restart too", "[serving]", MemoryDisk,
+                   RocksDisk) {
+  Machine<TestType> machine;
+  std::map<std::uint64_t, Content> contents;
+  for (std::uint64_t n = 4; n <= 20; n += 4) {
+    machine.run_to(n);
+    contents[n] = names_of(machine.model.state, machine.model.clients);
+    if (n > 8) machine.make_stable(n - 8);
+  }
+  machine.run_to(22);
+  for (const bool restarted : {false, true}) {
+    if (restarted) machine.restart();
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{4})));   // not kept
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{10})));  // no checkpoint
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{24})));  // not taken
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{0})));
+    for (std::uint64_t n = 8; n <= 20; n += 4) {
+      const auto tree = must(machine.store->tree_at(SequenceNumber{n}));
+      REQUIRE(tree);
+      CHECK(tree->summary == machine.summaries.at(n));
+      CHECK(tree_root(tree->leaves) == machine.summaries.at(n).state);
+      REQUIRE(given(*machine.store, n) == contents.at(n));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("what was asked for is given to the end, whatever goes on meanwhile", "[serving]", MemoryDisk,
+                   RocksDisk) {
+  Machine<TestType> machine;
+  machine.run_to(8);
+  const Content wanted = names_of(machine.model.state, machine.model.clients);
+  machine.run_to(10);
+  REQUIRE(must(machine.store->tree_at(SequenceNumber{8})));
+  for (std::uint64_t n = 12; n <= 24; n += 4) {
+    machine.run_to(n + 1);
+    machine.make_stable(n);
+  }
+  CHECK(refusal(machine.store->state_at(SequenceNumber{8})).kind == StorageError::Kind::missing);
+  CHECK(given(*machine.store, 8) == wanted);
+  SECTION("idle for long") {
+    machine.store->tick_serving(ServingSessions::idle_ticks - 1);
+    CHECK(must(machine.store->tree_at(SequenceNumber{8})));
+    machine.store->tick_serving(ServingSessions::idle_ticks - 1);
+    CHECK(must(machine.store->bucket_part({SequenceNumber{8}, 0, 0, {}})));
+    machine.store->tick_serving(ServingSessions::idle_ticks);
+  }
+  SECTION("old, though not idle") {
+    for (std::uint64_t i = 0; i < ServingSessions::life_ticks / 10; ++i) {
+      static_cast<void>(must(machine.store->tree_at(SequenceNumber{8})));
+      machine.store->tick_serving(10);
+    }
+  }
+  SECTION("two others were asked for") {
+    CHECK(must(machine.store->tree_at(SequenceNumber{20})));
+    CHECK(must(machine.store->tree_at(SequenceNumber{8})));
+    CHECK(must(machine.store->tree_at(SequenceNumber{24})));
+    CHECK(must(machine.store->tree_at(SequenceNumber{8})));
+    CHECK(must(machine.store->tree_at(SequenceNumber{20})));
+    CHECK(must(machine.store->tree_at(SequenceNumber{24})));
+  }
+  CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{8})));
+  CHECK_FALSE(must(machine.store->bucket_part({SequenceNumber{8}, 0, 0, {}})));
+}
+
+TEST_CASE("what the asker has is not sent, and what is wrong of it is named", "[serving]") {
+  Machine<MemoryDisk> machine;
+  machine.script = {.keys = 30'000, .most = 4'000};
+  machine.run_to(8);
+  std::map<std::uint32_t, Content> buckets;
+  for (const auto& [name, value] : names_of(machine.model.state, machine.model.clients)) {
+    buckets[DigestTree::bucket_of(name)][name] = value;
+  }
+  const auto found =
+      std::find_if(buckets.begin(), buckets.end(), [](const auto& one) { return one.second.size() > 3; });
+  REQUIRE(found != buckets.end());
+  const auto& [bucket, content] = *found;
+  FetchBucket request{SequenceNumber{8}, bucket, 0, {}};
+  const auto& [known, known_value] = *std::next(content.begin());
+  const PairHash right = pair_hash(space_of(known), key_of(known), known_value);
+  PairHash wrong;
+  request.have = {wrong, right};  // all zeros sorts first
+  auto part = must(machine.store->bucket_part(request));
+  REQUIRE(part);
+  CHECK(part->wrong == std::vector<std::uint32_t>{0});
+  CHECK(part->total == content.size() - 1);
+  CHECK(part->pairs.size() == content.size() - 1);
+  for (const StatePair& pair : part->pairs) CHECK(pair_name(pair.name_space, pair.key.view()) != known);
+
+  request.skip = 2;
+  part = must(machine.store->bucket_part(request));
+  CHECK(part->wrong.empty());
+  CHECK(part->total == content.size() - 1);
+  CHECK(part->pairs.size() == content.size() - 3);
+
+  request.skip = static_cast<std::uint32_t>(content.size() - 1);
+  CHECK_FALSE(must(machine.store->bucket_part(request)));
+  request.skip = UINT32_MAX;
+  CHECK_FALSE(must(machine.store->bucket_part(request)));
+  request.skip = 0;
+  request.bucket = DigestTree::bucket_count;
+  CHECK_FALSE(must(machine.store->bucket_part(request)));
+  request.bucket = bucket;
+  request.have = {right, wrong};
+  CHECK_FALSE(must(machine.store->bucket_part(request)));  // not ascending
+}
+
+TEST_CASE("a part has a size", "[serving]") {
+  Machine<MemoryDisk> machine;
+  // Keys of one bucket: two small, one larger than a part, many of a tenth of one.
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < 30; ++i) {
+    std::string key = "key" + std::to_string(i);
+    if (DigestTree::bucket_of(Namespace::state, as_bytes(key)) == 7) keys.push_back(std::move(key));
+  }
+  std::sort(keys.begin(), keys.end());
+  machine.run_to(4, [&](std::uint64_t n, std::vector<StateChange>& changes) {
+    changes.clear();
+    if (n != 1) return;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const std::size_t size = i == 1 ? 3 * Limits::bucket_part_bytes : Limits::bucket_part_bytes / 10;
+      changes.push_back(put(keys[i], std::string(size, static_cast<char>('a' + i))));
+    }
+  });
+  FetchBucket request{SequenceNumber{4}, 7, 0, {}};
+  std::vector<std::size_t> sizes;
+  while (request.skip < keys.size()) {
+    const auto part = must(machine.store->bucket_part(request));
+    REQUIRE(part);
+    CHECK(part->total == keys.size());
+    CHECK(as_text(part->pairs.front().key.view()) == keys[request.skip]);
+    sizes.push_back(part->pairs.size());
+    request.skip += static_cast<std::uint32_t>(part->pairs.size());
+  }
+  CHECK(sizes == std::vector<std::size_t>{1, 1, 9, 9, 9, 1});
+}
+
+TEST_CASE("a state that does not give its root is not given", "[serving]") {
+  Machine<MemoryDisk> machine;
+  machine.run_to(8);
+  const auto rows = content_of(machine.engine().scan(Family::tree, {}, {}));
+  WriteBatch batch;
+  batch.erase(Family::tree, rows.begin()->first);
+  must(machine.engine().write(batch, Sync::no));
+  CHECK(refusal(machine.store->tree_at(SequenceNumber{8})).kind == StorageError::Kind::damaged);
+  must(machine.store->mark_damaged());
+  CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{8})));
+}
