@@ -140,7 +140,7 @@ int run(const Options& options) {
   if (options.fill) {
     workload = std::make_unique<Fill>(options.filling);
   } else {
-    workload = std::make_unique<CheckedWrites>(total);
+    workload = std::make_unique<CheckedWrites>(fmt::format("load{}", ::getpid()), total);
   }
   Tally tally;
   Lanes lanes{*workload, tally, options.timeout()};

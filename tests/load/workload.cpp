@@ -13,7 +13,6 @@
 namespace pbft::load {
 namespace {
 
-constexpr const char* counter = "total";
 constexpr std::size_t most_problems = 20;
 
 Bytes to_bytes(const std::string& text) {
@@ -21,9 +20,6 @@ Bytes to_bytes(const std::string& text) {
   return {view.begin(), view.end()};
 }
 
-std::string key_of(std::size_t lane, std::uint64_t number) {
-  return fmt::format("lane{}-{}", lane, number);
-}
 std::string value_of(std::size_t lane, std::uint64_t number) {
   return fmt::format("value {} of lane {}", number, lane);
 }
@@ -54,9 +50,13 @@ void read_all(client::Client& client, const std::vector<std::string>& keys, Judg
 
 // ---- CheckedWrites ---------------------------------------------------------------------------------
 
+std::string CheckedWrites::key_of(std::size_t lane, std::uint64_t number) const {
+  return fmt::format("{}-lane{}-{}", name_, lane, number);
+}
+
 std::optional<Workload::Operation> CheckedWrites::next(std::size_t lane) {
   const std::uint64_t id = lanes_[lane].next++;
-  if (id % 2 == 1) return Operation{id, kv::increment(counter, 1)};
+  if (id % 2 == 1) return Operation{id, kv::increment(counter(), 1)};
   return Operation{id, kv::put(key_of(lane, id), value_of(lane, id))};
 }
 
@@ -103,7 +103,7 @@ std::vector<std::string> CheckedWrites::verify(client::Client& client) {
   const auto pairs = acknowledged();
   std::vector<std::string> keys;
   for (const auto& [key, value] : pairs) keys.push_back(key);
-  keys.emplace_back(counter);
+  keys.push_back(counter());
   read_all(client, keys, [&](std::size_t i, const client::Outcome& outcome) {
     if (outcome.kind == client::OutcomeKind::timed_out) {
       problems.push_back(fmt::format("{} cannot be read: {}", keys[i], outcome.message));

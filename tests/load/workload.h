@@ -33,7 +33,8 @@ class Workload {
 // that was acknowledged is lost, or one took effect twice.
 class CheckedWrites final : public Workload {
  public:
-  explicit CheckedWrites(std::size_t lanes) : lanes_(lanes) {}
+  // `name` keeps the keys apart from those of another load on the same cluster.
+  CheckedWrites(std::string name, std::size_t lanes) : name_(std::move(name)), lanes_(lanes) {}
 
   [[nodiscard]] std::optional<Operation> next(std::size_t lane) override;
   void done(std::size_t lane, const Operation& operation, const client::Outcome& outcome) override;
@@ -49,7 +50,10 @@ class CheckedWrites final : public Workload {
 
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> acknowledged() const;
   void verify_sums(std::int64_t total, std::vector<std::string>& problems) const;
+  [[nodiscard]] std::string counter() const { return name_ + "-total"; }
+  [[nodiscard]] std::string key_of(std::size_t lane, std::uint64_t number) const;
 
+  std::string name_;
   std::vector<Lane> lanes_;  // each is used by one thread at a time
 };
 
