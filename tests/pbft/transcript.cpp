@@ -21,9 +21,9 @@ std::string at(const Numbered& message) {
 
 std::string type_of(const PeerMessage& message) {
   static const char* const names[] = {
-      "PRE-PREPARE", "PREPARE",    "COMMIT",       "CHECKPOINT",   "STABLE-CHECKPOINT", "STATUS",
-      "FETCH-BATCH", "BATCH",      "FETCH-LEDGER", "LEDGER-RANGE", "FORWARD",           "VIEW-CHANGE",
-      "NEW-VIEW",    "FETCH-TREE", "TREE",         "FETCH-BUCKET", "BUCKET-PART",       "CLIENT-REPORT"};
+      "PRE-PREPARE", "PREPARE",      "COMMIT",       "CHECKPOINT",    "STABLE-CHECKPOINT", "STATUS",   "FETCH-BATCH",
+      "BATCH",       "FETCH-LEDGER", "LEDGER-RANGE", "FORWARD",       "VIEW-CHANGE",       "NEW-VIEW", "FETCH-TREE",
+      "TREE",        "FETCH-BUCKET", "BUCKET-PART",  "CLIENT-REPORT", "COMMITTED"};
   return names[message.index()];
 }
 
@@ -183,6 +183,7 @@ std::string Transcript::describe(const PeerMessage& message) {
   if (const auto* m = std::get_if<PrePrepare>(&message)) return type + at(*m) + " " + describe(*m->batch);
   if (const auto* m = std::get_if<Prepare>(&message)) return type + at(*m) + " " + name(m->digest);
   if (const auto* m = std::get_if<Commit>(&message)) return type + at(*m) + " " + name(m->digest);
+  if (const auto* m = std::get_if<Committed>(&message)) return type + at(*m) + " " + name(m->digest);
   if (const auto* m = std::get_if<Checkpoint>(&message)) return type + at(*m) + " root " + name(m->root);
   if (const auto* m = std::get_if<StableCheckpoint>(&message)) return type + at(*m) + " root " + name(m->root);
   if (const auto* m = std::get_if<FetchBatch>(&message)) return type + at(*m) + " " + name(m->digest);
