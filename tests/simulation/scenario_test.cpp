@@ -32,8 +32,8 @@ Plan stage(std::uint64_t seed) {
   plan.liars = {};
   plan.ed25519 = false;
   plan.clients = ClientPlan{};
-  plan.clients.operations = 150;
-  plan.clients.think_max = 100 * millisecond;
+  plan.clients.operations = 250;
+  plan.clients.think_max = 400 * millisecond;
   plan.duration = 20 * second;
   return plan;
 }
