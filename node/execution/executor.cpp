@@ -166,13 +166,6 @@ storage::Result<void> Executor::reload() {
   return {};
 }
 
-storage::Result<void> Executor::reload() {
-  auto reloaded = open(impl_->store, impl_->plugin);
-  if (!reloaded) return tl::unexpected(reloaded.error());
-  impl_ = std::move((*reloaded)->impl_);
-  return {};
-}
-
 storage::Result<std::vector<OutgoingReply>> Executor::execute(const Execute& effect) {
   if (impl_->broken) return tl::unexpected(*impl_->broken);
   auto outgoing = impl_->execute(effect);

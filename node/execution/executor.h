@@ -40,10 +40,6 @@ class Executor {
   // written and every further call gives the same error: the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
 
-  // The store's state was replaced: reads executed number, time and replies from it again. What broke execution before is
-  // forgotten with the state that it was broken on.
-  [[nodiscard]] storage::Result<void> reload();
-
   // The plugin's answer from the state as executed now. What stops execute is an error here, and is not to be answered.
   [[nodiscard]] storage::Result<ReadReply> try_query(const ClientId& client, RequestNumber number,
                                                      BytesView operation) const;

@@ -25,7 +25,8 @@ struct Slot {
     bool durable = false;  // in the journal
   };
 
-  explicit Slot(std::uint32_t replicas, Ticks seen) : prepares(replicas), commits(replicas), first_seen(seen) {}
+  explicit Slot(std::uint32_t replicas, Ticks seen)
+      : prepares(replicas), commits(replicas), told(replicas), first_seen(seen) {}
 
   std::map<Digest, KnownBatch> batches;
   // What this replica voted for in the present view, as primary by PRE-PREPARE or NEW-VIEW, or as backup by PREPARE.
@@ -42,7 +43,9 @@ struct Slot {
   // In the highest view in which the slot prepared here: the entry of the P set.
   // Invariant: durable before this replica's COMMIT of that view is in `commits`.
   std::optional<Vote> prepared;
-  // Proven by a quorum of COMMITs (or by a stable checkpoint); the batch may still be missing.
+  // Indexed by replica: what each says is committed here.
+  std::vector<std::optional<Digest>> told;
+  // Proven by a quorum of COMMITs, or told by a weak quorum; the batch may still be missing.
   std::optional<Vote> committed;
   Ticks first_seen;
   Ticks last_fetch = 0;

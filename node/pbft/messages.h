@@ -172,6 +172,13 @@ struct Status {
   std::vector<Lack> lacks;  // ascending, each above stable; at most Limits::max_status_slots
 };
 
+// The batch of n is committed at the sender. From f+1 replicas this proves it, in whatever view each of them is: one of
+// them is correct.
+struct Committed {
+  SequenceNumber n;
+  Digest digest;
+};
+
 // Asks for the batch with this digest that was ordered (or proposed) as n.
 struct FetchBatch {
   SequenceNumber n;
@@ -253,7 +260,7 @@ struct Forward {
 
 using PeerMessage = std::variant<PrePrepare, Prepare, Commit, Checkpoint, StableCheckpoint, Status, FetchBatch,
                                  BatchResponse, FetchLedger, LedgerRange, Forward, ViewChange, NewView, FetchTree, Tree,
-                                 FetchBucket, BucketPart, ClientReport>;
+                                 FetchBucket, BucketPart, ClientReport, Committed>;
 
 // ---- Between clients and replicas ------------------------------------------------------------------
 

@@ -239,10 +239,23 @@ void NormalOperation::on_commit(ReplicaId sender, const Commit& message, Outbox&
 void NormalOperation::check_committed(Slot& slot) {
   if (slot.committed) return;
   slot.committed = vote_of(slot.commits, quorum_.quorum());
+  for (const auto& digest : slot.told) {
+    if (slot.committed || !digest) continue;
+    const auto same = static_cast<std::uint32_t>(std::count(slot.told.begin(), slot.told.end(), digest));
+    if (same >= quorum_.weak()) slot.committed = Vote{view_.view, *digest};
+  }
   // Everybody has the null batch.
   if (slot.committed && slot.committed->digest == null_batch_digest()) {
     slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true});
   }
+}
+
+void NormalOperation::on_committed(ReplicaId sender, const Committed& message, Outbox& out) {
+  if (!log_.in_window(message.n)) return out.reject(Reject::outside_window, sender);
+  Slot& slot = log_.slot(message.n, now_);
+  if (slot.told[sender.value]) return out.reject(Reject::already_known, sender);
+  slot.told[sender.value] = message.digest;
+  check_committed(slot);
 }
 
 void NormalOperation::deliver_committed(Outbox& out) {

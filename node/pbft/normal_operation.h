@@ -31,6 +31,7 @@ class NormalOperation {
   bool on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out);
   void on_prepare(ReplicaId sender, const Prepare& message, Outbox& out);
   void on_commit(ReplicaId sender, const Commit& message, Outbox& out);
+  void on_committed(ReplicaId sender, const Committed& message, Outbox& out);
 
   // The present view has been left: what is under way in it counts no more.
   void leave();

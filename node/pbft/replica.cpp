@@ -76,6 +76,7 @@ struct Replica::Parts {
   void on_peer(ReplicaId sender, const PrePrepare& m);
   void on_peer(ReplicaId sender, const Prepare& m) { normal.on_prepare(sender, m, out); }
   void on_peer(ReplicaId sender, const Commit& m) { normal.on_commit(sender, m, out); }
+  void on_peer(ReplicaId sender, const Committed& m) { normal.on_committed(sender, m, out); }
   void on_peer(ReplicaId sender, const Checkpoint& m) { checkpointing.on_checkpoint(sender, m, out); }
   void on_peer(ReplicaId sender, const StableCheckpoint& m) { checkpointing.on_stable_checkpoint(sender, m, out); }
   void on_peer(ReplicaId sender, const Status& m);

@@ -19,9 +19,9 @@ struct ReplicaStatus {
   bool active = true;  // false: the view has been left for or not been opened yet
   ReplicaId primary;
   SequenceNumber executed;
-  SequenceNumber committed;  // highest n such that all up to it are committed here
-  SequenceNumber stable;     // low water mark
-  SequenceNumber high;       // high water mark
+  SequenceNumber committed;      // highest n such that all up to it are committed here
+  SequenceNumber stable;         // low water mark
+  SequenceNumber high;           // high water mark
   SequenceNumber last_accepted;  // highest n in the log that this replica voted for in the present view
   std::size_t queued_requests = 0;
   std::size_t sessions = 0;

@@ -132,11 +132,10 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
     if (vote.n > status.stable) out.send_to(sender, std::move(vote));
   }
   view_changer_.answer(sender, status, out);
-  if (!view_.active) return;
   std::size_t budget = answer_budget_bytes;
   for (Status::Lack lack : status.lacks) {
-    // COMMITs teach in every view; the rest is of use in the present one only.
-    if (status.view != view_.view || !status.active) lack.batch = lack.prepares = false;
+    // What is committed is so in every view; the rest is of use in the present one only.
+    if (status.view != view_.view || !status.active || !view_.active) lack.batch = lack.prepares = false;
     resend(sender, lack, budget, out);
   }
 }
@@ -157,8 +156,10 @@ void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t&
   if (lack.prepares && own_prepare && own_prepare->view == view_.view)
     out.send_to(to, Prepare{own_prepare->view, lack.n, own_prepare->digest});
   const auto& own_commit = slot->commits[local_.self.value];
-  if (lack.commits && own_commit && own_commit->view == view_.view)
+  if (lack.commits && slot->committed) out.send_to(to, Committed{lack.n, slot->committed->digest});
+  if (lack.commits && view_.active && own_commit && own_commit->view == view_.view) {
     out.send_to(to, Commit{own_commit->view, lack.n, own_commit->digest});
+  }
 }
 
 void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out) {
@@ -186,6 +187,14 @@ std::vector<ReplicaId> Retransmission::voters(const std::vector<std::optional<Vo
   return holders;
 }
 
+std::vector<ReplicaId> Retransmission::committers(const Slot& slot) const {
+  std::vector<ReplicaId> holders = voters(slot.commits, *slot.committed);
+  for (std::uint32_t i = 0; i < slot.told.size(); ++i) {
+    if (slot.told[i] == slot.committed->digest) holders.push_back(ReplicaId{i});
+  }
+  return holders;
+}
+
 void Retransmission::fetch_missing_batches(Outbox& out) {
   std::size_t outstanding = 0;
   for (const auto& [n, digest] : view_changer_.missing()) {
@@ -196,7 +205,7 @@ void Retransmission::fetch_missing_batches(Outbox& out) {
     const Digest* opened = view_.opened_with(n);
     if (n > delivery_.delivered() && slot.committed && !slot.batch(slot.committed->digest)) {
       if (++outstanding > outstanding_fetches) return;
-      fetch(n, slot.committed->digest, voters(slot.commits, *slot.committed), out);
+      fetch(n, slot.committed->digest, committers(slot), out);
     } else if (opened != nullptr && !slot.accepted && normal_.wants(n, *opened)) {
       if (++outstanding > outstanding_fetches) return;
       fetch(n, *opened, view_changer_.holders(n, *opened), out);

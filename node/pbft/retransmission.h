@@ -53,6 +53,7 @@ class Retransmission {
   void fetch_missing_batches(Outbox& out);
   void fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out);
   [[nodiscard]] std::vector<ReplicaId> voters(const std::vector<std::optional<Vote>>& votes, const Vote& vote) const;
+  [[nodiscard]] std::vector<ReplicaId> committers(const Slot& slot) const;
   [[nodiscard]] bool someone_is_in_a_later_view() const;
 
   const ClusterParameters& cluster_;

@@ -67,6 +67,12 @@ Bytes encode_one(const Status& message) {
   return writer.finish();
 }
 
+Bytes encode_one(const Committed& message) {
+  Writer writer{2 * Writer::small};
+  writer.array(3).type(MessageType::committed).put(message.n).put(message.digest);
+  return writer.finish();
+}
+
 Bytes encode_one(const FetchBatch& message) {
   Writer writer{2 * Writer::small};
   writer.array(3).type(MessageType::fetch_batch).put(message.n).put(message.digest);
@@ -146,6 +152,13 @@ Status read_status(Reader& reader) {
   return message;
 }
 
+Committed read_committed(Reader& reader) {
+  Committed message;
+  message.n = reader.number<SequenceNumber>();
+  message.digest = reader.fixed<Digest>();
+  return message;
+}
+
 FetchBatch read_fetch_batch(Reader& reader) {
   FetchBatch message;
   message.n = reader.number<SequenceNumber>();
@@ -212,6 +225,8 @@ Decoded<PeerMessage> decode_peer_message(const SharedBytes& bytes) {
       return decode_fields<PeerMessage>(reader, head, 8, read_status);
     case MessageType::fetch_batch:
       return decode_fields<PeerMessage>(reader, head, 3, read_fetch_batch);
+    case MessageType::committed:
+      return decode_fields<PeerMessage>(reader, head, 3, read_committed);
     case MessageType::batch_response:
       return decode_fields<PeerMessage>(reader, head, 3, read_batch_response);
     case MessageType::fetch_ledger:

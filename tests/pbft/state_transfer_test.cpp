@@ -273,7 +273,7 @@ TEST_CASE("rule 18: a new primary that is far behind opens its view once the tra
     b.cluster.send(3, to, view_change(3, 3));
     b.cluster.send((to + 1) % 3, to, view_change(3, (to + 1) % 3));
   }
-  b.cluster.settle(30, is<Tree>);
+  b.cluster.settle(15, is<Tree>);
   REQUIRE(b.node().status().view == View{3});
   CHECK_FALSE(b.node().status().active);
   CHECK(b.node().status().transferring);

@@ -68,7 +68,7 @@ TEST_CASE("rule 27: the new-view timer starts when a quorum has left, not before
   for (std::uint32_t from = 0; from < 2; ++from) cluster.send(from, 3, view_change(2, from));
   REQUIRE(cluster.node(3).status().view == View{2});
   // Three have left, and its own counts: the timer runs.
-  for (int i = 0; i < 41; ++i) cluster.tick(3);
+  for (int i = 0; i < 40; ++i) cluster.tick(3);
   CHECK(cluster.node(3).status().view == View{2});
   for (int i = 0; i < 5; ++i) cluster.tick(3);
   CHECK(cluster.node(3).status().view == View{3});
@@ -147,10 +147,13 @@ TEST_CASE("rule 36: a view change gets through a network that loses a third of e
       random ^= random << 17;
       return random % 3 == 0;
     });
-    cluster.settle(300);
+    // One may have left the view on its own, after the others were done: what is asked next brings them together.
+    ask_all(cluster, session, 2);
+    cluster.settle(400);
     for (std::uint32_t i = 1; i < 4; ++i) {
       CHECK(cluster.node(i).status().active);
       CHECK(runs_of(cluster.node(i), session, 1) == 1);
+      CHECK(runs_of(cluster.node(i), session, 2) == 1);
     }
   }
 }

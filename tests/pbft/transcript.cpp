@@ -21,10 +21,28 @@ std::string at(const Numbered& message) {
 
 std::string type_of(const PeerMessage& message) {
   static const char* const names[] = {
-      "PRE-PREPARE", "PREPARE",    "COMMIT",       "CHECKPOINT",   "STABLE-CHECKPOINT", "STATUS",
-      "FETCH-BATCH", "BATCH",      "FETCH-LEDGER", "LEDGER-RANGE", "FORWARD",           "VIEW-CHANGE",
-      "NEW-VIEW",    "FETCH-TREE", "TREE",         "FETCH-BUCKET", "BUCKET-PART",       "CLIENT-REPORT"};
+      "PRE-PREPARE", "PREPARE",      "COMMIT",       "CHECKPOINT",    "STABLE-CHECKPOINT", "STATUS",   "FETCH-BATCH",
+      "BATCH",       "FETCH-LEDGER", "LEDGER-RANGE", "FORWARD",       "VIEW-CHANGE",       "NEW-VIEW", "FETCH-TREE",
+      "TREE",        "FETCH-BUCKET", "BUCKET-PART",  "CLIENT-REPORT", "COMMITTED"};
   return names[message.index()];
+}
+
+using Words = std::map<std::string, std::string>;
+
+// Loses what is of the type `lose` (and of the view `of_view`, where that is given) or goes to the replica `except`.
+CoreCluster::Filter losing(const Words& words) {
+  return [words](const CoreCluster::InFlight& flight) {
+    const auto to = words.find("except");
+    if (to != words.end() && flight.to.value == std::stoul(to->second)) return true;
+    const auto type = words.find("lose");
+    if (type == words.end() || type_of(flight.message) != type->second) return false;
+    const auto view = words.find("of_view");
+    const auto in_view = [&](const auto& message) {
+      if constexpr (requires { message.view; }) return message.view.value == std::stoull(view->second);
+      return true;
+    };
+    return view == words.end() || std::visit(in_view, flight.message);
+  };
 }
 
 }  // namespace
@@ -66,7 +84,9 @@ void Transcript::command(const std::string& verb, const Words& words) {
   const auto replica = [&](const std::string& key) { return static_cast<std::uint32_t>(std::stoul(words.at(key))); };
   if (verb == "cluster") {
     cluster_ =
-        std::make_unique<CoreCluster>(static_cast<std::uint32_t>(get("n", 4)), get("interval", 4), get("window", 8));
+        std::make_unique<CoreCluster>(static_cast<std::uint32_t>(get("n", 4)), get("interval", 4), get("window", 8),
+                                      words.count("macs") == 0, get("transfer_above", 1'000'000));
+    for (std::uint32_t i = 0; i < cluster_->size(); ++i) cluster_->node(i).keeps_ledger = words.count("no_ledger") == 0;
     for (std::uint32_t i = 0; i < cluster_->size(); ++i) watch(cluster_->node(i));
   } else if (verb == "open") {
     const auto client = static_cast<std::uint8_t>(get("client", 1));
@@ -78,12 +98,7 @@ void Transcript::command(const std::string& verb, const Words& words) {
     cluster_->request(static_cast<std::uint32_t>(get("at", 0)),
                       make_bundle(client_id(client), sessions_.at(client), get("low", n), {n}));
   } else if (verb == "deliver") {
-    const auto lost = words.find("lose");
-    const auto to = words.find("except");
-    cluster_->run([&](const CoreCluster::InFlight& flight) {
-      if (lost != words.end() && type_of(flight.message) == lost->second) return true;
-      return to != words.end() && flight.to.value == std::stoul(to->second);
-    });
+    cluster_->run(losing(words));
   } else if (verb == "lose") {
     cluster_->network.clear();
   } else if (verb == "crash") {
@@ -93,7 +108,22 @@ void Transcript::command(const std::string& verb, const Words& words) {
   } else if (verb == "tick") {
     for (std::uint64_t i = 0; i < get("times", 1); ++i) cluster_->tick_all();
   } else if (verb == "settle") {
-    cluster_->settle(static_cast<int>(get("rounds", 20)));
+    cluster_->settle(static_cast<int>(get("rounds", 20)), losing(words));
+  } else if (verb == "wipe") {
+    cluster_->wipe(replica("replica"));
+  } else if (verb == "report") {
+    const auto client = client_id(static_cast<std::uint8_t>(get("client", 1)));
+    for (std::uint32_t to = 0; to < cluster_->size(); ++to) {
+      if (to == replica("from")) continue;
+      cluster_->send(replica("from"), to, ClientReport{client, SharedBytes::own(to_bytes("signed"))});
+    }
+  } else if (verb == "leave") {
+    ViewChange message;
+    message.view = View{get("view", 1)};
+    message.signed_bytes = SharedBytes::own(to_bytes("signed"));
+    for (std::uint32_t to = 0; to < cluster_->size(); ++to) {
+      if (to != replica("from")) cluster_->send(replica("from"), to, message);
+    }
   } else if (verb == "equivocate") {
     // The primary, replica 0, tells one backup something else than it told the others.
     const auto batch = make_batch(cluster_->clock_us + 7, {make_open(client_id(1), get("number", 99))});
@@ -130,6 +160,16 @@ void Transcript::show_step(const CoreNode& node, const Input& input, const Effec
       lines << "    reject  " << to_string(rejected->reason) << "\n";
     if (const auto* stable = std::get_if<BecameStable>(&event)) lines << "    stable  " << stable->n.value << "\n";
     if (std::holds_alternative<Diverged>(event)) lines << "    ALARM   diverged\n";
+    if (const auto* left = std::get_if<ViewLeft>(&event)) {
+      lines << "    leaves  view " << left->from.value << " for " << left->to.value << ": " << left->reason << "\n";
+    }
+    if (const auto* entered = std::get_if<ViewEntered>(&event))
+      lines << "    enters  view " << entered->view.value << "\n";
+    if (const auto* client = std::get_if<ClientSuspected>(&event)) {
+      lines << "    client  " << number(client->client.bytes[0]) << " has to sign\n";
+    }
+    if (const auto* done = std::get_if<Rejoined>(&event))
+      lines << "    votes   again, from view " << done->view.value << "\n";
   }
   for (const JournalRecord& record : effects.persist) lines << "    persist " << describe(record) << "\n";
   for (const Send& send : effects.send) lines << "    send    " << describe(send) << "\n";
@@ -183,6 +223,7 @@ std::string Transcript::describe(const PeerMessage& message) {
   if (const auto* m = std::get_if<PrePrepare>(&message)) return type + at(*m) + " " + describe(*m->batch);
   if (const auto* m = std::get_if<Prepare>(&message)) return type + at(*m) + " " + name(m->digest);
   if (const auto* m = std::get_if<Commit>(&message)) return type + at(*m) + " " + name(m->digest);
+  if (const auto* m = std::get_if<Committed>(&message)) return type + at(*m) + " " + name(m->digest);
   if (const auto* m = std::get_if<Checkpoint>(&message)) return type + at(*m) + " root " + name(m->root);
   if (const auto* m = std::get_if<StableCheckpoint>(&message)) return type + at(*m) + " root " + name(m->root);
   if (const auto* m = std::get_if<FetchBatch>(&message)) return type + at(*m) + " " + name(m->digest);

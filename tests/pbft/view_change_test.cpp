@@ -75,7 +75,7 @@ TEST_CASE("two primaries in a row are down", "[view]") {
 TEST_CASE("what prepared is taken over, in the same slot", "[view]") {
   Prepared p;
   p.cluster.crash(0);
-  p.cluster.settle(60);
+  p.cluster.settle(60, commits_view_0);
   CHECK(all_in(p.cluster, {1, 2, 3}, 1));
   for (std::uint32_t i = 1; i < 4; ++i) CHECK(p.cluster.node(i).executed.at(SequenceNumber{2}) == p.digest);
 }

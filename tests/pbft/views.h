@@ -90,6 +90,12 @@ inline NewView new_view(std::uint64_t view, std::uint32_t primary, std::vector<N
   return {View{view}, ReplicaId{primary}, std::move(view_changes), signature(primary)};
 }
 
+// COMMITs of view 0: with them backups teach each other what prepared there, so that it needs no other view.
+inline bool commits_view_0(const CoreCluster::InFlight& m) {
+  const auto* commit = std::get_if<Commit>(&m.message);
+  return commit != nullptr && commit->view == View{};
+}
+
 // The view's NEW-VIEW from a quorum (n = 4) that has nothing to take over.
 inline NewView empty_new_view(std::uint64_t view, std::initializer_list<std::uint32_t> senders = {0, 1, 2}) {
   std::vector<NewView::Signed> all;

@@ -225,8 +225,10 @@ class Samples {
         return fetch_bucket();
       case 16:
         return bucket_part();
-      default:
+      case 17:
         return client_report();
+      default:
+        return Committed{strong<SequenceNumber>(), fixed<Digest>()};
     }
   }
 

@@ -104,6 +104,7 @@ std::string describe(const PeerMessage& message) {
             return fmt::format("BUCKET n{} {} {}..{} of {}, {} wrong", m.n.value, m.bucket, m.skip,
                                m.skip + m.pairs.size(), m.total, m.wrong.size());
           },
+          [](const Committed& m) { return fmt::format("COMMITTED n{} {}", m.n.value, short_hex(m.digest.view())); },
           [](const ClientReport& m) { return fmt::format("CLIENT-REPORT {}", short_hex(m.client.view())); },
           [](const Forward& m) {
             return fmt::format("FORWARD {} session {} ({})", short_hex(m.bundle->client.view()),
