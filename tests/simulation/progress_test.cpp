@@ -102,7 +102,7 @@ TEST_CASE_METHOD(Fixture, "each bound is checked") {
   SECTION("window") {
     status.high = SequenceNumber{17};
   }
-  SECTION("slots") {
+  SECTION("what the primary proposes") {
     status.last_accepted = SequenceNumber{17};
   }
   checker.status(ReplicaId{0}, status);

@@ -235,7 +235,7 @@ TEST_CASE_METHOD(Views, "a NEW-VIEW is its primary's pre-prepare of what it deci
   CHECK(checker.filled() == 1);
   SECTION("and binds it") {
     checker.sent(ReplicaId{1}, Prepare{View{1}, SequenceNumber{2}, digest("e")});
-    CHECK(first_finding(findings) == "new-view");
+    CHECK(first_finding(findings) == "non-equivocation");
   }
   SECTION("and those who follow it") {
     checker.sent(ReplicaId{2}, Prepare{View{1}, SequenceNumber{1}, digest("e")});

@@ -29,7 +29,8 @@ BundlePtr FaultyClient::twisted(ReplicaId to, const BundlePtr& bundle) {
     const std::uint64_t what = random_.below(10);
     twist.trick = what < 5 ? Trick::break_macs : what < 9 ? Trick::two_operations : Trick::break_all;
     if (opening && random_.chance(800)) twist.trick = Trick::none;
-    twist.victims = random_.next();
+    // With one victim the others can vouch for the bundle; with many nobody can.
+    twist.victims = random_.chance(600) ? 1ULL << random_.below(world_.cluster.replicas) : random_.next();
     if (twist.trick == Trick::two_operations) twist.second = second(*bundle);
   }
   const bool victim = (twist.victims >> to.value & 1) != 0;

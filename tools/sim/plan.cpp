@@ -30,8 +30,8 @@ void draw_victims(Random& random, Plan& plan) {
   std::vector<std::uint32_t> free;
   for (std::uint32_t i = 0; i < plan.cluster.replicas; ++i) free.push_back(i);
   std::uint32_t budget = plan.f();
-  const auto one = [&] {
-    const std::size_t at = random.below(free.size());
+  const auto one = [&](bool rather_first = false) {
+    const std::size_t at = rather_first && free.front() == 0 ? 0 : random.below(free.size());
     const std::uint32_t replica = free[at];
     free.erase(free.begin() + static_cast<std::ptrdiff_t>(at));
     --budget;
@@ -39,7 +39,8 @@ void draw_victims(Random& random, Plan& plan) {
   };
   if (budget > 0 && random.chance(400)) {
     for (std::uint64_t count = random.between(1, budget); count > 0; --count) {
-      std::vector<Lie>& lies = plan.liars[one()];
+      // Most lies are worth more where the liar is the primary, and that begins as replica 0.
+      std::vector<Lie>& lies = plan.liars[one(random.chance(400))];
       // One strategy alone shows what it can do; several meet in ways that nobody thinks of.
       const std::uint64_t kinds = random.chance(400) ? 1 : random.between(2, 5);
       for (std::uint64_t i = 0; i < kinds; ++i) {
@@ -48,7 +49,7 @@ void draw_victims(Random& random, Plan& plan) {
       }
     }
   }
-  if (budget > 0 && random.chance(100)) plan.wiped.insert(one());
+  if (budget > 0 && random.chance(200)) plan.wiped.insert(one());
   while (budget > 0 && random.chance(200)) plan.dead.insert(one());
   plan.dead_at = random.chance(500) ? random.below(plan.duration) : 0;
 }
@@ -73,7 +74,7 @@ void draw_timeouts(Random& random, Plan& plan) {
 // Where little of the ledger is kept, who falls behind needs the state itself.
 void draw_history(Random& random, Plan& plan) {
   const std::uint64_t interval = plan.cluster.checkpoint_interval;
-  plan.ledger_keep = random.chance(500) ? random.between(1, 3 * interval) : 0;
+  plan.ledger_keep = random.chance(650) ? random.between(1, 2 * interval) : 0;
   plan.local.transfer_above = random.chance(500) ? random.between(interval, 3 * plan.cluster.window) : 100'000;
   plan.local.repair = random.chance(800);
 }
@@ -104,7 +105,7 @@ void draw_clients(Random& random, Plan& plan) {
   clients.deadlines = random.chance(200) ? static_cast<std::uint32_t>(random.between(10, 300)) : 0;
   clients.max_value = random.chance(100) ? 4'000 : static_cast<std::uint32_t>(random.between(8, 64));
   clients.signatures = random.chance(200);
-  if (random.chance(150)) clients.faulty = static_cast<std::uint32_t>(random.between(1, (clients.clients + 1) / 2));
+  if (random.chance(250)) clients.faulty = static_cast<std::uint32_t>(random.between(1, (clients.clients + 1) / 2));
 }
 
 void draw_network(Random& random, Plan& plan) {
@@ -143,7 +144,7 @@ void draw_cadences(Random& random, Plan& plan) {
   maybe(Fault::disk_error, 150, 5 * second, 15 * second, 3 * second);
   maybe(Fault::clock_jump, 150, 3 * second, 10 * second, 4 * second);
   maybe(Fault::client_restart, 150, 3 * second, 12 * second, 0);
-  if (!plan.wiped.empty()) plan.of(Fault::wiped_disk) = {random.between(8, 30) * second, 3 * second};
+  if (!plan.wiped.empty()) plan.of(Fault::wiped_disk) = {random.between(5, 15) * second, 3 * second};
   if (random.chance(300)) plan.clock_skew_max = random.chance(300) ? 8 * second : random.between(1, 900) * millisecond;
 }
 
