@@ -45,7 +45,9 @@ std::string doing(const json& info) {
 
 std::optional<std::uint64_t> number(const json& info, const char* key) {
   const auto found = info.find(key);
-  return found != info.end() && found->is_number_unsigned() ? std::optional{found->get<std::uint64_t>()} : std::nullopt;
+  if (found == info.end() || !found->is_number_integer()) return std::nullopt;
+  const bool negative = !found->is_number_unsigned() && found->get<std::int64_t>() < 0;
+  return negative ? std::nullopt : std::optional{found->get<std::uint64_t>()};
 }
 
 std::string number_text(const json& info, const char* key) {
