@@ -60,6 +60,7 @@ std::vector<std::string> names_of(const NodeConfig& config) {
 // A key or bucket range of a damage, for people.
 std::string describe_damage(const storage::Damage& damage) {
   const char* family = damage.name_space == Namespace::state ? "application state" : "client table";
+  if (damage.bucket) return fmt::format("{}: {} (bucket {})", family, damage.what, *damage.bucket);
   return fmt::format("{}: {}, from {} to {}", family, damage.what, key_text(damage.first), key_text(damage.last));
 }
 
@@ -273,6 +274,7 @@ void Node::refresh_status(Clock::time_point now) {
   next_status_ = now + status_interval;
   const ReplicaStatus status = replica_->status();
   diverged_ = status.diverged;
+  if (!observer_.located().empty()) scrub_.damage = observer_.located();
   observer_.summarize_refusals(now);
   auto counters = observer_.counters();
   for (const auto& [name, value] : bus_->counters().values) counters[name] += value;

@@ -89,10 +89,11 @@ void NodeObserver::log(const Event& event) {
                          finished.bytes);
           },
           [this](const BadSource& bad) { spdlog::warn("state transfer: {} from {}", bad.what, name(bad.source)); },
-          [](const DivergenceLocated& located) {
-            spdlog::error("the state at checkpoint {} differed in {} keys of the {}, from {} to {}", located.n.value,
-                          located.keys, located.name_space == Namespace::state ? "application state" : "client table",
-                          key_text(located.first), key_text(located.last));
+          [this](const DivergenceLocated& located) {
+            located_ = fmt::format("{}: {} keys differed at checkpoint {}, from {} to {}",
+                                   located.name_space == Namespace::state ? "application state" : "client table",
+                                   located.keys, located.n.value, key_text(located.first), key_text(located.last));
+            spdlog::error("the state differed from the certified one; {}", located_);
           },
           [](const ClientSuspected& suspected) {
             spdlog::warn("client {} has to sign its requests: a MAC of its did not hold somewhere",

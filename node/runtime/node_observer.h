@@ -31,6 +31,8 @@ class NodeObserver final : public Observer {
   void summarize_refusals(std::chrono::steady_clock::time_point now);
 
   [[nodiscard]] const std::map<std::string, std::uint64_t>& counters() const { return counters_; }
+  // Where the state differed from the certified one, as the last transfer found it; for people, empty: nowhere.
+  [[nodiscard]] const std::string& located() const { return located_; }
 
  private:
   void count(const std::string& name) { ++counters_[name]; }
@@ -38,6 +40,7 @@ class NodeObserver final : public Observer {
   [[nodiscard]] const std::string& name(ReplicaId id) const { return names_.at(id.value); }
 
   std::vector<std::string> names_;
+  std::string located_;
 
   std::map<std::string, std::uint64_t> counters_;
   std::map<std::string, std::uint64_t> refused_;  // since the last summary

@@ -233,10 +233,15 @@ class Load:
 
     def finish(self, tell=True):
         """Ends it, and returns its counts; what the cluster did wrong is in "problems"."""
-        try:
-            output, _ = self.process.communicate("stop\n" if tell else None, timeout=300)
-        except BrokenPipeError:
-            output, _ = self.process.communicate(timeout=300)
+        if tell:
+            try:
+                self.process.stdin.write("stop\n")
+                self.process.stdin.flush()
+            except BrokenPipeError:
+                pass  # it has ended by itself
+        # The input stays open: its end would stop a load that has not written everything yet.
+        output = self.process.stdout.read()
+        self.process.wait(timeout=300)
         return json.loads(output.strip().split("\n")[-1])
 
     def close(self):
