@@ -38,6 +38,10 @@ struct Decision {
   std::vector<Digest> slots;
 
   [[nodiscard]] SequenceNumber end() const { return SequenceNumber{start.value + slots.size()}; }
+  // The digest of slot n; null where n is not among those that are filled.
+  [[nodiscard]] const Digest* at(SequenceNumber n) const {
+    return n > start && n <= end() ? &slots[n.value - start.value - 1] : nullptr;
+  }
 };
 
 // The decision that `view_changes` lead to; nothing: they are not enough (clause 4, or fewer than a quorum).

@@ -54,7 +54,6 @@ class NormalOperation {
   }
 
   [[nodiscard]] bool is_primary() const { return view_.primary() == local_.self; }
-  [[nodiscard]] SequenceNumber last_proposed() const { return last_proposed_; }
   // Highest n that ever prepared here, in any view, unless a later NEW-VIEW has left it free (for reads).
   [[nodiscard]] SequenceNumber highest_prepared() const { return highest_prepared_; }
   // The digest that f+1 backups vouch for in a slot in which this replica has not voted in the present view.

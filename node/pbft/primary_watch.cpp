@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 #include <utility>
 
 namespace pbft {
@@ -77,31 +78,32 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   if (!waits || !standing.watching) return std::nullopt;
   if (!stalled_since_) stalled_since_ = now_;
   if (now_ - *stalled_since_ >= timeout_) {
-    // What waits may have been settled on another path; only then is it looked at, since it costs something.
-    if (standing.slot_waits || someone_starves() || !waiting_.empty()) return "nothing was executed for the timeout";
+    if (!standing.slot_waits) forget_settled();
+    if (standing.slot_waits || !waiting_.empty()) return "nothing was executed for the timeout";
     stalled_since_.reset();
   }
-  if (now_ % 8 == 0 && someone_starves()) return "a client's request waits for too long";
+  if (now_ % 8 == 0) {
+    forget_settled();
+    if (someone_starves()) return "a client's request waits for too long";
+  }
   if (slow) return "less is executed than earlier views achieved";
   return std::nullopt;
 }
 
-// Forgets on the way what has been answered in the meantime, in another bundle or by a transfer.
-bool PrimaryWatch::someone_starves() {
-  bool starves = false;
+// What has waited for long may have been answered in the meantime, in another bundle or by a transfer. Looked at only
+// when it matters, since it costs something.
+void PrimaryWatch::forget_settled() {
+  const auto settled = [&](const Waiting& one) { return !clients_.needs_order(one.request); };
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     std::deque<Waiting>& mine = at->second;
-    const auto settled = [&](const Waiting& one) { return !clients_.needs_order(one.request); };
-    const Ticks limit = starvation * timeout_;
-    if (now_ - mine.front().since >= std::min<Ticks>(limit, timeout_)) std::erase_if(mine, settled);
-    if (mine.empty()) {
-      at = waiting_.erase(at);
-      continue;
-    }
-    starves = starves || now_ - mine.front().since >= limit;
-    ++at;
+    if (now_ - mine.front().since >= timeout_) std::erase_if(mine, settled);
+    at = mine.empty() ? waiting_.erase(at) : std::next(at);
   }
-  return starves;
+}
+
+bool PrimaryWatch::someone_starves() const {
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [&](const auto& entry) { return now_ - entry.second.front().since >= starvation * timeout_; });
 }
 
 // The floor rises over the first periods of a view to nine tenths of the best that the last views achieved in one

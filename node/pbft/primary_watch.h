@@ -61,7 +61,8 @@ class PrimaryWatch {
     Bundle request;
     Ticks since = 0;
   };
-  [[nodiscard]] bool someone_starves();
+  void forget_settled();
+  [[nodiscard]] bool someone_starves() const;
   [[nodiscard]] bool too_slow(bool waits);
 
   const LocalParameters& local_;

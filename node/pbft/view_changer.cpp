@@ -1,6 +1,7 @@
 #include "node/pbft/view_changer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <functional>
 
@@ -85,9 +86,7 @@ void ViewChanger::on_tick(Ticks now, const PrimaryWatch::Standing& standing, Out
   }
   if (!waits_since_) {
     // Without a quorum nobody could open the view: waiting for it would only drive this replica on alone.
-    std::uint32_t left = 0;
-    for (const Peer& peer : peers_) left += peer.view_change && peer.view_change->view >= view_.view ? 1U : 0U;
-    if (left >= quorum_.quorum()) waits_since_ = now_;
+    if (std::popcount(held()) >= static_cast<int>(quorum_.quorum())) waits_since_ = now_;
     return;
   }
   if (now_ - *waits_since_ >= watch_.timeout()) leave(view_.view.next(), "the view was not opened in time", out);
@@ -152,9 +151,8 @@ void ViewChanger::try_to_open(Outbox& out) {
 bool ViewChanger::conflicts(const Decision& decision) const {
   for (const auto& [n, slot] : log_.slots()) {
     if (!slot.committed || n <= decision.start) continue;
-    const bool chosen =
-        n <= decision.end() && decision.slots[n.value - decision.start.value - 1] == slot.committed->digest;
-    if (!chosen) return true;
+    const Digest* chosen = decision.at(n);
+    if (chosen == nullptr || *chosen != slot.committed->digest) return true;
   }
   return false;
 }
@@ -236,7 +234,7 @@ std::vector<std::pair<SequenceNumber, Digest>> ViewChanger::missing() const {
   if (!proposal_ || log_.low() < proposal_->decision.start) return result;
   const Decision& decision = proposal_->decision;
   for (SequenceNumber n = std::max(log_.low(), decision.start).next(); n <= decision.end(); n = n.next()) {
-    const Digest& digest = decision.slots[n.value - decision.start.value - 1];
+    const Digest& digest = *decision.at(n);
     const Slot* slot = log_.find(n);
     if (digest != null_batch_digest() && (slot == nullptr || !slot->batch(digest))) result.emplace_back(n, digest);
   }
@@ -245,10 +243,9 @@ std::vector<std::pair<SequenceNumber, Digest>> ViewChanger::missing() const {
 
 bool ViewChanger::wants(SequenceNumber n, const Digest& digest) const {
   if (!proposal_ || !log_.in_window(n)) return false;
-  const Decision& decision = proposal_->decision;
-  if (n <= decision.start || n > decision.end()) return false;
+  const Digest* chosen = proposal_->decision.at(n);
   const Slot* slot = log_.find(n);
-  return decision.slots[n.value - decision.start.value - 1] == digest && (slot == nullptr || !slot->batch(digest));
+  return chosen != nullptr && *chosen == digest && (slot == nullptr || !slot->batch(digest));
 }
 
 // Who voted for it has it: f+1 of the view-changes say so, and one of them is correct.
@@ -267,12 +264,10 @@ std::vector<ReplicaId> ViewChanger::holders(SequenceNumber n, const Digest& dige
 
 std::string ViewChanger::waiting_for(std::vector<ReplicaId>& from) const {
   const std::string view = std::to_string(view_.view.value);
-  std::uint32_t have = 0;
+  const std::uint64_t left = held();
+  const auto have = static_cast<std::uint32_t>(std::popcount(left));
   for (std::uint32_t i = 0; i < peers_.size(); ++i) {
-    const auto& message = peers_[i].view_change;
-    const bool left = message && message->view >= view_.view;
-    have += left ? 1U : 0U;
-    if (!left) from.push_back(ReplicaId{i});
+    if ((left >> i & 1U) == 0) from.push_back(ReplicaId{i});
   }
   if (have < quorum_.quorum()) {
     return "waiting for " + std::to_string(quorum_.quorum() - have) + " of " + std::to_string(quorum_.quorum()) +

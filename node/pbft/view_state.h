@@ -25,10 +25,7 @@ struct ViewState {
   [[nodiscard]] ReplicaId primary() const { return quorum.primary(view); }
   [[nodiscard]] bool votes() const { return active && !abstains; }
   // The digest that the NEW-VIEW put into slot n, if it is one of those that it fills.
-  [[nodiscard]] const Digest* opened_with(SequenceNumber n) const {
-    if (!active || n <= opening.start || n > opening.end()) return nullptr;
-    return &opening.slots[n.value - opening.start.value - 1];
-  }
+  [[nodiscard]] const Digest* opened_with(SequenceNumber n) const { return active ? opening.at(n) : nullptr; }
 };
 
 }  // namespace pbft

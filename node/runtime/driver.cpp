@@ -295,28 +295,27 @@ storage::Result<void> Driver::serve(const ServeBatch& serve, Gathered& gathered)
   return {};
 }
 
-storage::Result<void> Driver::serve(const ServeLedger& serve, Gathered& gathered) {
-  auto range = parts_.store.ledger_range(serve.first, serve.last);
-  if (!range) return tl::unexpected(range.error());
-  if (*range) gathered.to_peers[serve.to].emplace_back(std::move(**range));
+// What storage found for a peer; where it holds nothing, the peer gets no answer.
+template <class Message>
+storage::Result<void> Driver::give(ReplicaId to, storage::Result<std::optional<Message>> found, Gathered& gathered) {
+  if (!found) return tl::unexpected(found.error());
+  if (*found) gathered.to_peers[to].emplace_back(std::move(**found));
   return {};
 }
 
+storage::Result<void> Driver::serve(const ServeLedger& serve, Gathered& gathered) {
+  return give(serve.to, parts_.store.ledger_range(serve.first, serve.last), gathered);
+}
+
 storage::Result<void> Driver::serve(const ServeTree& serve, Gathered& gathered) {
-  auto tree = parts_.store.tree_at(serve.n);
-  if (!tree) return tl::unexpected(tree.error());
-  if (*tree) gathered.to_peers[serve.to].emplace_back(std::move(**tree));
-  return {};
+  return give(serve.to, parts_.store.tree_at(serve.n), gathered);
 }
 
 storage::Result<void> Driver::serve(const ServeBucket& serve, Gathered& gathered) {
   // A few for each peer and turn: ordering goes on in between.
   std::size_t& spent = gathered.served_buckets[serve.to];
   if (++spent > buckets_per_turn) return {};
-  auto part = parts_.store.bucket_part(serve.request);
-  if (!part) return tl::unexpected(part.error());
-  if (*part) gathered.to_peers[serve.to].emplace_back(std::move(**part));
-  return {};
+  return give(serve.to, parts_.store.bucket_part(serve.request), gathered);
 }
 
 storage::Result<void> Driver::ask(const RequestBucket& request, Gathered& gathered) {

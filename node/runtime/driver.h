@@ -83,6 +83,9 @@ class Driver {
   [[nodiscard]] storage::Result<void> serve(const ServeLedger& serve, Gathered& gathered);
   [[nodiscard]] storage::Result<void> serve(const ServeTree& serve, Gathered& gathered);
   [[nodiscard]] storage::Result<void> serve(const ServeBucket& serve, Gathered& gathered);
+  template <class Message>
+  [[nodiscard]] storage::Result<void> give(ReplicaId to, storage::Result<std::optional<Message>> found,
+                                           Gathered& gathered);
   [[nodiscard]] storage::Result<void> ask(const RequestBucket& request, Gathered& gathered);
   [[nodiscard]] storage::Result<void> transfer(const ExecuteEffect& effect);
   void resend_reply(const ResendReply& resend, Gathered& gathered);

@@ -67,16 +67,17 @@ Bytes encode_one(const Status& message) {
   return writer.finish();
 }
 
-Bytes encode_one(const Committed& message) {
+template <class Named>
+Bytes encode_named(MessageType type, const Named& batch) {
   Writer writer{2 * Writer::small};
-  writer.array(3).type(MessageType::committed).put(message.n).put(message.digest);
+  writer.array(3).type(type).put(batch.n).put(batch.digest);
   return writer.finish();
 }
-
+Bytes encode_one(const Committed& message) {
+  return encode_named(MessageType::committed, message);
+}
 Bytes encode_one(const FetchBatch& message) {
-  Writer writer{2 * Writer::small};
-  writer.array(3).type(MessageType::fetch_batch).put(message.n).put(message.digest);
-  return writer.finish();
+  return encode_named(MessageType::fetch_batch, message);
 }
 
 Bytes encode_one(const BatchResponse& message) {
@@ -152,18 +153,12 @@ Status read_status(Reader& reader) {
   return message;
 }
 
-Committed read_committed(Reader& reader) {
-  Committed message;
-  message.n = reader.number<SequenceNumber>();
-  message.digest = reader.fixed<Digest>();
-  return message;
-}
-
-FetchBatch read_fetch_batch(Reader& reader) {
-  FetchBatch message;
-  message.n = reader.number<SequenceNumber>();
-  message.digest = reader.fixed<Digest>();
-  return message;
+template <class Named>
+Named read_named(Reader& reader) {
+  Named batch;
+  batch.n = reader.number<SequenceNumber>();
+  batch.digest = reader.fixed<Digest>();
+  return batch;
 }
 
 BatchResponse read_batch_response(Reader& reader) {
@@ -224,9 +219,9 @@ Decoded<PeerMessage> decode_peer_message(const SharedBytes& bytes) {
     case MessageType::status:
       return decode_fields<PeerMessage>(reader, head, 8, read_status);
     case MessageType::fetch_batch:
-      return decode_fields<PeerMessage>(reader, head, 3, read_fetch_batch);
+      return decode_fields<PeerMessage>(reader, head, 3, read_named<FetchBatch>);
     case MessageType::committed:
-      return decode_fields<PeerMessage>(reader, head, 3, read_committed);
+      return decode_fields<PeerMessage>(reader, head, 3, read_named<Committed>);
     case MessageType::batch_response:
       return decode_fields<PeerMessage>(reader, head, 3, read_batch_response);
     case MessageType::fetch_ledger:

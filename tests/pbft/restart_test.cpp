@@ -40,19 +40,8 @@ class Promises {
 };
 
 // Slot 2 prepared at all, and the primary is gone: a view change is due.
-struct Due {
-  Due() : session(cluster.open(alice)) {
-    cluster.request(0, bundle);
-    cluster.run(is<Commit>);
-    digest = records_of<PersistPrepared>(cluster.node(1)).back().digest;
-    cluster.crash(0);
-    for (std::uint32_t i = 1; i < 4; ++i) cluster.request(i, bundle);
-    cluster.network.clear();
-  }
-  CoreCluster cluster{4};
-  SessionId session;
-  BundlePtr bundle = make_bundle(alice, session, 1, {1});
-  Digest digest;
+struct Due : PrimaryGone {
+  Due() : PrimaryGone(is<Commit>) {}
 };
 
 }  // namespace

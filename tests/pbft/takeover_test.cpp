@@ -14,19 +14,11 @@ const ClientId alice = client_id(1);
 using Flight = CoreCluster::InFlight;
 
 // Slot 2 prepared at the replicas 0, 2 and 3 in view 0 and committed nowhere; replica `without` never saw its batch.
-struct Lacking {
-  explicit Lacking(std::uint32_t without) : session(cluster.open(alice)) {
-    cluster.request(0, bundle);
-    cluster.run([&](const Flight& m) { return is<Commit>(m) || (is<PrePrepare>(m) && m.to == ReplicaId{without}); });
-    digest = records_of<PersistAccepted>(cluster.node(0)).back().digest;
-    cluster.crash(0);
-    for (std::uint32_t i = 1; i < 4; ++i) cluster.request(i, bundle);
-    cluster.network.clear();
-  }
-  CoreCluster cluster{4};
-  SessionId session;
-  BundlePtr bundle = make_bundle(alice, session, 1, {1});
-  Digest digest;
+struct Lacking : PrimaryGone {
+  explicit Lacking(std::uint32_t without)
+      : PrimaryGone([without](const Flight& m) {
+          return is<Commit>(m) || (is<PrePrepare>(m) && m.to == ReplicaId{without});
+        }) {}
 };
 
 }  // namespace

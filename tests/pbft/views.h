@@ -47,6 +47,23 @@ std::vector<Record> records_of(const CoreNode& node) {
   return result;
 }
 
+// A request of client 1 is proposed in slot 2 of view 0, without the messages that `drop` takes; then the primary is
+// gone, and all others know that the request waits: a view change is due.
+struct PrimaryGone {
+  explicit PrimaryGone(const CoreCluster::Filter& drop) : session(cluster.open(client_id(1))) {
+    cluster.request(0, bundle);
+    cluster.run(drop);
+    digest = records_of<PersistAccepted>(cluster.node(0)).back().digest;
+    cluster.crash(0);
+    for (std::uint32_t i = 1; i < 4; ++i) cluster.request(i, bundle);
+    cluster.network.clear();
+  }
+  CoreCluster cluster{4};
+  SessionId session;
+  BundlePtr bundle = make_bundle(client_id(1), session, 1, {1});
+  Digest digest;
+};
+
 // Requests `from` to `to` of the session, one a batch where the primary is `at`.
 inline void fill(CoreCluster& cluster, ClientId client, SessionId session, std::uint64_t from, std::uint64_t to,
                  std::uint32_t at = 0, const CoreCluster::Filter& drop = {}) {
