@@ -88,6 +88,8 @@ struct Store::Impl {
   [[nodiscard]] Result<std::optional<PersistStable>> stable() const;
   [[nodiscard]] Result<void> recover_batches(Recovered& recovered, SequenceNumber above) const;
   [[nodiscard]] Result<void> recover_marks(Recovered& recovered, JournalKind kind, SequenceNumber above) const;
+  // The digests of what was executed above `above`.
+  [[nodiscard]] Result<void> recover_executed(Recovered& recovered, SequenceNumber above) const;
   [[nodiscard]] Result<void> recover_summaries(Recovered& recovered, SequenceNumber above) const;
   [[nodiscard]] Result<void> prune(WriteBatch& batch, std::uint64_t from, std::uint64_t to) const;
 

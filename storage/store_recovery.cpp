@@ -80,6 +80,16 @@ Result<void> Store::Impl::recover_marks(Recovered& recovered, JournalKind kind, 
   return entries->status();
 }
 
+Result<void> Store::Impl::recover_executed(Recovered& recovered, SequenceNumber above) const {
+  for (SequenceNumber n = above.next(); n <= recovered.executed; n = n.next()) {
+    const auto record = ledger(n);
+    if (!record) return tl::unexpected(record.error());
+    if (!*record) return corrupt("entry " + std::to_string(n.value) + " of family ledger is missing");
+    recovered.slots[n].executed = (*record)->batch;
+  }
+  return {};
+}
+
 Result<void> Store::Impl::recover_summaries(Recovered& recovered, SequenceNumber above) const {
   const Bytes end = FieldWriter{}.u8('o' + 1).take();
   const auto entries = engine->scan(Family::checkpoints, own_summary_key(above.value + 1), end);
@@ -152,6 +162,7 @@ Result<Recovered> Store::recover() const {
   for (const JournalKind kind : {JournalKind::accepted, JournalKind::prepared}) {
     if (auto read = impl.recover_marks(recovered, kind, above); !read) return tl::unexpected(read.error());
   }
+  if (auto read = impl.recover_executed(recovered, above); !read) return tl::unexpected(read.error());
   if (auto read = impl.recover_summaries(recovered, above); !read) return tl::unexpected(read.error());
   if (auto read = impl.recover_views(recovered); !read) return tl::unexpected(read.error());
   if (!impl.damage) {

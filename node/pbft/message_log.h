@@ -46,7 +46,7 @@ struct Slot {
   // Indexed by replica: what each says is committed here.
   std::vector<std::optional<Digest>> told;
   // Proven by a quorum of COMMITs, or told by a weak quorum; the batch may still be missing.
-  std::optional<Vote> committed;
+  std::optional<Digest> committed;
   Ticks first_seen;
   Ticks last_fetch = 0;
   std::uint32_t fetches = 0;

@@ -64,6 +64,7 @@ void NormalOperation::recover_slot(SequenceNumber n, const RecoveredSlot& rememb
       for (const BundlePtr& bundle : batch->bundles) queue_.mark_in_flight(*bundle);
     }
   }
+  slot.committed = remembered.executed;
   if (remembered.prepared) {
     slot.prepared = Vote{remembered.prepared->view, remembered.prepared->digest};
     slot.commits[local_.self.value] = slot.prepared;
@@ -119,7 +120,7 @@ std::optional<Reject> NormalOperation::misplaced(ReplicaId sender, const PrePrep
   if (slot == nullptr) return std::nullopt;
   if (slot->accepted) return slot->accepted == vote ? Reject::already_known : Reject::second_preprepare;
   if (slot->held && slot->held->batch->digest != vote.digest) return Reject::second_preprepare;
-  if (slot->committed && slot->committed->digest != vote.digest) return Reject::wrong_digest;
+  if (slot->committed && *slot->committed != vote.digest) return Reject::wrong_digest;
   return std::nullopt;
 }
 
@@ -237,15 +238,16 @@ void NormalOperation::on_commit(ReplicaId sender, const Commit& message, Outbox&
 // A quorum of matching COMMITs of one view proves the batch, even where pre-prepare or PREPAREs were lost: f+1 of
 // their senders are correct and had prepared it. A learner of this kind casts no vote.
 void NormalOperation::check_committed(Slot& slot) {
-  if (slot.committed) return;
-  slot.committed = vote_of(slot.commits, quorum_.quorum());
+  if (const auto proven = vote_of(slot.commits, quorum_.quorum()); proven && !slot.committed) {
+    slot.committed = proven->digest;
+  }
   for (const auto& digest : slot.told) {
     if (slot.committed || !digest) continue;
     const auto same = static_cast<std::uint32_t>(std::count(slot.told.begin(), slot.told.end(), digest));
-    if (same >= quorum_.weak()) slot.committed = Vote{view_.view, *digest};
+    if (same >= quorum_.weak()) slot.committed = digest;
   }
   // Everybody has the null batch.
-  if (slot.committed && slot.committed->digest == null_batch_digest()) {
+  if (slot.committed == null_batch_digest()) {
     slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true});
   }
 }
@@ -263,7 +265,7 @@ void NormalOperation::deliver_committed(Outbox& out) {
     const SequenceNumber n = delivery_.next();
     Slot* slot = log_.find(n);
     if (slot == nullptr || !slot->committed) return;
-    const auto known = slot->batches.find(slot->committed->digest);
+    const auto known = slot->batches.find(*slot->committed);
     if (known == slot->batches.end()) return;
     const bool durable = std::exchange(known->second.durable, true);
     delivery_.deliver(n, view_.view, known->second.batch, durable, out);
@@ -273,7 +275,7 @@ void NormalOperation::deliver_committed(Outbox& out) {
 bool NormalOperation::wants(SequenceNumber n, const Digest& digest) const {
   const Slot* slot = log_.find(n);
   if (slot == nullptr || slot->batch(digest)) return false;
-  if (slot->committed && slot->committed->digest == digest) return true;
+  if (slot->committed == digest) return true;
   const Digest* asked = view_.opened_with(n);
   if (asked == nullptr) asked = vouched(n, *slot);
   return asked != nullptr && *asked == digest;

@@ -76,7 +76,7 @@ void Retransmission::add_uncommitted(Status& status) const {
       continue;
     }
     if (now_ - slot->first_seen < slot_patience_ticks) continue;
-    const bool batch = slot->committed ? slot->batch(slot->committed->digest) == nullptr : !slot->accepted;
+    const bool batch = slot->committed ? slot->batch(*slot->committed) == nullptr : !slot->accepted;
     const bool prepared = slot->prepared && slot->prepared->view == view_.view;
     Status::Lack lack{n, batch, !prepared && !slot->committed, !slot->committed};
     // Without an active view nothing is voted on; what was committed in any view can still be learnt.
@@ -156,7 +156,7 @@ void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t&
   if (lack.prepares && own_prepare && own_prepare->view == view_.view)
     out.send_to(to, Prepare{own_prepare->view, lack.n, own_prepare->digest});
   const auto& own_commit = slot->commits[local_.self.value];
-  if (lack.commits && slot->committed) out.send_to(to, Committed{lack.n, slot->committed->digest});
+  if (lack.commits && slot->committed) out.send_to(to, Committed{lack.n, *slot->committed});
   if (lack.commits && view_.active && own_commit && own_commit->view == view_.view) {
     out.send_to(to, Commit{own_commit->view, lack.n, own_commit->digest});
   }
@@ -188,9 +188,11 @@ std::vector<ReplicaId> Retransmission::voters(const std::vector<std::optional<Vo
 }
 
 std::vector<ReplicaId> Retransmission::committers(const Slot& slot) const {
-  std::vector<ReplicaId> holders = voters(slot.commits, *slot.committed);
+  std::vector<ReplicaId> holders;
   for (std::uint32_t i = 0; i < slot.told.size(); ++i) {
-    if (slot.told[i] == slot.committed->digest) holders.push_back(ReplicaId{i});
+    const auto& commit = slot.commits[i];
+    const bool holds = slot.told[i] == slot.committed || (commit && commit->digest == *slot.committed);
+    if (holds && ReplicaId{i} != local_.self) holders.push_back(ReplicaId{i});
   }
   return holders;
 }
@@ -203,9 +205,9 @@ void Retransmission::fetch_missing_batches(Outbox& out) {
   }
   for (auto& [n, slot] : log_.slots()) {
     const Digest* opened = view_.opened_with(n);
-    if (n > delivery_.delivered() && slot.committed && !slot.batch(slot.committed->digest)) {
+    if (n > delivery_.delivered() && slot.committed && !slot.batch(*slot.committed)) {
       if (++outstanding > outstanding_fetches) return;
-      fetch(n, slot.committed->digest, committers(slot), out);
+      fetch(n, *slot.committed, committers(slot), out);
     } else if (opened != nullptr && !slot.accepted && normal_.wants(n, *opened)) {
       if (++outstanding > outstanding_fetches) return;
       fetch(n, *opened, view_changer_.holders(n, *opened), out);

@@ -133,7 +133,7 @@ void ViewChanger::decide() {
   if (proposal_ || view_.active || view_.abstains || view_.primary() != local_.self) return;
   auto view_changes = view_changes_for(view_.view);
   auto decision = new_view_rules::decide(view_changes, quorum_, cluster_.window);
-  if (!decision || conflicts(*decision)) return;
+  if (!decision || conflicts(view_.view, *decision)) return;
   proposal_ = Proposal{std::move(view_changes), std::move(*decision)};
 }
 
@@ -147,12 +147,18 @@ void ViewChanger::try_to_open(Outbox& out) {
   enter(message, std::move(proposal.decision), out);
 }
 
-// More than f replicas would have to be faulty.
-bool ViewChanger::conflicts(const Decision& decision) const {
+bool ViewChanger::committed_before(const Slot& slot, View view) const {
+  const auto proven = vote_of(slot.commits, quorum_.quorum());
+  return proven && proven->view < view;
+}
+
+// A NEW-VIEW that replaces what is known to be committed: views after it have passed it, or more than f replicas are
+// faulty. A slot that it leaves free may have committed in its view or a later one, and be known here before it is.
+bool ViewChanger::conflicts(View view, const Decision& decision) const {
   for (const auto& [n, slot] : log_.slots()) {
     if (!slot.committed || n <= decision.start) continue;
     const Digest* chosen = decision.at(n);
-    if (chosen == nullptr || *chosen != slot.committed->digest) return true;
+    if (chosen != nullptr ? *chosen != *slot.committed : committed_before(slot, view)) return true;
   }
   return false;
 }
@@ -178,7 +184,7 @@ void ViewChanger::on_new_view(ReplicaId sender, const NewView& message, Outbox& 
     return out.reject(Reject::bad_new_view, sender);
   }
   auto decision = new_view_rules::decide(all, quorum_, cluster_.window);
-  if (!decision || conflicts(*decision)) return out.reject(Reject::bad_new_view, sender);
+  if (!decision || conflicts(message.view, *decision)) return out.reject(Reject::bad_new_view, sender);
   if (message.view > view_.view) watch_.left();
   enter(message, std::move(*decision), out);
 }

@@ -66,7 +66,8 @@ class ViewChanger {
 
   [[nodiscard]] std::vector<NewView::Signed> view_changes_for(View view) const;
   [[nodiscard]] ViewChange own_view_change(View to) const;
-  [[nodiscard]] bool conflicts(const new_view_rules::Decision& decision) const;
+  [[nodiscard]] bool conflicts(View view, const new_view_rules::Decision& decision) const;
+  [[nodiscard]] bool committed_before(const Slot& slot, View view) const;
   void join(Outbox& out);
   void decide();
   void enter(const NewView& message, new_view_rules::Decision decision, Outbox& out);

@@ -63,7 +63,7 @@ std::size_t size_of(const ReplicaToClientMessage& message) {
 
 // Cuts the messages into runs that fit a frame each.
 template <class Message, class Seal>
-void seal_in_frames(std::vector<Message>& messages, const Seal& seal) {
+void seal_in_frames(std::vector<Message> messages, const Seal& seal) {
   std::vector<Message> frame;
   std::size_t bytes = 0;
   for (Message& message : messages) {
@@ -224,6 +224,9 @@ storage::Result<void> Driver::perform() {
   if (auto done = parts_.store.persist(effects.persist); !done) return done;
   Gathered sends;
   for (Send& send : effects.send) {
+    // What was said in the view before goes out ahead of the message that ends it.
+    const auto* broadcast = std::get_if<Broadcast>(&send);
+    if (broadcast != nullptr && std::holds_alternative<ViewChange>(broadcast->message)) seal_and_send(sends);
     if (auto done = gather(send, sends); !done) return done;
   }
   seal_and_send(sends);
@@ -326,15 +329,15 @@ storage::Result<void> Driver::ask(const RequestBucket& request, Gathered& gather
 }
 
 void Driver::seal_and_send(Gathered& gathered) {
-  seal_in_frames(gathered.broadcasts, [&](const std::vector<PeerMessage>& messages) {
+  seal_in_frames(std::exchange(gathered.broadcasts, {}), [&](const std::vector<PeerMessage>& messages) {
     parts_.transport.broadcast(parts_.authenticator.seal_broadcast(messages));
   });
-  for (auto& [to, messages] : gathered.to_peers) {
+  for (auto& [to, messages] : std::exchange(gathered.to_peers, {})) {
     seal_in_frames(messages, [&, to = to](const std::vector<PeerMessage>& frame) {
       parts_.transport.send(to, parts_.authenticator.seal_to(to, frame));
     });
   }
-  for (auto& [route, messages] : gathered.to_clients) {
+  for (auto& [route, messages] : std::exchange(gathered.to_clients, {})) {
     const auto& [client, session, number] = route;
     seal_in_frames(messages, [&, client = client, session = session,
                               number = number](const std::vector<ReplicaToClientMessage>& frame) {

@@ -1,7 +1,7 @@
 // Performs what the core asks for, in the order of the contract in node/pbft/effects.h, and feeds the completions
 // back. The same code runs in the node (RocksDB, ZeroMQ) and in the simulator (memory, simulated network).
 // It gathers the steps of one turn: all they persist goes into one synced write, what they broadcast into one frame,
-// what they send to one peer or client into one frame each. One thread.
+// what they send to one peer or client into one frame each; a VIEW-CHANGE begins new frames. One thread.
 #pragma once
 
 #include <array>

@@ -312,6 +312,9 @@ Recovered CoreNode::recover() const {
   for (const auto& [n, known] : batches_) {
     if (n > low) recovered.slots[n].batches = known;
   }
+  for (const auto& [n, entry] : ledger_) {
+    if (n > low && n <= recovered.executed) recovered.slots[n].executed = entry.batch;
+  }
   for (const auto& [id, client] : state_.clients) recovered.clients.push_back(client);
   for (const auto& [key, session] : state_.sessions) {
     RecoveredSession copy{session.update, {}};

@@ -157,6 +157,25 @@ TEST_CASE("a NEW-VIEW that speaks against what is known to be committed is refus
   l.refused(l.message());
 }
 
+TEST_CASE("what committed in a view may be told before its NEW-VIEW comes", "[new_view]") {
+  CoreCluster cluster{4};
+  const BatchPtr batch = make_batch(cluster.clock_us, {make_open(client_id(1), 1)});
+  const Digest digest = batch->digest;
+  for (const std::uint32_t from : {1U, 2U}) cluster.send(from, 3, Committed{SequenceNumber{1}, digest});
+  CHECK(cluster.node(3).status().waiting_for == "waiting for the batch of 1");
+  cluster.send(1, 3, empty_new_view(1));
+  CHECK(all_in(cluster, {3}, 1));
+  CHECK(cluster.node(3).count(Reject::bad_new_view) == 0);
+  // One that puts something else there is still refused.
+  CoreCluster other{4};
+  for (const std::uint32_t from : {1U, 2U}) other.send(from, 3, Committed{SequenceNumber{1}, digest});
+  const SlotMark mark{SequenceNumber{1}, make_batch(other.clock_us + 1, {make_open(client_id(1), 1)})->digest, View{}};
+  std::vector<NewView::Signed> all;
+  for (const std::uint32_t from : {0U, 1U, 2U}) all.push_back({ReplicaId{from}, view_change(1, from, {mark}, {mark})});
+  other.send(1, 3, new_view(1, 1, all));
+  CHECK(other.node(3).count(Reject::bad_new_view) == 1);
+}
+
 TEST_CASE("the start of a view is the highest proven checkpoint; what lies below is nobody's to propose",
           "[new_view]") {
   Listener l;

@@ -67,6 +67,22 @@ TEST_CASE("rule 30: a replica that had left its view is still in none after a re
   CHECK(again[0].voted == sent[0].voted);
 }
 
+TEST_CASE("what was executed can be told to others after a restart", "[restart]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  fill(cluster, alice, session, 1, 1);
+  const Digest digest = cluster.node(1).executed.at(SequenceNumber{2});
+  cluster.restart(1);
+  Status status;
+  status.lacks.push_back({SequenceNumber{2}, false, false, true});
+  cluster.network.clear();
+  cluster.send(3, 1, status);
+  const auto told = under_way<Committed>(cluster, 1);
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].n == SequenceNumber{2});
+  CHECK(told[0].digest == digest);
+}
+
 TEST_CASE("rule 30: an open view is open after a restart, with its slots and the votes cast in it", "[restart]") {
   CoreCluster cluster{4};
   const BatchPtr batch = make_batch(cluster.clock_us, {make_open(alice, 1)});

@@ -153,6 +153,7 @@ TEST_CASE("what is recovered after a loss of power is what was promised", "[cras
     CHECK(slot.accepted.size() == 1);
     CHECK(slot.prepared);
     CHECK(slot.batches.contains(committed_batch(n.value)->digest));
+    CHECK(slot.executed == (n.value <= 2 ? std::optional{committed_batch(n.value)->digest} : std::nullopt));
   }
   CHECK(must(store->state_get(as_bytes("a"))) == to_bytes("1"));
 }
