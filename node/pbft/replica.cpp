@@ -188,6 +188,8 @@ void Replica::Parts::on_peer(ReplicaId sender, const Forward& m) {
     suspects.found_in_forward(sender, *m.bundle, now, out);
     return out.reject(Reject::bundle_not_authentic, sender);
   }
+  const ClientId& client = m.bundle->client;
+  if (!m.bundle->is_signed() && suspects.must_sign(client, now)) suspects.refused_in_forward(client, now, out);
   on_request(m.bundle);
 }
 

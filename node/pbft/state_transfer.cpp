@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint32_t outstanding_per_source = 2;
 // Answers that a peer gets in one tick. A correct one asks for its few and waits for the answers.
 constexpr std::uint32_t served_per_tick = 64;
+constexpr std::uint32_t bucket_patience = 20;  // timeouts that a source may take over the parts of one bucket, at first
 constexpr std::uint32_t patience = 3;  // requests in a row that a source may leave unanswered before it is named
 
 }  // namespace
@@ -63,6 +64,7 @@ void StateTransfer::start(Outbox& out) {
   delivery_.hold();
   pairs_ = 0;
   bytes_ = 0;
+  allowance_ = Ticks{bucket_patience} * local_.fetch_timeout_ticks;
   for (Source& source : sources_) {
     source.outstanding = 0;
     source.unanswered = 0;
@@ -164,7 +166,7 @@ void StateTransfer::ask_for_buckets(Outbox& out) {
     const std::uint32_t bucket = missing_.front();
     missing_.pop_front();
     ++sources_[source->value].outstanding;
-    fetches_[bucket] = {*source, now_, 0, false};
+    fetches_[bucket] = {*source, now_, now_, 0, false};
     out.send(RequestBucket{*source, target_->n, bucket, 0});
   }
 }
@@ -178,15 +180,10 @@ void StateTransfer::give_back(std::uint32_t bucket) {
 void StateTransfer::expire(Outbox& out) {
   std::vector<std::uint32_t> late;
   for (const auto& [bucket, fetch] : fetches_) {
-    if (!fetch.staging && now_ - fetch.sent >= local_.fetch_timeout_ticks) late.push_back(bucket);
+    const bool silent = now_ - fetch.sent >= local_.fetch_timeout_ticks;
+    if (!fetch.staging && (silent || now_ - fetch.began >= allowance_)) late.push_back(bucket);
   }
-  for (const std::uint32_t bucket : late) {
-    const ReplicaId source = fetches_.at(bucket).source;
-    give_back(bucket);
-    missing_.push_back(bucket);
-    ++fruitless_;
-    if (++sources_[source.value].unanswered == patience) accuse(source, "no answer", out);
-  }
+  for (const std::uint32_t bucket : late) expire_one(bucket, out);
   // Nobody has this checkpoint any more: a later one is aimed at. What is staged stays of use.
   const auto& proven = checkpointing_.highest_proven();
   const bool gone = fruitless_ > 2 * cluster_.replicas;
@@ -199,6 +196,22 @@ void StateTransfer::expire(Outbox& out) {
     tree_source_.reset();
     ask_for_tree(out);
   }
+}
+
+void StateTransfer::expire_one(std::uint32_t bucket, Outbox& out) {
+  const Fetch fetch = fetches_.at(bucket);
+  Source& source = sources_[fetch.source.value];
+  give_back(bucket);
+  missing_.push_back(bucket);
+  if (now_ - fetch.sent >= local_.fetch_timeout_ticks) {
+    ++fruitless_;
+    if (++source.unanswered == patience) accuse(fetch.source, "no answer", out);
+    return;
+  }
+  // It answers, in parts that do not come to an end. Where all are that slow, all get more time.
+  source.bad = true;
+  allowance_ *= 2;
+  accuse(fetch.source, "too slow", out);
 }
 
 void StateTransfer::on_bucket_part(ReplicaId sender, const BucketPart& message, Outbox& out) {

@@ -52,14 +52,15 @@ class StateTransfer {
   enum class Phase : std::uint8_t { idle, tree, planning, fetching, installing };
   struct Fetch {
     ReplicaId source;
-    Ticks sent = 0;
+    Ticks began = 0;
+    Ticks sent = 0;  // for the part that is waited for
     std::uint32_t skip = 0;
     bool staging = false;  // a part is here and being looked at
   };
   struct Source {
     std::uint32_t outstanding = 0;
     std::uint32_t unanswered = 0;  // in a row
-    bool bad = false;              // sent what does not have its digest
+    bool bad = false;              // sent what does not have its digest, or trickles
     Ticks served = 0;              // tick in which it was served last
     std::uint32_t served_in_tick = 0;
     std::optional<Ticks> served_tree;
@@ -72,6 +73,7 @@ class StateTransfer {
   void ask_for_tree(Outbox& out);
   void ask_for_buckets(Outbox& out);
   void expire(Outbox& out);
+  void expire_one(std::uint32_t bucket, Outbox& out);
   void give_back(std::uint32_t bucket);
   void accuse(ReplicaId source, const char* what, Outbox& out);
 
@@ -93,6 +95,7 @@ class StateTransfer {
   std::uint64_t bytes_ = 0;
   std::vector<Source> sources_;
   std::uint32_t turns_ = 0;
+  Ticks allowance_ = 0;  // for all parts of one bucket; doubled each time that a source takes longer
   std::uint32_t fruitless_ = 0;  // requests that nobody answered since something came in
   Ticks now_ = 0;
 };

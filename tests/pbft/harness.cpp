@@ -234,8 +234,10 @@ void CoreNode::take_checkpoint(SequenceNumber n, std::deque<Input>& completions)
 
 void CoreNode::stage(const StageBucket& effect, std::deque<Input>& completions) {
   BucketStaged staged{effect.source, effect.part.n, effect.part.bucket, BucketStaged::Outcome::wrong, 1, 8};
-  // The test cluster's states are passed by address: the pair's value is one.
-  if (effect.part.pairs.size() == 1 && effect.part.pairs[0].value.size() == sizeof(const State*)) {
+  // The test cluster's states are passed by address: the pair's value is one. Liars make parts of it.
+  if (effect.part.skip + effect.part.pairs.size() < effect.part.total) {
+    staged.outcome = BucketStaged::Outcome::more;
+  } else if (effect.part.pairs.size() == 1 && effect.part.pairs[0].value.size() == sizeof(const State*)) {
     const State* state = nullptr;
     std::memcpy(&state, effect.part.pairs[0].value.view().data(), sizeof state);
     const bool was_corrupt = std::exchange(corrupt_state, false);
@@ -274,7 +276,7 @@ std::vector<Send> CoreNode::serve(const ServeBucket& serve) const {
   const State* address = &served_.emplace_back(state->second);
   Bytes bytes(sizeof address);
   std::memcpy(bytes.data(), &address, sizeof address);
-  BucketPart part{serve.request.n, serve.request.bucket, 0, 1, {}, {}};
+  BucketPart part{serve.request.n, serve.request.bucket, serve.request.skip, 1, {}, {}};
   part.pairs.push_back({Namespace::state, SharedBytes::own(to_bytes("state")), SharedBytes::own(std::move(bytes))});
   return {SendTo{serve.to, std::move(part)}};
 }

@@ -127,6 +127,31 @@ TEST_CASE("rule 16: a wrong bucket names its sender and is not installed", "[tra
   CHECK(accused > 0);
 }
 
+TEST_CASE("rule 16: a source that trickles, part by part without an end, is named, and others are asked", "[transfer]") {
+  for (const std::uint32_t liar : {0U, 1U, 2U}) {
+    FarBehind b;
+    std::vector<BucketPart> held;
+    bool asked = false;
+    for (int i = 0; i < 800; ++i) {
+      for (const BucketPart& part : std::exchange(held, {})) b.cluster.send(liar, 3, part);
+      b.cluster.settle(1, [&](const Flight& m) {
+        if (!is<BucketPart>(m) || m.from != ReplicaId{liar}) return false;
+        asked = true;
+        held.push_back(std::get<BucketPart>(m.message));
+        held.back().total = 1'000'000;
+        return true;
+      });
+    }
+    CHECK(b.caught_up());
+    const auto accused = b.accused();
+    CHECK(accused.size() == (asked ? 1 : 0));
+    for (const BadSource& bad : accused) {
+      CHECK(bad.source == ReplicaId{liar});
+      CHECK(std::string{bad.what} == "too slow");
+    }
+  }
+}
+
 TEST_CASE("rule 16: sources that do not answer are named, and others are asked", "[transfer]") {
   FarBehind b;
   b.cluster.settle(100, [](const Flight& m) { return (is<Tree>(m) || is<BucketPart>(m)) && m.from != ReplicaId{2}; });

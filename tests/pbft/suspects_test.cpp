@@ -104,6 +104,21 @@ TEST_CASE("f+1 replicas have to hand on what does not hold before their word cou
   CHECK(under_way<ClientReport>(cluster, 0).size() == 1);  // not said again at once
 }
 
+TEST_CASE("rule 38: a liar who names a client to the primary alone makes no backup wait for it", "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  const SessionId session = cluster.open(alice);
+  cluster.send(3, 0, ClientReport{alice, {}});
+  REQUIRE(cluster.node(0).core().must_sign(alice));
+  REQUIRE_FALSE(cluster.node(1).core().must_sign(alice));
+  // The client, which is in league with it, goes on with MACs and asks backups only.
+  const BundlePtr bundle = make_bundle(alice, session, 1, {1});
+  cluster.request(1, bundle);
+  cluster.request(2, bundle);
+  cluster.run();
+  for (std::uint32_t i = 0; i < 3; ++i) CHECK(cluster.node(i).core().must_sign(alice));
+  CHECK(told_to_sign(ask(cluster, 1, make_bundle(alice, session, 2, {2}))) == 1);
+}
+
 TEST_CASE("a signature that does not hold makes nobody a suspect, nor does a report where all sign", "[suspects]") {
   CoreCluster cluster{4, 4, 8, false};
   const BatchPtr batch = make_batch(cluster.clock_us, {signed_copy(make_open(alice, 1))});
