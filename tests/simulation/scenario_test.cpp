@@ -109,3 +109,41 @@ TEST_CASE("a new primary that lacks batches and the state to start from fetches 
   CHECK(result.sometimes.view_entered >= 3);
   CHECK(result.sometimes.transfer_finished >= 1);
 }
+
+// Slots of one request each that are executed between 40 and 60 seconds, under load all the time.
+std::uint64_t late_throughput(std::map<std::uint32_t, std::vector<Lie>> liars, std::uint64_t& lies) {
+  Plan plan = stage(4);
+  plan.cluster.checkpoint_interval = 32;
+  plan.cluster.window = 64;
+  plan.local.max_batch_requests = 1;
+  plan.network.delay_min = 10 * millisecond;
+  plan.network.delay_max = 15 * millisecond;
+  plan.clients.operations = 5'000;
+  plan.clients.think_max = millisecond;
+  plan.clients.reads = 0;
+  plan.duration = 60 * second;
+  plan.liars = std::move(liars);
+  std::uint64_t at_40 = 0;
+  std::uint64_t at_60 = 0;
+  const RunResult result = run_plan(plan, false, [&](World& world, Nodes& nodes) {
+    world.scheduler.at(40 * second, [&] { at_40 = nodes[1]->status().executed.value; });
+    world.scheduler.at(60 * second, [&] { at_60 = nodes[1]->status().executed.value; });
+  });
+  CHECK(what(result) == "");
+  for (const std::uint64_t count : result.lies) lies += count;
+  return at_60 - at_40;
+}
+
+TEST_CASE("rule 37: a primary that is slow on purpose, or starves a client, costs no more than half of the throughput") {
+  std::uint64_t lies = 0;
+  const std::uint64_t honest = late_throughput({}, lies);
+  REQUIRE(lies == 0);
+  REQUIRE(honest > 200);
+  for (const Lie lie : {Lie::slow, Lie::starve_client}) {
+    std::uint64_t told = 0;
+    const std::uint64_t reached = late_throughput({{0, {lie}}}, told);
+    CAPTURE(static_cast<int>(lie), honest, reached, told);
+    CHECK(told > 0);
+    CHECK(2 * reached >= honest);
+  }
+}

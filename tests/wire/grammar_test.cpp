@@ -29,6 +29,8 @@ TEST_CASE("votes have the bytes of the grammar") {
         joined({{0x94, 2}, fields}));
   CHECK(wire::encode(PeerMessage{Commit{View{5}, SequenceNumber{256}, filled<Digest>(0xaa)}}) ==
         joined({{0x94, 3}, fields}));
+  CHECK(wire::encode(PeerMessage{Committed{SequenceNumber{256}, filled<Digest>(0xaa)}}) ==
+        joined({{0x93, 19, 0xcd, 0x01, 0x00}, bin_of(32, 0xaa)}));
 }
 
 TEST_CASE("a bundle and a batch have the bytes of the grammar") {
