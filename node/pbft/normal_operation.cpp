@@ -155,7 +155,7 @@ bool NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message
 // f+1 PREPAREs from distinct backups: one of them is correct, had the primary's pre-prepare, and found every bundle
 // authentic. So they stand in for a pre-prepare that did not authenticate here, or that the primary kept from here.
 const Digest* NormalOperation::vouched(SequenceNumber n, const Slot& slot) const {
-  if (slot.accepted || !view_.votes() || n <= view_.opening.end()) return nullptr;
+  if (slot.accepted || is_primary() || !view_.votes() || n <= view_.opening.end()) return nullptr;
   for (const auto& vote : slot.prepares) {
     if (vote && vote->view == view_.view && count_matching(slot.prepares, *vote) >= quorum_.weak())
       return &vote->digest;

@@ -206,6 +206,19 @@ TEST_CASE("a batch that is not authentic here is voted for once f+1 backups vouc
   }
 }
 
+TEST_CASE("the primary takes nobody's word for a proposal of its own") {
+  CoreCluster cluster{4};
+  const BundlePtr bundle = make_open(client_id(1), 1);
+  const BatchPtr batch = make_batch(cluster.clock_us, {bundle});
+  for (const std::uint32_t from : {1U, 2U}) {
+    cluster.send(from, 0, Prepare{View{}, SequenceNumber{1}, batch->digest});
+    cluster.send(from, 0, BatchResponse{SequenceNumber{1}, batch});
+  }
+  CHECK(cluster.node(0).status().last_accepted == SequenceNumber{});
+  cluster.request(0, bundle);
+  CHECK(cluster.node(0).status().last_accepted == SequenceNumber{1});
+}
+
 TEST_CASE("vouching never makes a second vote") {
   Backup b{4};
   const auto mine = b.batch(1);
