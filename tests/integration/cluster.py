@@ -147,14 +147,14 @@ class Cluster:
         view = wait_until(lambda: (self.view() or 0) + 1, "enough replicas to answer") - 1
         return self.names[view % len(self.names)]
 
-    def await_in_step(self, name):
+    def await_in_step(self, name, timeout=120):
         """Waits until a replica takes part like the others."""
 
         def in_step(s):
             idle = not (s["catching_up"] or s["transfer"]["active"] or s["rejoining"] or s["diverged"])
             return idle and s["view_active"] and s["view"] >= (self.view() or 0) and s["lag"] <= 32
 
-        return self.await_status(name, in_step, "to be in step with the others")
+        return self.await_status(name, in_step, "to be in step with the others", timeout)
 
     def await_up(self, *names):
         wanted = set(names or self.processes)
