@@ -172,7 +172,8 @@ Result<void> Store::Impl::derive() {
     for (; entries->valid(); entries->next()) {
       tree.add(name_space, entries->key(), entries->value());
       const Bytes name = pair_name(name_space, entries->key());
-      auto put = bulk.put(Family::buckets, index_key(DigestTree::bucket_of(name), name), {});
+      const PairHash hash = hash_of(name, entries->value());
+      auto put = bulk.put(Family::buckets, index_key(DigestTree::bucket_of(name), name), hash.view());
       if (!put) return put;
     }
     if (auto status = entries->status(); !status) return status;
