@@ -29,10 +29,10 @@ enum class Family : std::uint8_t {
   count_
 };
 [[nodiscard]] const char* to_string(Family family);
-// The replicated state and what is derived from it. What is lost of these the other replicas can give back; of all
-// others they cannot.
-inline constexpr Family repairable_families[] = {Family::state, Family::clients, Family::undo, Family::tree,
-                                                 Family::buckets};
+// The replicated state, what is derived from it, and what was fetched of it. What is lost of these the other replicas
+// can give back; of all others they cannot.
+inline constexpr Family repairable_families[] = {Family::state, Family::clients, Family::undo,
+                                                 Family::tree,  Family::buckets, Family::staging};
 [[nodiscard]] bool is_repairable(Family family);
 
 struct StorageError {

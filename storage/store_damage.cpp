@@ -53,7 +53,8 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
   if (auto noted = engine->note_damage(); !noted) return noted;
   WriteBatch batch;
   batch.put(Family::meta, damaged_key, {0});
-  batch.erase(Family::staging, installing_key());
+  const auto marker = engine->get(Family::staging, installing_key());
+  if (marker && *marker) batch.erase(Family::staging, installing_key());
   if (auto written = write(batch, options.durability); !written) return written;
   damage = found;
   rebuilt = false;
@@ -69,6 +70,7 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
 // salvaged waits in staging meanwhile: a crash leads here again.
 Result<void> Store::Impl::rebuild() {
   sessions.clear();
+  if (auto usable = clear_staging(); !usable) return usable;
   const auto lost = salvage_all();
   if (!lost) return tl::unexpected(lost.error());
   std::vector<Family> families{Family::undo, Family::tree, Family::buckets};
@@ -81,6 +83,15 @@ Result<void> Store::Impl::rebuild() {
     if (auto restored = restore(name_space); !restored) return restored;
   }
   return derive();
+}
+
+// Where staging itself cannot be read, all in it is fetched again, what was salvaged there too.
+Result<void> Store::Impl::clear_staging() {
+  const auto read = read_all(Family::staging);
+  if (read || !is_damage(read.error())) return read;
+  auto reset = engine->reset({Family::staging});
+  if (!reset) failure = reset.error();
+  return reset;
 }
 
 // The namespaces whose families have to be made anew; what can be read of them is in staging.

@@ -113,6 +113,7 @@ struct Store::Impl {
   // Damage.
   [[nodiscard]] Result<void> mark_damaged(const StorageError& found);
   [[nodiscard]] Result<void> rebuild();
+  [[nodiscard]] Result<void> clear_staging();
   [[nodiscard]] Result<std::vector<Namespace>> salvage_all();
   // damaged where it cannot be read to its end.
   [[nodiscard]] Result<void> read_all(Family family) const;

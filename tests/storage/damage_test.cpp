@@ -196,6 +196,18 @@ TEST_CASE("a bad block that is met in use says so, and promises go on", "[damage
   f.repair();
 }
 
+TEST_CASE("a bad block in what was fetched costs no more than to fetch it again", "[damage]") {
+  Fixture f;
+  fetch_all(*f.source.store, *f.machine.store, f.target.n, plan(*f.source.store, *f.machine.store, f.target));
+  f.spoil(Family::staging);
+  f.open();
+  CHECK_FALSE(must(f.machine.store->recover()).damaged);
+  const auto tree = must(f.source.store->tree_at(f.target.n));
+  CHECK(refusal(f.machine.store->plan_transfer(f.target, tree->leaves)).kind == Kind::damaged);
+  must(f.machine.store->mark_damaged());
+  f.repair();
+}
+
 TEST_CASE("a bad block that a compaction meets stops the replica, and is known after its restart", "[damage]") {
   Fixture f;
   f.spoil(Family::state);
