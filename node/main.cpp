@@ -118,10 +118,10 @@ int check(const runtime::NodeInputs& inputs) {
   return exit_ok;
 }
 
-int serve(runtime::NodeInputs inputs) {
+int serve(runtime::NodeInputs inputs, runtime::StartOptions options) {
   raise_descriptor_limit();
   const auto gateway = inputs.gateway;
-  auto node = runtime::Node::open(std::move(inputs));
+  auto node = runtime::Node::open(std::move(inputs), options);
   if (!node) {
     spdlog::critical("cannot start: {}", node.error());
     return exit_failed;
@@ -150,8 +150,14 @@ int run(int argc, char** argv) {
   CLI::App app{"pbft-node: one replica of a Byzantine-fault-tolerant cluster"};
   std::filesystem::path file;
   bool only_check = false;
+  runtime::StartOptions options;
   app.add_option("CONFIG", file, "The replica's configuration (node.toml)")->required();
   app.add_flag("--check", only_check, "Check configuration, keys and state machine, and end");
+  app.add_flag("--rejoin", options.rejoin,
+               "This replica has lost its store: make a new one, learn the state from the others, and vote on nothing "
+               "until that is safe");
+  app.add_flag("--repair", options.repair,
+               "Repair a state that differs from what a quorum certified, also where on_divergence is \"stop\"");
   app.set_version_flag("--version", PBFT_VERSION);
   app.footer("Exit codes: 0 ended by a signal, or checked; 1 cannot start or had to stop; 2 wrong configuration.");
   try {
@@ -172,7 +178,7 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "{}\n", inputs.error());
     return exit_usage;
   }
-  return only_check ? check(*inputs) : serve(std::move(*inputs));
+  return only_check ? check(*inputs) : serve(std::move(*inputs), options);
 }
 
 }  // namespace

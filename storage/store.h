@@ -58,7 +58,8 @@ struct Applied {
 class Store {
  public:
   // Creates a new, empty store, synced. Refuses (exists) where there is one.
-  [[nodiscard]] static Result<void> create(Engine& engine, const StoreIdentity& identity);
+  // `forgot`: it replaces one that was lost, so the replica has to rejoin (PersistRejoin).
+  [[nodiscard]] static Result<void> create(Engine& engine, const StoreIdentity& identity, bool forgot = false);
   // Opens and checks meta: missing, corrupt, other cluster, other replica, newer format are refused by name.
   // The engine is shared so that tests can keep it over a simulated crash.
   [[nodiscard]] static Result<std::unique_ptr<Store>> open(std::shared_ptr<Engine> engine,

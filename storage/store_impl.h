@@ -79,6 +79,7 @@ struct Store::Impl {
                                       const Digest& digest) const;
   [[nodiscard]] Result<void> add_view(Turn& turn, ViewKind kind, View view, const SharedBytes& message) const;
   static void add_rejoin(Turn& turn, const PersistRejoin& record);
+  [[nodiscard]] static WriteBatch::Put rejoin_record(const PersistRejoin& record);
   [[nodiscard]] Result<ViewRecord> view_record(ViewKind kind) const;
   template <class Message>
   [[nodiscard]] Result<std::optional<Message>> view_message(ViewKind kind) const;

@@ -80,9 +80,13 @@ void Store::Impl::add_rejoin(Turn& turn, const PersistRejoin& record) {
     turn.batch.operations.emplace_back(WriteBatch::Erase{Family::journal, rejoin_key()});
     return;
   }
+  turn.batch.operations.emplace_back(rejoin_record(record));
+}
+
+WriteBatch::Put Store::Impl::rejoin_record(const PersistRejoin& record) {
   FieldWriter writer;
   writer.u64(record.view.value).u64(record.above.value).u8(record.known ? 1 : 0);
-  turn.batch.operations.emplace_back(WriteBatch::Put{Family::journal, rejoin_key(), writer.take()});
+  return {Family::journal, rejoin_key(), writer.take()};
 }
 
 Result<void> Store::persist(const std::vector<JournalRecord>& records) {

@@ -8,7 +8,7 @@ namespace pbft::storage {
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
-Result<void> Store::create(Engine& engine, const StoreIdentity& identity) {
+Result<void> Store::create(Engine& engine, const StoreIdentity& identity, bool forgot) {
   const auto present = engine.get(Family::meta, identity_key);
   if (!present) return tl::unexpected(present.error());
   if (*present) {
@@ -22,6 +22,7 @@ Result<void> Store::create(Engine& engine, const StoreIdentity& identity) {
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, executed_key, encode_executed(genesis)});
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, interval_key, number_key(0)});
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept({})});
+  if (forgot) batch.operations.emplace_back(Impl::rejoin_record(PersistRejoin{}));
   return engine.write(batch, Sync::durable);
 }
 

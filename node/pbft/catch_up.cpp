@@ -26,6 +26,12 @@ CatchUp::CatchUp(const ClusterParameters& cluster, const LocalParameters& local,
       seen_delivered_(delivery.delivered()),
       served_(cluster.replicas, 0) {}
 
+void CatchUp::reset() {
+  request_.reset();
+  range_.reset();
+  unanswered_ = 0;
+}
+
 ReplicaId CatchUp::peer(std::uint32_t turn) const {
   const std::uint32_t others = cluster_.replicas - 1;
   return ReplicaId{(local_.self.value + 1 + turn % others) % cluster_.replicas};
@@ -37,7 +43,7 @@ void CatchUp::on_tick(Ticks now, View view, Outbox& out) {
     seen_delivered_ = delivery_.delivered();
     progress_ = now_;
   }
-  if (delivery_.stopped() || cluster_.replicas == 1) return;
+  if (!delivery_.open() || cluster_.replicas == 1) return;
   deliver(view, out);
   if (range_) {
     const auto next = range_->fetches.find(delivery_.next());
@@ -52,6 +58,8 @@ void CatchUp::on_tick(Ticks now, View view, Outbox& out) {
     return;
   }
   if (now_ - progress_ < patience_ticks) return;
+  // Where the way is this long, the state itself is fetched.
+  if (target->n.value - delivery_.delivered().value > local_.transfer_above) return;
   if (request_ && now_ - request_->sent < local_.fetch_timeout_ticks) return;
   if (request_) ++unanswered_;
   ask_for_range(out);
@@ -128,9 +136,9 @@ void CatchUp::ask_for_batches(Outbox& out) {
 }
 
 void CatchUp::deliver(View view, Outbox& out) {
-  if (!range_ || delivery_.stopped()) return;
+  if (!range_ || !delivery_.open()) return;
   bool delivered = false;
-  while (!delivery_.stopped() && delivery_.next() <= range_->last) {
+  while (delivery_.open() && delivery_.next() <= range_->last) {
     const SequenceNumber n = delivery_.next();
     const auto found = range_->batches.find(n);
     if (found == range_->batches.end()) break;

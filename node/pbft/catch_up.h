@@ -32,6 +32,8 @@ class CatchUp {
   [[nodiscard]] bool active() const { return range_.has_value(); }
   // True where peers were asked and none can serve the range any more.
   [[nodiscard]] bool needs_state_transfer() const { return unanswered_ > cluster_.replicas; }
+  // The state was replaced by a later one.
+  void reset();
 
  private:
   // The digests first.. that the root of `target` proves.

@@ -24,6 +24,7 @@ Checkpointing::Checkpointing(const ClusterParameters& cluster, const LocalParame
 
 void Checkpointing::resume(Outbox& out) {
   const SequenceNumber executed = delivery_.delivered();
+  if (delivery_.stopped()) return;  // what is here is not to be vouched for
   if (executed > SequenceNumber{} && is_boundary(executed) && !own_.contains(executed)) {
     out.execute(TakeCheckpoint{executed});
   }
@@ -93,6 +94,24 @@ void Checkpointing::on_proof(const StableCheckpoint& proof, Outbox& out) {
   own_.erase(own_.begin(), held);
   for (auto& votes : votes_) votes.erase(votes.begin(), votes.upper_bound(stable_->n));
   out.event(BecameStable{stable_->n});
+}
+
+void Checkpointing::adopt(const StableCheckpoint& proof, Outbox& out) {
+  if (proof.n > log_.low() && (!proven_ || proven_->n < proof.n)) on_proof(proof, out);
+}
+
+void Checkpointing::installed(const StableCheckpoint& proof, const CheckpointSummary& summary, Outbox& out) {
+  assert(proof.n == summary.n && proof.n >= log_.low());
+  if (!proven_ || proven_->n < proof.n) proven_ = proof;
+  stable_ = proof;
+  own_.clear();  // what was taken above rests on the state that has been replaced
+  own_.emplace(summary.n, summary);
+  for (auto& votes : votes_) votes.erase(votes.begin(), votes.upper_bound(summary.n));
+  // Own votes above it were for that state; they are cast anew.
+  votes_[local_.self.value].clear();
+  log_.truncate(summary.n);
+  out.truncate(summary.n);
+  out.event(BecameStable{summary.n});
 }
 
 std::vector<Checkpoint> Checkpointing::own_votes() const {

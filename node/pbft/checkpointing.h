@@ -25,6 +25,10 @@ class Checkpointing {
   // Own votes come here too, once they are signed.
   void on_checkpoint(ReplicaId sender, const Checkpoint& message, Outbox& out);
   void on_stable_checkpoint(ReplicaId sender, const StableCheckpoint& message, Outbox& out);
+  // A proof that came with another message, verified there: a quorum of votes for a boundary.
+  void adopt(const StableCheckpoint& proof, Outbox& out);
+  // The state of this checkpoint has been transferred: it is held here, with its proof, durably.
+  void installed(const StableCheckpoint& proof, const CheckpointSummary& summary, Outbox& out);
   // Once, after a start: takes the checkpoint of a boundary that was executed before a crash but not taken, and votes
   // again for what is not stable yet (the signatures did not survive; the same bytes come out again).
   void resume(Outbox& out);

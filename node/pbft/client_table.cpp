@@ -14,6 +14,13 @@ Bytes encode_number(std::uint64_t value) {
 ClientTable::ClientTable(const ClusterParameters& parameters, const std::vector<ClientUpdate>& clients,
                          const std::vector<RecoveredSession>& sessions)
     : parameters_(parameters) {
+  load(clients, sessions);
+}
+
+void ClientTable::load(const std::vector<ClientUpdate>& clients, const std::vector<RecoveredSession>& sessions) {
+  clients_.clear();
+  by_use_.clear();
+  idle_.clear();
   for (const auto& client : clients) {
     clients_[client.client] = Client{client.last_open, client.last_session, {}};
   }
@@ -31,6 +38,14 @@ ClientTable::ClientTable(const ClusterParameters& parameters, const std::vector<
   for (const auto& [id, client] : clients_) {
     if (client.sessions.empty()) idle_.emplace(client.last_session, id);
   }
+}
+
+bool ClientTable::needs_order(const Bundle& bundle) const {
+  return std::any_of(bundle.requests.begin(), bundle.requests.end(), [&](const Request& request) {
+    const RequestState state = state_of(bundle, request);
+    // A session that is unknown may be opened by a batch that is not executed here yet.
+    return state == RequestState::fresh || state == RequestState::unknown_session;
+  });
 }
 
 bool ClientTable::is_client(const ClientId& client) const {

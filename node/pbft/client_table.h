@@ -36,6 +36,10 @@ class ClientTable {
   void apply(SequenceNumber n, const Batch& batch, Execute& execute);
 
   [[nodiscard]] RequestState state_of(const Bundle& bundle, const Request& request) const;
+  // Whether anything in it may still take effect, as far as this replica has executed.
+  [[nodiscard]] bool needs_order(const Bundle& bundle) const;
+  // The table as a transfer has brought it.
+  void load(const std::vector<ClientUpdate>& clients, const std::vector<RecoveredSession>& sessions);
   [[nodiscard]] RequestNumber last_open(const ClientId& client) const;
   [[nodiscard]] std::size_t sessions() const { return by_use_.size(); }
 

@@ -9,7 +9,7 @@ namespace pbft {
 
 void Delivery::deliver(SequenceNumber n, View view, const BatchPtr& batch, bool durable, Outbox& out) {
   assert(n == next());
-  assert(!stopped_);
+  assert(open());
   if (!durable) out.persist(PersistBatch{n, batch});
 
   Execute execute;
@@ -21,6 +21,7 @@ void Delivery::deliver(SequenceNumber n, View view, const BatchPtr& batch, bool 
   execute.ledger_head = pbft::ledger_head(ledger_head_, n, batch->digest);
   clients_.apply(n, *batch, execute);
   for (const BundlePtr& bundle : batch->bundles) queue_.executed(*bundle);
+  watch_.executed(*batch);
 
   delivered_ = n;
   time_ = execute.time;
@@ -28,6 +29,15 @@ void Delivery::deliver(SequenceNumber n, View view, const BatchPtr& batch, bool 
   out.execute(std::move(execute));
   // Right behind its last batch, so that what is taken is the state at n and nothing later.
   if (n.value % parameters_.checkpoint_interval == 0) out.execute(TakeCheckpoint{n});
+}
+
+void Delivery::installed(const CheckpointSummary& summary) {
+  delivered_ = summary.n;
+  executed_ = summary.n;
+  time_ = summary.time;
+  ledger_head_ = summary.ledger_head;
+  stopped_ = false;
+  held_ = false;
 }
 
 bool Delivery::on_executed(SequenceNumber n) {

@@ -1,10 +1,12 @@
 // Hands committed batches to execution, in order and without gaps, from whichever path proved them first: votes in
-// the window, or the ledger of a stable checkpoint. One slot is never delivered twice.
+// the window, or the ledger of a stable checkpoint; or jumps to a checkpoint whose state was transferred. One slot is
+// never delivered twice.
 #pragma once
 
 #include "node/pbft/client_table.h"
 #include "node/pbft/outbox.h"
 #include "node/pbft/parameters.h"
+#include "node/pbft/primary_watch.h"
 #include "node/pbft/recovered.h"
 #include "node/pbft/request_queue.h"
 
@@ -12,14 +14,17 @@ namespace pbft {
 
 class Delivery {
  public:
-  Delivery(const ClusterParameters& parameters, ClientTable& clients, RequestQueue& queue, const Recovered& recovered)
+  Delivery(const ClusterParameters& parameters, ClientTable& clients, RequestQueue& queue, PrimaryWatch& watch,
+           const Recovered& recovered)
       : parameters_(parameters),
         clients_(clients),
         queue_(queue),
+        watch_(watch),
         delivered_(recovered.executed),
         executed_(recovered.executed),
         ledger_head_(recovered.ledger_head),
-        time_(recovered.time) {}
+        time_(recovered.time),
+        stopped_(recovered.damaged) {}
 
   // The batch of n = delivered + 1 is proven to be `batch`. `durable`: it is in the journal already.
   void deliver(SequenceNumber n, View view, const BatchPtr& batch, bool durable, Outbox& out);
@@ -27,8 +32,14 @@ class Delivery {
   [[nodiscard]] bool on_executed(SequenceNumber n);
   // Nothing is executed or answered any more: the state is not what a quorum certified.
   void stop() { stopped_ = true; }
+  // Nothing is executed while a transfer compares and replaces the state.
+  void hold() { held_ = true; }
+  void release() { held_ = false; }
+  // The state is that of this checkpoint now, as a quorum certified it.
+  void installed(const CheckpointSummary& summary);
 
   [[nodiscard]] bool stopped() const { return stopped_; }
+  [[nodiscard]] bool open() const { return !stopped_ && !held_; }
   [[nodiscard]] SequenceNumber next() const { return delivered_.next(); }
   [[nodiscard]] SequenceNumber delivered() const { return delivered_; }     // given to execution
   [[nodiscard]] SequenceNumber executed() const { return executed_; }       // execution is done
@@ -39,12 +50,14 @@ class Delivery {
   const ClusterParameters& parameters_;
   ClientTable& clients_;
   RequestQueue& queue_;
+  PrimaryWatch& watch_;
   // Invariant: executed_ <= delivered_.
   SequenceNumber delivered_;
   SequenceNumber executed_;
   Digest ledger_head_;
   Timestamp time_;
-  bool stopped_ = false;
+  bool stopped_;
+  bool held_ = false;
 };
 
 }  // namespace pbft

@@ -112,8 +112,8 @@ struct SendReply {
   ClientId client;
   Reply reply;
 };
-using Send = std::variant<Broadcast, SendTo, ServeBatch, ServeLedger, ServeTree, ServeBucket, RequestBucket, ResendReply,
-                          SendReply>;
+using Send = std::variant<Broadcast, SendTo, ServeBatch, ServeLedger, ServeTree, ServeBucket, RequestBucket,
+                          ResendReply, SendReply>;
 
 // ---- execute ----------------------------------------------------------------------------------------
 
@@ -160,8 +160,8 @@ struct AnswerRead {
   RequestNumber number;
   SharedBytes operation;
 };
-// State transfer. Finds out which buckets of the state at this checkpoint are not here yet, neither in the own state nor
-// staged by an earlier plan; report TransferPlanned. `leaves` are proven by summary.state.
+// State transfer. Finds out which buckets of the state at this checkpoint are not here yet, neither in the own state
+// nor staged by an earlier plan; report TransferPlanned. `leaves` are proven by summary.state.
 struct PlanTransfer {
   CheckpointSummary summary;
   std::vector<Digest> leaves;
@@ -198,6 +198,7 @@ enum class Reject : std::uint8_t {
   second_preprepare,
   time_not_later,
   time_ahead,
+  time_behind,
   empty_batch,
   batch_too_large,
   not_a_client,
@@ -217,12 +218,12 @@ enum class Reject : std::uint8_t {
   queue_full,
   client_queue_full,
   not_primary,
-  bad_view_change,    // an entry out of its window or view, or no proof of h
-  bad_new_view,       // not what its view-changes lead to
-  not_active,         // the view has been left
-  rejoining,          // this replica has lost its memory and does not vote yet
-  bad_tree,           // digests of buckets that do not hash to the proven state
-  signature_required, // a client under suspicion did not sign
+  bad_view_change,     // an entry out of its window or view, or no proof of h
+  bad_new_view,        // not what its view-changes lead to
+  not_active,          // the view has been left
+  rejoining,           // this replica has lost its memory and does not vote yet
+  bad_tree,            // digests of buckets that do not hash to the proven state
+  signature_required,  // a client under suspicion did not sign
   too_many_reports,
   stray_completion,
   count_  // number of reasons

@@ -25,20 +25,27 @@ struct Slot {
     bool durable = false;  // in the journal
   };
 
-  explicit Slot(std::uint32_t replicas, Ticks seen) : prepares(replicas), commits(replicas), first_seen(seen) {}
+  explicit Slot(std::uint32_t replicas, Ticks seen)
+      : prepares(replicas), commits(replicas), told(replicas), first_seen(seen) {}
 
   std::map<Digest, KnownBatch> batches;
-  // What this replica voted for, as primary by PRE-PREPARE or as backup by PREPARE.
+  // What this replica voted for in the present view, as primary by PRE-PREPARE or NEW-VIEW, or as backup by PREPARE.
   // Invariant: durable, with its batch, no later than the end of the step that set it.
   std::optional<Vote> accepted;
+  // Every digest that this replica ever voted for here, with the highest view of each: its entries of the Q set.
+  std::map<Digest, View> voted;
   // A pre-prepare whose bundles are not all authentic here; accepted once a weak quorum vouches for it.
   std::optional<PrePrepare> held;
-  // Indexed by replica. The first vote of each in the present view; backups only in `prepares`.
+  // Indexed by replica: the vote of each in the highest view that it voted in here, in `prepares` not below the present
+  // one; backups of the vote's view only in `prepares`.
   std::vector<std::optional<Vote>> prepares;
   std::vector<std::optional<Vote>> commits;
-  // Invariant: once set, this replica's COMMIT is in `commits`, and the mark is durable.
+  // In the highest view in which the slot prepared here: the entry of the P set.
+  // Invariant: durable before this replica's COMMIT of that view is in `commits`.
   std::optional<Vote> prepared;
-  // Proven by a quorum of COMMITs (or by a stable checkpoint); the batch may still be missing.
+  // Indexed by replica: what each says is committed here.
+  std::vector<std::optional<Digest>> told;
+  // Proven by a quorum of COMMITs, or told by a weak quorum; the batch may still be missing.
   std::optional<Vote> committed;
   Ticks first_seen;
   Ticks last_fetch = 0;

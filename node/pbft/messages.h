@@ -163,13 +163,20 @@ struct Status {
   };
   View view;
   bool active = true;  // false: it has left the views below `view`, and has no NEW-VIEW of it
-  // Where it is not active: bit i says that it holds a VIEW-CHANGE of replica i for `view` or a later one.
+  // Bit i: it holds a VIEW-CHANGE of replica i for a view that is not active here yet.
   std::uint64_t view_changes = 0;
-  // It has lost its memory and takes part again once a view above this one is active; 0: no such matter.
-  View rejoins_above;
+  // It has lost its memory and takes part again once this view, or a later one, is active; 0: no such matter.
+  View rejoins_in;
   SequenceNumber stable;
   SequenceNumber executed;
   std::vector<Lack> lacks;  // ascending, each above stable; at most Limits::max_status_slots
+};
+
+// The batch of n is committed at the sender. From f+1 replicas this proves it, in whatever view each of them is: one of
+// them is correct.
+struct Committed {
+  SequenceNumber n;
+  Digest digest;
 };
 
 // Asks for the batch with this digest that was ordered (or proposed) as n.
@@ -253,7 +260,7 @@ struct Forward {
 
 using PeerMessage = std::variant<PrePrepare, Prepare, Commit, Checkpoint, StableCheckpoint, Status, FetchBatch,
                                  BatchResponse, FetchLedger, LedgerRange, Forward, ViewChange, NewView, FetchTree, Tree,
-                                 FetchBucket, BucketPart, ClientReport>;
+                                 FetchBucket, BucketPart, ClientReport, Committed>;
 
 // ---- Between clients and replicas ------------------------------------------------------------------
 

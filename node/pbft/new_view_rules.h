@@ -25,7 +25,7 @@ namespace pbft::new_view_rules {
 // Why a view-change cannot be taken, for people; nothing: it can. (That it is signed, and the votes in its proof, are
 // the authenticator's business.) Clauses:
 //   a. its view is not 0;
-//   b. its stable checkpoint, where it has one, is above 0, a multiple of the interval, and has a quorum of votes;
+//   b. its stable checkpoint, if any, is above 0, a multiple of the interval, and has votes of a quorum, ascending;
 //   c. every entry of P and Q is in (h, h + L] and has a view below that of the view-change;
 //   d. P ascends in n, with one entry for each n; Q ascends in (n, digest), with one entry for each.
 [[nodiscard]] std::optional<const char*> problem(const ViewChange& message, const Quorum& quorum,
@@ -38,6 +38,10 @@ struct Decision {
   std::vector<Digest> slots;
 
   [[nodiscard]] SequenceNumber end() const { return SequenceNumber{start.value + slots.size()}; }
+  // The digest of slot n; null where n is not among those that are filled.
+  [[nodiscard]] const Digest* at(SequenceNumber n) const {
+    return n > start && n <= end() ? &slots[n.value - start.value - 1] : nullptr;
+  }
 };
 
 // The decision that `view_changes` lead to; nothing: they are not enough (clause 4, or fewer than a quorum).

@@ -9,10 +9,11 @@ namespace pbft {
 
 namespace {
 
-// Keeps the first vote of a sender; false where it had voted already.
+// Keeps the first vote of a sender in the highest view that it voted in; false where the vote is no news.
 bool record(std::optional<Vote>& place, const Vote& vote, ReplicaId sender, Outbox& out) {
-  if (place) {
-    out.reject(*place == vote ? Reject::already_known : Reject::second_vote, sender);
+  if (place && place->view >= vote.view) {
+    const bool second = place->view == vote.view && place->digest != vote.digest;
+    out.reject(second ? Reject::second_vote : Reject::already_known, sender);
     return false;
   }
   place = vote;
@@ -21,44 +22,55 @@ bool record(std::optional<Vote>& place, const Vote& vote, ReplicaId sender, Outb
 
 }  // namespace
 
-NormalOperation::NormalOperation(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log,
-                                 Delivery& delivery, const ClientTable& clients, RequestQueue& queue)
+NormalOperation::NormalOperation(const ClusterParameters& cluster, const LocalParameters& local, const ViewState& view,
+                                 MessageLog& log, Delivery& delivery, const ClientTable& clients, RequestQueue& queue,
+                                 Suspects& suspects)
     : cluster_(cluster),
       local_(local),
-      quorum_(cluster.replicas),
+      view_(view),
+      quorum_(view.quorum),
       log_(log),
       delivery_(delivery),
       clients_(clients),
-      queue_(queue) {}
+      queue_(queue),
+      suspects_(suspects) {}
+
+// ---- Recovery --------------------------------------------------------------------------------------
 
 void NormalOperation::recover(const Recovered& recovered) {
-  last_proposed_ = std::max(log_.low(), delivery_.delivered());
+  last_proposed_ = std::max({log_.low(), delivery_.delivered(), view_.opening.end()});
   last_proposed_time_ = delivery_.time();
   highest_prepared_ = delivery_.delivered();
   for (const auto& [n, remembered] : recovered.slots) {
-    if (!log_.in_window(n)) continue;
-    Slot& slot = log_.slot(n, now_);
-    for (const auto& [digest, batch] : remembered.batches) slot.batches[digest] = {batch, true};
-    if (remembered.accepted) {
-      const Vote vote{remembered.accepted->view, remembered.accepted->digest};
-      slot.accepted = vote;
-      const bool own_proposal = quorum_.primary(vote.view) == local_.self;
-      if (!own_proposal) slot.prepares[local_.self.value] = vote;
-      if (own_proposal && n > last_proposed_) last_proposed_ = n;
-      const BatchPtr batch = slot.batch(vote.digest);
-      if (own_proposal) last_proposed_time_ = std::max(last_proposed_time_, batch->time);
-      if (n > delivery_.delivered()) {
-        for (const BundlePtr& bundle : batch->bundles) queue_.mark_in_flight(*bundle);
-      }
-    }
-    if (remembered.prepared) {
-      const Vote vote{remembered.prepared->view, remembered.prepared->digest};
-      slot.prepared = vote;
-      slot.commits[local_.self.value] = vote;
-      highest_prepared_ = std::max(highest_prepared_, n);
-    }
-    check_committed(slot);
+    if (log_.in_window(n)) recover_slot(n, remembered);
   }
+  opening_done_ = false;
+}
+
+void NormalOperation::recover_slot(SequenceNumber n, const RecoveredSlot& remembered) {
+  Slot& slot = log_.slot(n, now_);
+  for (const auto& [digest, batch] : remembered.batches) slot.batches[digest] = {batch, true};
+  for (const auto& [view, digest] : remembered.accepted) slot.voted[digest] = view;  // views ascend
+  if (const auto mark = remembered.accepted.find(view_.view); mark != remembered.accepted.end() && view_.active) {
+    slot.accepted = Vote{view_.view, mark->second};
+    const BatchPtr batch = slot.batch(mark->second);
+    if (is_primary()) {
+      last_proposed_ = std::max(last_proposed_, n);
+      last_proposed_time_ = std::max(last_proposed_time_, batch->time);
+    } else {
+      slot.prepares[local_.self.value] = slot.accepted;
+    }
+    if (n > delivery_.delivered()) {
+      for (const BundlePtr& bundle : batch->bundles) queue_.mark_in_flight(*bundle);
+    }
+  }
+  if (remembered.prepared) {
+    slot.prepared = Vote{remembered.prepared->view, remembered.prepared->digest};
+    slot.commits[local_.self.value] = slot.prepared;
+    const bool left_free = view_.active && slot.prepared->view < view_.view && n > view_.opening.end();
+    if (!left_free) highest_prepared_ = std::max(highest_prepared_, n);
+  }
+  check_committed(slot);
 }
 
 // ---- Pre-prepare -----------------------------------------------------------------------------------
@@ -76,10 +88,11 @@ std::optional<Reject> NormalOperation::invalid(const PrePrepare& message) const 
   return time_invalid(message.n, batch.time);
 }
 
-// The primary's clock is taken if it is later than the batch before and not ahead of the own clock by more than the
-// agreed skew. It may lie behind: a proposal that was delayed, by a crash of the primary say, must stay acceptable.
+// The primary's clock is taken if it is later than that of the batch before, and not further from the own clock than
+// the agreed skew. What a NEW-VIEW puts into a slot is never judged by clocks again.
 std::optional<Reject> NormalOperation::time_invalid(SequenceNumber n, Timestamp time) const {
   if (time.value > wall_clock_.value + cluster_.max_clock_skew_us) return Reject::time_ahead;
+  if (time.value + cluster_.max_clock_skew_us < wall_clock_.value) return Reject::time_behind;
   const auto accepted_time = [&](SequenceNumber at) -> std::optional<Timestamp> {
     const Slot* slot = log_.find(at);
     if (slot == nullptr || !slot->accepted) return std::nullopt;
@@ -94,47 +107,75 @@ std::optional<Reject> NormalOperation::time_invalid(SequenceNumber n, Timestamp 
 
 // Who sent it, where it lies, and whether this replica's vote there is free.
 std::optional<Reject> NormalOperation::misplaced(ReplicaId sender, const PrePrepare& message) const {
-  if (message.view != view_) return Reject::wrong_view;
-  if (sender != primary() || is_primary()) return Reject::not_from_primary;
-  if (!log_.in_window(message.n)) return Reject::outside_window;
+  if (message.view != view_.view) return Reject::wrong_view;
+  if (!view_.active) return Reject::not_active;
+  if (view_.abstains) return Reject::rejoining;
+  if (sender != view_.primary() || is_primary()) return Reject::not_from_primary;
+  if (!log_.in_window(message.n) || message.n <= view_.opening.start) return Reject::outside_window;
+  const Vote vote{message.view, message.batch->digest};
+  const Digest* opened = view_.opened_with(message.n);
+  if (opened != nullptr && *opened != vote.digest) return Reject::second_preprepare;
   const Slot* slot = log_.find(message.n);
   if (slot == nullptr) return std::nullopt;
-  const Vote vote{message.view, message.batch->digest};
   if (slot->accepted) return slot->accepted == vote ? Reject::already_known : Reject::second_preprepare;
   if (slot->held && slot->held->batch->digest != vote.digest) return Reject::second_preprepare;
   if (slot->committed && slot->committed->digest != vote.digest) return Reject::wrong_digest;
   return std::nullopt;
 }
 
-void NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out) {
-  if (const auto reason = misplaced(sender, message)) return out.reject(*reason, sender);
-  if (const auto reason = invalid(message)) return out.reject(*reason, sender);
-
+bool NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out) {
+  if (const auto reason = misplaced(sender, message)) {
+    out.reject(*reason, sender);
+    return *reason == Reject::second_preprepare;
+  }
   Slot& slot = log_.slot(message.n, now_);
+  if (view_.opened_with(message.n) != nullptr) {
+    on_batch(message.n, message.batch, out);
+    return false;
+  }
+  if (const auto reason = invalid(message)) {
+    out.reject(*reason, sender);
+    return false;
+  }
   const bool all_authentic =
       message.authentic.size() == message.batch->bundles.size() &&
       std::all_of(message.authentic.begin(), message.authentic.end(), [](bool authentic) { return authentic; });
   if (!all_authentic) {
     out.reject(Reject::bundle_not_authentic, sender);
+    suspects_.found_in_batch(message, now_, out);
     slot.held = message;
     accept_if_vouched(message.n, slot, out);
-    return;
+    return false;
   }
   accept(message.n, slot, message.batch, out);
+  return false;
 }
 
-// f+1 PREPAREs from distinct backups: one of them is correct and found every bundle authentic.
+// f+1 PREPAREs from distinct backups: one of them is correct, had the primary's pre-prepare, and found every bundle
+// authentic. So they stand in for a pre-prepare that did not authenticate here, or that the primary kept from here.
+const Digest* NormalOperation::vouched(SequenceNumber n, const Slot& slot) const {
+  if (slot.accepted || !view_.votes() || n <= view_.opening.end()) return nullptr;
+  for (const auto& vote : slot.prepares) {
+    if (vote && vote->view == view_.view && count_matching(slot.prepares, *vote) >= quorum_.weak())
+      return &vote->digest;
+  }
+  return nullptr;
+}
+
 void NormalOperation::accept_if_vouched(SequenceNumber n, Slot& slot, Outbox& out) {
-  if (!slot.held || slot.accepted) return;
-  const BatchPtr batch = slot.held->batch;
-  if (count_matching(slot.prepares, {view_, batch->digest}) < quorum_.weak()) return;
-  accept(n, slot, batch, out);
+  const Digest* digest = vouched(n, slot);
+  if (digest == nullptr) return;
+  const bool held = slot.held && slot.held->batch->digest == *digest;
+  const BatchPtr batch = held ? slot.held->batch : slot.batch(*digest);
+  if (batch != nullptr && !batch->bundles.empty()) accept(n, slot, batch, out);
 }
 
 void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch, Outbox& out) {
+  assert(view_.votes());
   assert(!slot.accepted);  // one vote per (view, n), ever
-  const Vote vote{view_, batch->digest};
+  const Vote vote{view_.view, batch->digest};
   slot.accepted = vote;
+  slot.voted[vote.digest] = vote.view;
   slot.held.reset();
   Slot::KnownBatch& known = slot.batches[batch->digest];
   if (!known.durable) out.persist(PersistBatch{n, batch});
@@ -143,26 +184,24 @@ void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch
   for (const BundlePtr& bundle : batch->bundles) {
     if (n > delivery_.delivered()) queue_.mark_in_flight(*bundle);
   }
-  if (is_primary()) {
-    out.broadcast(PrePrepare{vote.view, n, batch, {}});
-  } else {
+  if (!is_primary()) {
     slot.prepares[local_.self.value] = vote;
     out.broadcast(Prepare{vote.view, n, vote.digest});
+  } else {
+    last_proposed_time_ = std::max(last_proposed_time_, batch->time);
+    // The NEW-VIEW is the pre-prepare of every slot that it fills.
+    if (view_.opened_with(n) == nullptr) out.broadcast(PrePrepare{vote.view, n, batch, {}});
   }
   check_prepared(n, slot, out);
 }
 
 // ---- Prepare ---------------------------------------------------------------------------------------
 
-std::optional<Reject> NormalOperation::vote_invalid(View view, SequenceNumber n) const {
-  if (view != view_) return Reject::wrong_view;
-  if (!log_.in_window(n)) return Reject::outside_window;
-  return std::nullopt;
-}
-
+// Votes of a view that is not active here yet are kept: they may overtake its NEW-VIEW.
 void NormalOperation::on_prepare(ReplicaId sender, const Prepare& message, Outbox& out) {
-  if (const auto reason = vote_invalid(message.view, message.n)) return out.reject(*reason, sender);
-  if (sender == primary()) return out.reject(Reject::vote_from_primary, sender);
+  if (message.view < view_.view) return out.reject(Reject::wrong_view, sender);
+  if (!log_.in_window(message.n)) return out.reject(Reject::outside_window, sender);
+  if (sender == quorum_.primary(message.view)) return out.reject(Reject::vote_from_primary, sender);
   Slot& slot = log_.slot(message.n, now_);
   if (!record(slot.prepares[sender.value], {message.view, message.digest}, sender, out)) return;
   accept_if_vouched(message.n, slot, out);
@@ -172,8 +211,8 @@ void NormalOperation::on_prepare(ReplicaId sender, const Prepare& message, Outbo
 // Prepared: the pre-prepare, and PREPAREs of Q-1 distinct backups that match it. The primary's pre-prepare is its
 // vote, so its PREPARE, if it sends one, counts for nothing.
 void NormalOperation::check_prepared(SequenceNumber n, Slot& slot, Outbox& out) {
-  if (!slot.accepted || slot.prepared) return;
-  assert(!slot.prepares[primary().value]);
+  if (!slot.accepted || (slot.prepared && slot.prepared->view == view_.view)) return;
+  assert(view_.votes() && slot.accepted->view == view_.view);
   if (count_matching(slot.prepares, *slot.accepted) < quorum_.quorum() - 1) return;
   const Vote vote = *slot.accepted;
   slot.prepared = vote;
@@ -186,8 +225,10 @@ void NormalOperation::check_prepared(SequenceNumber n, Slot& slot, Outbox& out) 
 
 // ---- Commit ----------------------------------------------------------------------------------------
 
+// COMMITs of any view are taken: what is committed in one stays committed, and a replica that has left a view, or does
+// not know of it yet, may still learn.
 void NormalOperation::on_commit(ReplicaId sender, const Commit& message, Outbox& out) {
-  if (const auto reason = vote_invalid(message.view, message.n)) return out.reject(*reason, sender);
+  if (!log_.in_window(message.n)) return out.reject(Reject::outside_window, sender);
   Slot& slot = log_.slot(message.n, now_);
   if (!record(slot.commits[sender.value], {message.view, message.digest}, sender, out)) return;
   check_committed(slot);
@@ -196,32 +237,126 @@ void NormalOperation::on_commit(ReplicaId sender, const Commit& message, Outbox&
 // A quorum of matching COMMITs of one view proves the batch, even where pre-prepare or PREPAREs were lost: f+1 of
 // their senders are correct and had prepared it. A learner of this kind casts no vote.
 void NormalOperation::check_committed(Slot& slot) {
-  if (!slot.committed) slot.committed = vote_of(slot.commits, quorum_.quorum());
+  if (slot.committed) return;
+  slot.committed = vote_of(slot.commits, quorum_.quorum());
+  for (const auto& digest : slot.told) {
+    if (slot.committed || !digest) continue;
+    const auto same = static_cast<std::uint32_t>(std::count(slot.told.begin(), slot.told.end(), digest));
+    if (same >= quorum_.weak()) slot.committed = Vote{view_.view, *digest};
+  }
+  // Everybody has the null batch.
+  if (slot.committed && slot.committed->digest == null_batch_digest()) {
+    slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true});
+  }
+}
+
+void NormalOperation::on_committed(ReplicaId sender, const Committed& message, Outbox& out) {
+  if (!log_.in_window(message.n)) return out.reject(Reject::outside_window, sender);
+  Slot& slot = log_.slot(message.n, now_);
+  if (slot.told[sender.value]) return out.reject(Reject::already_known, sender);
+  slot.told[sender.value] = message.digest;
+  check_committed(slot);
 }
 
 void NormalOperation::deliver_committed(Outbox& out) {
-  while (!delivery_.stopped()) {
+  while (delivery_.open()) {
     const SequenceNumber n = delivery_.next();
     Slot* slot = log_.find(n);
     if (slot == nullptr || !slot->committed) return;
     const auto known = slot->batches.find(slot->committed->digest);
     if (known == slot->batches.end()) return;
     const bool durable = std::exchange(known->second.durable, true);
-    delivery_.deliver(n, view_, known->second.batch, durable, out);
+    delivery_.deliver(n, view_.view, known->second.batch, durable, out);
   }
+}
+
+bool NormalOperation::wants(SequenceNumber n, const Digest& digest) const {
+  const Slot* slot = log_.find(n);
+  if (slot == nullptr || slot->batch(digest)) return false;
+  if (slot->committed && slot->committed->digest == digest) return true;
+  const Digest* asked = view_.opened_with(n);
+  if (asked == nullptr) asked = vouched(n, *slot);
+  return asked != nullptr && *asked == digest;
 }
 
 void NormalOperation::on_batch(SequenceNumber n, const BatchPtr& batch, Outbox& out) {
   Slot* slot = log_.find(n);
   assert(slot != nullptr);
   slot->batches.try_emplace(batch->digest, Slot::KnownBatch{batch, false});
+  vote_on_opening(out);
+  accept_if_vouched(n, *slot, out);
   deliver_committed(out);
+}
+
+// ---- Views -----------------------------------------------------------------------------------------
+
+void NormalOperation::leave() {
+  for (auto& [n, slot] : log_.slots()) {
+    slot.accepted.reset();
+    slot.held.reset();
+    for (auto& vote : slot.prepares) {
+      if (vote && vote->view < view_.view) vote.reset();
+    }
+  }
+}
+
+void NormalOperation::enter(Outbox& out) {
+  leave();
+  const SequenceNumber end = view_.opening.end();
+  last_proposed_ = std::max(end, delivery_.delivered());
+  last_proposed_time_ = std::max(last_proposed_time_, delivery_.time());
+  // A mark may be ignored for reads once the slot was left free: then it had not committed.
+  highest_prepared_ = std::max(delivery_.delivered(), std::min(highest_prepared_, end));
+  queue_.forget_in_flight();
+  for (SequenceNumber n = std::max(log_.low(), view_.opening.start).next(); n <= end && log_.in_window(n);
+       n = n.next()) {
+    static_cast<void>(log_.slot(n, now_));
+  }
+  for (const auto& [n, slot] : log_.slots()) {
+    if (n > delivery_.delivered()) reclaim(n, slot);
+  }
+  opening_done_ = false;
+  vote_on_opening(out);
+}
+
+// Requests of batches that the new view leaves out have still to be ordered.
+void NormalOperation::reclaim(SequenceNumber n, const Slot& slot) {
+  const Digest* opened = view_.opened_with(n);
+  for (const auto& [digest, known] : slot.batches) {
+    if (opened != nullptr && *opened == digest) continue;
+    for (const BundlePtr& bundle : known.batch->bundles) {
+      if (suspects_.must_sign(bundle->client, now_) && !bundle->is_signed()) continue;
+      if (clients_.needs_order(*bundle)) static_cast<void>(queue_.add(bundle));
+    }
+  }
+}
+
+void NormalOperation::vote_on_opening(Outbox& out) {
+  if (opening_done_ || !view_.votes()) return;
+  const SequenceNumber end = view_.opening.end();
+  bool done = true;
+  for (SequenceNumber n = std::max(log_.low(), view_.opening.start).next(); n <= end; n = n.next()) {
+    if (!log_.in_window(n)) {
+      done = false;
+      break;
+    }
+    Slot& slot = log_.slot(n, now_);
+    if (slot.accepted) continue;
+    const Digest& digest = *view_.opened_with(n);
+    const BatchPtr batch = digest == null_batch_digest() ? null_batch() : slot.batch(digest);
+    if (batch != nullptr) {
+      accept(n, slot, batch, out);
+    } else {
+      done = false;
+    }
+  }
+  opening_done_ = done;
 }
 
 // ---- The primary -----------------------------------------------------------------------------------
 
 void NormalOperation::propose(Outbox& out) {
-  if (!is_primary() || delivery_.stopped()) return;
+  if (!is_primary() || !view_.votes() || !delivery_.open()) return;
   // What was delivered by another path must not be proposed again.
   last_proposed_ = std::max(last_proposed_, delivery_.delivered());
   while (!queue_.empty()) {
@@ -232,7 +367,6 @@ void NormalOperation::propose(Outbox& out) {
     const Timestamp time{std::max(wall_clock_.value, last_proposed_time_.value + 1)};
     const Digest digest = batch_digest(time, bundles);
     last_proposed_ = n;
-    last_proposed_time_ = time;
     accept(n, log_.slot(n, now_), std::make_shared<const Batch>(Batch{time, std::move(bundles), digest}), out);
     deliver_committed(out);
   }
@@ -242,13 +376,23 @@ void NormalOperation::invariants() const {
   for (const auto& [n, slot] : log_.slots()) {
     assert(log_.in_window(n));
     if (slot.accepted) {
+      assert(view_.votes() && slot.accepted->view == view_.view);
+      assert(slot.voted.at(slot.accepted->digest) == view_.view);
       const BatchPtr batch = slot.batch(slot.accepted->digest);
       assert(batch != nullptr && slot.batches.at(slot.accepted->digest).durable);
+      const Digest* opened = view_.opened_with(n);
+      assert(opened == nullptr || *opened == slot.accepted->digest);
     }
     if (slot.prepared) {
+      assert(slot.prepared->view <= view_.view);
+      assert(slot.voted.contains(slot.prepared->digest));
       assert(slot.commits[local_.self.value] == slot.prepared);
     }
-    assert(!slot.prepares[quorum_.primary(view_).value]);
+    for (std::uint32_t i = 0; i < slot.prepares.size(); ++i) {
+      if (!slot.prepares[i]) continue;
+      assert(slot.prepares[i]->view >= view_.view);
+      assert(quorum_.primary(slot.prepares[i]->view) != ReplicaId{i});
+    }
   }
 }
 

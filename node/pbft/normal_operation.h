@@ -9,25 +9,37 @@
 #include "node/pbft/message_log.h"
 #include "node/pbft/outbox.h"
 #include "node/pbft/parameters.h"
-#include "node/pbft/quorum.h"
 #include "node/pbft/recovered.h"
 #include "node/pbft/request_queue.h"
+#include "node/pbft/suspects.h"
+#include "node/pbft/view_state.h"
 
 namespace pbft {
 
 class NormalOperation {
  public:
-  NormalOperation(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log, Delivery& delivery,
-                  const ClientTable& clients, RequestQueue& queue);
+  NormalOperation(const ClusterParameters& cluster, const LocalParameters& local, const ViewState& view,
+                  MessageLog& log, Delivery& delivery, const ClientTable& clients, RequestQueue& queue,
+                  Suspects& suspects);
 
   // Puts the votes that storage remembers back into the log. Once, at the start.
   void recover(const Recovered& recovered);
 
   // False for a pre-prepare that on_pre_prepare would refuse for its sender, view or number alone.
   [[nodiscard]] bool expects(ReplicaId sender, const PrePrepare& message) const { return !misplaced(sender, message); }
-  void on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out);
+  // True where the message proves that the primary says different things to different replicas.
+  bool on_pre_prepare(ReplicaId sender, const PrePrepare& message, Outbox& out);
   void on_prepare(ReplicaId sender, const Prepare& message, Outbox& out);
   void on_commit(ReplicaId sender, const Commit& message, Outbox& out);
+  void on_committed(ReplicaId sender, const Committed& message, Outbox& out);
+
+  // The present view has been left: what is under way in it counts no more.
+  void leave();
+  // The present view has become active with its opening: this replica's votes start anew, and requests of batches that
+  // the view leaves out wait again.
+  void enter(Outbox& out);
+  // Votes for slots of the opening whose batches have come in, or that have come into the window.
+  void vote_on_opening(Outbox& out);
 
   // The primary proposes what waits, as far as pipeline and window allow.
   void propose(Outbox& out);
@@ -41,12 +53,14 @@ class NormalOperation {
     wall_clock_ = wall_clock;
   }
 
-  [[nodiscard]] View view() const { return view_; }
-  [[nodiscard]] ReplicaId primary() const { return quorum_.primary(view_); }
-  [[nodiscard]] bool is_primary() const { return primary() == local_.self; }
-  [[nodiscard]] SequenceNumber last_proposed() const { return last_proposed_; }
-  // Highest n that ever prepared here and may not be executed yet (for reads).
+  [[nodiscard]] bool is_primary() const { return view_.primary() == local_.self; }
+  // Highest n that ever prepared here, in any view, unless a later NEW-VIEW has left it free (for reads).
   [[nodiscard]] SequenceNumber highest_prepared() const { return highest_prepared_; }
+  // The digest that f+1 backups vouch for in a slot in which this replica has not voted in the present view.
+  [[nodiscard]] const Digest* vouched(SequenceNumber n, const Slot& slot) const;
+  // Whether the slot waits for a batch with this digest: proven to be committed, put there by the NEW-VIEW, or vouched
+  // for.
+  [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;
 
   void invariants() const;
 
@@ -54,24 +68,27 @@ class NormalOperation {
   [[nodiscard]] std::optional<Reject> misplaced(ReplicaId sender, const PrePrepare& message) const;
   [[nodiscard]] std::optional<Reject> invalid(const PrePrepare& message) const;
   [[nodiscard]] std::optional<Reject> time_invalid(SequenceNumber n, Timestamp time) const;
-  [[nodiscard]] std::optional<Reject> vote_invalid(View view, SequenceNumber n) const;
   void accept(SequenceNumber n, Slot& slot, const BatchPtr& batch, Outbox& out);
   void accept_if_vouched(SequenceNumber n, Slot& slot, Outbox& out);
   void check_prepared(SequenceNumber n, Slot& slot, Outbox& out);
   void check_committed(Slot& slot);
+  void recover_slot(SequenceNumber n, const RecoveredSlot& remembered);
+  void reclaim(SequenceNumber n, const Slot& slot);
 
   const ClusterParameters& cluster_;
   const LocalParameters& local_;
-  const Quorum quorum_;
+  const ViewState& view_;
+  const Quorum& quorum_;
   MessageLog& log_;
   Delivery& delivery_;
   const ClientTable& clients_;
   RequestQueue& queue_;
+  Suspects& suspects_;
 
-  View view_;
   SequenceNumber last_proposed_;
   Timestamp last_proposed_time_;
   SequenceNumber highest_prepared_;
+  bool opening_done_ = true;  // false: slots of the opening may still lack this replica's vote
   Ticks now_ = 0;
   Timestamp wall_clock_;
 };

@@ -3,6 +3,7 @@
 // then holds every completed write.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 
@@ -17,7 +18,7 @@ class Reads {
 
   void on_read(const ClientId& client, const ReadRequest& request, Origin origin, SequenceNumber highest_prepared,
                Outbox& out) {
-    if (delivery_.stopped()) return;
+    if (!delivery_.open()) return;
     std::size_t& mine = bytes_of_[client];
     const std::size_t size = overhead + request.operation.size();
     if (bytes_ + size > max_bytes || mine + size > max_bytes_per_client) return out.reject(Reject::queue_full);
@@ -27,10 +28,15 @@ class Reads {
     answer_ready(out);
   }
 
-  // Barriers never fall, so the oldest read is always the first that may be answered. The answers come behind the
-  // executions of the same step.
+  // A new view has left what lies above `end` free: nothing there had committed, so no read has to wait for it.
+  void lower_barriers(SequenceNumber end) {
+    for (Waiting& read : waiting_) read.barrier = std::min(read.barrier, end);
+  }
+
+  // Barriers of later reads are not below those of earlier ones, so the oldest read is always the first that may be
+  // answered. The answers come behind the executions of the same step.
   void answer_ready(Outbox& out) {
-    while (!delivery_.stopped() && !waiting_.empty() && waiting_.front().barrier <= delivery_.delivered()) {
+    while (delivery_.open() && !waiting_.empty() && waiting_.front().barrier <= delivery_.delivered()) {
       AnswerRead& answer = waiting_.front().answer;
       const std::size_t size = overhead + answer.operation.size();
       bytes_ -= size;

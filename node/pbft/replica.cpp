@@ -1,5 +1,6 @@
 #include "node/pbft/replica.h"
 
+#include <algorithm>
 #include <cassert>
 #include <string>
 #include <utility>
@@ -12,76 +13,122 @@
 #include "node/pbft/message_log.h"
 #include "node/pbft/normal_operation.h"
 #include "node/pbft/outbox.h"
+#include "node/pbft/primary_watch.h"
 #include "node/pbft/reads.h"
+#include "node/pbft/rejoining.h"
 #include "node/pbft/request_queue.h"
 #include "node/pbft/retransmission.h"
+#include "node/pbft/state_transfer.h"
+#include "node/pbft/suspects.h"
+#include "node/pbft/view_changer.h"
+#include "node/pbft/view_state.h"
 
 namespace pbft {
+
+namespace {
+
+// A new primary is told of so many requests that wait here; their clients tell it of the rest.
+constexpr std::size_t forwards_to_new_primary = 64;
+
+}  // namespace
 
 struct Replica::Parts {
   Parts(const ClusterParameters& cluster_parameters, const LocalParameters& local_parameters, Recovered recovered)
       : cluster(cluster_parameters),
         local(local_parameters),
-        quorum(cluster.replicas),
+        view(Quorum{cluster.replicas}),
         log(cluster.replicas, cluster.window, recovered.stable ? recovered.stable->proof.n : SequenceNumber{}),
         clients(cluster, recovered.clients, recovered.sessions),
         queue(local),
-        delivery(cluster, clients, queue, recovered),
-        normal(cluster, local, log, delivery, clients, queue),
+        suspects(cluster, local),
+        watch(local, clients, view.quorum),
+        delivery(cluster, clients, queue, watch, recovered),
+        normal(cluster, local, view, log, delivery, clients, queue, suspects),
         checkpointing(cluster, local, log, delivery, recovered),
-        retransmission(cluster, local, log, delivery, normal, checkpointing),
+        rejoining(cluster, local, view, log, recovered),
+        view_changer(cluster, local, view, log, delivery, normal, checkpointing, watch),
+        retransmission(cluster, local, view, log, delivery, normal, checkpointing, view_changer, rejoining),
         catch_up(cluster, local, log, delivery, checkpointing),
+        transfer(cluster, local, log, delivery, checkpointing),
         reads(delivery) {
-    assert(quorum.is_replica(local.self));
-    assert(recovered.executed >= log.low());
+    assert(view.quorum.is_replica(local.self));
+    assert(recovered.executed >= log.low() || recovered.damaged);
+    view_changer.recover(recovered);
     normal.recover(recovered);
+    entered = view.active ? view.view : View{};
   }
 
   void on(const Tick& tick);
-  void on(const TurnEnd&) { normal.propose(out); }
+  void on(const TurnEnd&) {
+    if (!transfer.active()) normal.propose(out);
+  }
   void on(const PeerInput& input);
   void on(const ClientInput& input);
   void on(const Executed& done) {
     if (!delivery.on_executed(done.n)) out.reject(Reject::stray_completion);
   }
   void on(const CheckpointTaken& done) { checkpointing.on_taken(done.summary, out); }
+  void on(const TransferPlanned& done) { transfer.on_planned(done, out); }
+  void on(const BucketStaged& done) { transfer.on_staged(done, out); }
+  void on(const StateInstalled& done);
+  void on(const StateDamaged&) { delivery.stop(); }
 
-  void on_peer(ReplicaId sender, const PrePrepare& m) { normal.on_pre_prepare(sender, m, out); }
+  void on_peer(ReplicaId sender, const PrePrepare& m);
   void on_peer(ReplicaId sender, const Prepare& m) { normal.on_prepare(sender, m, out); }
   void on_peer(ReplicaId sender, const Commit& m) { normal.on_commit(sender, m, out); }
+  void on_peer(ReplicaId sender, const Committed& m) { normal.on_committed(sender, m, out); }
   void on_peer(ReplicaId sender, const Checkpoint& m) { checkpointing.on_checkpoint(sender, m, out); }
   void on_peer(ReplicaId sender, const StableCheckpoint& m) { checkpointing.on_stable_checkpoint(sender, m, out); }
-  void on_peer(ReplicaId sender, const Status& m) { retransmission.on_status(sender, m, out); }
+  void on_peer(ReplicaId sender, const Status& m);
   void on_peer(ReplicaId sender, const FetchBatch& m) { retransmission.on_fetch_batch(sender, m, out); }
   void on_peer(ReplicaId sender, const BatchResponse& m);
   void on_peer(ReplicaId sender, const FetchLedger& m) { catch_up.on_fetch_ledger(sender, m, out); }
   void on_peer(ReplicaId sender, const LedgerRange& m) { catch_up.on_ledger_range(sender, m, out); }
   void on_peer(ReplicaId sender, const Forward& m);
+  void on_peer(ReplicaId sender, const ViewChange& m) { view_changer.on_view_change(sender, m, out); }
+  void on_peer(ReplicaId sender, const NewView& m) { view_changer.on_new_view(sender, m, out); }
+  void on_peer(ReplicaId sender, const FetchTree& m) { transfer.on_fetch_tree(sender, m, out); }
+  void on_peer(ReplicaId sender, const Tree& m) { transfer.on_tree(sender, m, out); }
+  void on_peer(ReplicaId sender, const FetchBucket& m) { transfer.on_fetch_bucket(sender, m, out); }
+  void on_peer(ReplicaId sender, const BucketPart& m) { transfer.on_bucket_part(sender, m, out); }
+  void on_peer(ReplicaId sender, const ClientReport& m) { suspects.on_report(sender, m, now, out); }
 
   void on_request(const BundlePtr& bundle);
   [[nodiscard]] bool needs_order(const Bundle& bundle);
   void refuse(const Bundle& bundle, const Request& request, ReplyStatus status, const Bytes& result = {});
+  void refuse_all(const Bundle& bundle, ReplyStatus status);
   void enqueue(const BundlePtr& bundle);
+  // What follows every input.
+  void settle();
+  void entered_view();
 
-  [[nodiscard]] std::string waiting_for() const;
-  [[nodiscard]] std::string missing_votes(const std::vector<std::optional<Vote>>& votes,
-                                          const std::optional<Vote>& vote, std::uint32_t needed,
-                                          bool backups_only) const;
+  [[nodiscard]] PrimaryWatch::Standing standing() const;
+  [[nodiscard]] bool slot_waits() const;
+  [[nodiscard]] std::string waiting_for(std::vector<ReplicaId>& from) const;
+  [[nodiscard]] std::string waiting_at(const Slot& slot, std::vector<ReplicaId>& from) const;
+  [[nodiscard]] std::string missing_votes(const char* what, const std::vector<std::optional<Vote>>& votes,
+                                          const Vote& vote, std::uint32_t needed, std::vector<ReplicaId>& from) const;
 
   const ClusterParameters cluster;
   const LocalParameters local;
-  const Quorum quorum;
   Outbox out;
+  ViewState view;
   MessageLog log;
   ClientTable clients;
   RequestQueue queue;
+  Suspects suspects;
+  PrimaryWatch watch;
   Delivery delivery;
   NormalOperation normal;
   Checkpointing checkpointing;
+  Rejoining rejoining;
+  ViewChanger view_changer;
   Retransmission retransmission;
   CatchUp catch_up;
+  StateTransfer transfer;
   Reads reads;
   Ticks now = 0;
+  View entered;  // the last view that was active here
   bool resumed = false;
 };
 
@@ -90,14 +137,33 @@ struct Replica::Parts {
 void Replica::Parts::on(const Tick& tick) {
   ++now;
   normal.set_time(now, tick.wall_clock);
+  view_changer.on_tick(now, standing(), out);
   retransmission.on_tick(now, out);
-  catch_up.on_tick(now, normal.view(), out);
+  const bool was_active = transfer.active();
+  transfer.on_tick(now, catch_up.needs_state_transfer(), out);
+  if (transfer.active() && !was_active) catch_up.reset();
+  catch_up.on_tick(now, view.view, out);
 }
 
 void Replica::Parts::on(const PeerInput& input) {
   const ReplicaId sender = input.message.sender();
-  if (!quorum.is_replica(sender)) return out.reject(Reject::not_a_replica, sender);
+  if (!view.quorum.is_replica(sender)) return out.reject(Reject::not_a_replica, sender);
+  retransmission.heard(sender);
   std::visit([&](const auto& message) { on_peer(sender, message); }, input.message.message());
+}
+
+void Replica::Parts::on_peer(ReplicaId sender, const PrePrepare& m) {
+  if (normal.on_pre_prepare(sender, m, out)) {
+    view_changer.leave(view.view.next(), "the primary proposed two batches for one slot", out);
+  }
+}
+
+void Replica::Parts::on_peer(ReplicaId sender, const Status& m) {
+  rejoining.on_status(sender, m, out);
+  retransmission.on_status(sender, m, out);
+  if (rejoining.grants(sender, m, now)) {
+    view_changer.leave(view.view.next(), "a replica that had lost its memory asks for another view", out);
+  }
 }
 
 void Replica::Parts::on_peer(ReplicaId sender, const BatchResponse& m) {
@@ -106,18 +172,22 @@ void Replica::Parts::on_peer(ReplicaId sender, const BatchResponse& m) {
   if (catch_up.wants(m.n, digest)) {
     wanted = true;
     catch_up.on_batch(m.n, m.batch);
-    catch_up.deliver(normal.view(), out);
+    catch_up.deliver(view.view, out);
   }
-  if (retransmission.wants(m.n, digest)) {
+  if (normal.wants(m.n, digest) || view_changer.wants(m.n, digest)) {
     wanted = true;
+    static_cast<void>(log.slot(m.n, now));
     normal.on_batch(m.n, m.batch, out);
   }
   if (!wanted) out.reject(Reject::not_asked_for, sender);
 }
 
 void Replica::Parts::on_peer(ReplicaId sender, const Forward& m) {
-  if (!m.authentic) return out.reject(Reject::bundle_not_authentic, sender);
   if (!normal.is_primary()) return out.reject(Reject::not_primary, sender);
+  if (!m.authentic) {
+    suspects.found_in_forward(sender, *m.bundle, now, out);
+    return out.reject(Reject::bundle_not_authentic, sender);
+  }
   on_request(m.bundle);
 }
 
@@ -125,9 +195,44 @@ void Replica::Parts::on(const ClientInput& input) {
   const ClientId& client = input.message.sender();
   if (!clients.is_client(client)) return out.reject(Reject::not_a_client);
   if (const auto* read = std::get_if<ReadRequest>(&input.message.message())) {
+    // Without its memory a replica does not know what had prepared here.
+    if (view.abstains) return out.reject(Reject::rejoining);
     return reads.on_read(client, *read, input.origin, normal.highest_prepared(), out);
   }
   if (const auto* request = std::get_if<ClientRequest>(&input.message.message())) return on_request(request->bundle);
+}
+
+void Replica::Parts::on(const StateInstalled& done) {
+  const auto proof = transfer.on_installed(done, out);
+  if (!proof) return;
+  delivery.installed(done.summary);
+  clients.load(done.clients, done.sessions);
+  checkpointing.installed(*proof, done.summary, out);
+  catch_up.reset();
+  watch.forget_requests();
+  queue.keep_only([&](const Bundle& bundle) { return clients.needs_order(bundle); });
+}
+
+void Replica::Parts::settle() {
+  static_cast<void>(rejoining.try_to_end(out));
+  view_changer.try_to_open(out);
+  if (view.active && entered != view.view) entered_view();
+  normal.vote_on_opening(out);
+  normal.deliver_committed(out);
+  reads.answer_ready(out);
+}
+
+void Replica::Parts::entered_view() {
+  entered = view.view;
+  reads.lower_barriers(std::max(view.opening.end(), delivery.delivered()));
+  // What waited under the last primary waits under this one; its clients may not know yet where it is.
+  std::size_t forwarded = 0;
+  for (const BundlePtr& bundle : queue.waiting()) {
+    watch.heard(*bundle);
+    if (!normal.is_primary() && forwarded++ < forwards_to_new_primary) {
+      out.send_to(view.primary(), Forward{bundle, false});
+    }
+  }
 }
 
 // ---- Requests --------------------------------------------------------------------------------------
@@ -148,7 +253,7 @@ bool Replica::Parts::needs_order(const Bundle& bundle) {
         fresh = true;
         break;
       case RequestState::executed:
-        out.send(ResendReply{bundle.client, normal.view(), bundle.session, request.number});
+        out.send(ResendReply{bundle.client, view.view, bundle.session, request.number});
         break;
       case RequestState::forgotten:
         out.reject(Reject::request_too_old);
@@ -178,7 +283,7 @@ bool Replica::Parts::needs_order(const Bundle& bundle) {
 
 void Replica::Parts::refuse(const Bundle& bundle, const Request& request, ReplyStatus status, const Bytes& result) {
   Reply reply;
-  reply.view = normal.view();
+  reply.view = view.view;
   reply.session = bundle.session;
   reply.number = request.number;
   reply.status = status;
@@ -187,10 +292,22 @@ void Replica::Parts::refuse(const Bundle& bundle, const Request& request, ReplyS
   out.send(SendReply{bundle.client, std::move(reply)});
 }
 
+void Replica::Parts::refuse_all(const Bundle& bundle, ReplyStatus status) {
+  for (const Request& request : bundle.requests) refuse(bundle, request, status);
+}
+
 void Replica::Parts::enqueue(const BundlePtr& bundle) {
-  // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
-  if (!normal.is_primary()) return out.send_to(normal.primary(), Forward{bundle, false});
+  if (!bundle->is_signed() && suspects.must_sign(bundle->client, now)) {
+    out.reject(Reject::signature_required);
+    return refuse_all(*bundle, ReplyStatus::sign);
+  }
   const RequestQueue::Added added = queue.add(bundle);
+  if (!normal.is_primary()) {
+    // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
+    watch.heard(*bundle);
+    if (view.active) out.send_to(view.primary(), Forward{bundle, false});
+    return;
+  }
   switch (added) {
     case RequestQueue::Added::yes:
       break;
@@ -200,43 +317,70 @@ void Replica::Parts::enqueue(const BundlePtr& bundle) {
     case RequestQueue::Added::full:
     case RequestQueue::Added::client_full:
       out.reject(added == RequestQueue::Added::full ? Reject::queue_full : Reject::client_queue_full);
-      for (const Request& request : bundle->requests) refuse(*bundle, request, ReplyStatus::busy);
+      refuse_all(*bundle, ReplyStatus::busy);
       break;
   }
 }
 
-// ---- For people ------------------------------------------------------------------------------------
+// ---- The primary's standing --------------------------------------------------------------------------
 
-std::string Replica::Parts::missing_votes(const std::vector<std::optional<Vote>>& votes,
-                                          const std::optional<Vote>& vote, std::uint32_t needed,
-                                          bool backups_only) const {
-  std::string missing;
-  for (std::uint32_t i = 0; i < votes.size(); ++i) {
-    if (backups_only && ReplicaId{i} == normal.primary()) continue;
-    if (vote && votes[i] == vote) continue;
-    missing += (missing.empty() ? "" : ", ") + std::to_string(i);
-  }
-  const std::uint32_t have = vote ? count_matching(votes, *vote) : 0;
-  return std::to_string(needed - std::min(have, needed)) + " of " + std::to_string(needed) + " {} at " +
-         std::to_string(delivery.next().value) + ", none yet from replica " + missing;
+bool Replica::Parts::slot_waits() const {
+  if (delivery.delivered() < view.opening.end()) return true;
+  const auto& slots = log.slots();
+  return std::any_of(slots.upper_bound(delivery.delivered()), slots.end(),
+                     [](const auto& entry) { return entry.second.accepted || entry.second.held; });
 }
 
-std::string Replica::Parts::waiting_for() const {
-  if (delivery.stopped()) return "the state here differs from what a quorum certified; execution is stopped";
-  if (catch_up.needs_state_transfer()) {
-    return "no peer's ledger reaches back to " + std::to_string(delivery.next().value) + " any more";
+PrimaryWatch::Standing Replica::Parts::standing() const {
+  // A replica that is behind a certified state, or does not hear the others, has nothing to hold against the primary.
+  // What others merely say that they executed is no excuse for it: it may have shown them more than it shows this one.
+  const auto& proven = checkpointing.highest_proven();
+  const bool behind = proven && proven->n > delivery.delivered();
+  PrimaryWatch::Standing standing;
+  standing.watching = view.votes() && !normal.is_primary() && !behind && delivery.open() && retransmission.connected();
+  standing.slot_waits = slot_waits();
+  return standing;
+}
+
+// ---- For people ------------------------------------------------------------------------------------
+
+std::string Replica::Parts::missing_votes(const char* what, const std::vector<std::optional<Vote>>& votes,
+                                          const Vote& vote, std::uint32_t needed, std::vector<ReplicaId>& from) const {
+  for (std::uint32_t i = 0; i < votes.size(); ++i) {
+    const bool counts = needed == view.quorum.quorum() || ReplicaId{i} != view.primary();
+    if (counts && votes[i] != vote) from.push_back(ReplicaId{i});
+  }
+  const std::uint32_t have = std::min(count_matching(votes, vote), needed);
+  return "waiting for " + std::to_string(needed - have) + " of " + std::to_string(needed) + " " + what + " at " +
+         std::to_string(delivery.next().value);
+}
+
+std::string Replica::Parts::waiting_at(const Slot& slot, std::vector<ReplicaId>& from) const {
+  const std::string at = std::to_string(delivery.next().value);
+  if (slot.committed) return "waiting for the batch of " + at;
+  if (!slot.accepted) {
+    from.assign(1, view.primary());
+    return "waiting for the pre-prepare of " + at;
+  }
+  if (!slot.prepared || slot.prepared->view != view.view) {
+    return missing_votes("PREPAREs", slot.prepares, *slot.accepted, view.quorum.quorum() - 1, from);
+  }
+  return missing_votes("COMMITs", slot.commits, *slot.prepared, view.quorum.quorum(), from);
+}
+
+std::string Replica::Parts::waiting_for(std::vector<ReplicaId>& from) const {
+  if (transfer.active()) return transfer.waiting_for(from);
+  if (delivery.stopped()) {
+    return local.repair ? "the state here is not what a quorum certified; waiting for a checkpoint to repair it from"
+                        : "the state here is not what a quorum certified; execution is stopped until the replica is "
+                          "started with --repair";
   }
   if (catch_up.active()) return "batches of the ledger, from " + std::to_string(delivery.next().value) + " on";
-  const auto named = [](std::string text, const char* what) { return text.replace(text.find("{}"), 2, what); };
+  if (!view.active) return view_changer.waiting_for(from);
+  const std::string rejoin = rejoining.waiting_for();
+  if (!rejoin.empty()) return rejoin;
   const Slot* slot = log.find(delivery.next());
-  if (slot == nullptr) return "";
-  const std::string at = std::to_string(delivery.next().value);
-  if (slot->committed) return "the batch of " + at;
-  if (!slot->accepted) return "the pre-prepare of " + at + " from replica " + std::to_string(normal.primary().value);
-  if (!slot->prepared) {
-    return "waiting for " + named(missing_votes(slot->prepares, slot->accepted, quorum.quorum() - 1, true), "PREPAREs");
-  }
-  return "waiting for " + named(missing_votes(slot->commits, slot->prepared, quorum.quorum(), false), "COMMITs");
+  return slot == nullptr ? "" : waiting_at(*slot, from);
 }
 
 // ---- Replica ---------------------------------------------------------------------------------------
@@ -251,8 +395,7 @@ Effects Replica::step(const Input& input) {
   // Before anything else: a checkpoint that a crash cut off is that of the state as it is now.
   if (!std::exchange(parts_->resumed, true)) parts_->checkpointing.resume(parts_->out);
   std::visit([&](const auto& concrete) { parts_->on(concrete); }, input);
-  parts_->normal.deliver_committed(parts_->out);
-  parts_->reads.answer_ready(parts_->out);
+  parts_->settle();
   return parts_->out.take();
 }
 
@@ -260,30 +403,50 @@ bool Replica::expects(ReplicaId sender, const PrePrepare& message) const {
   return parts_->normal.expects(sender, message);
 }
 
+bool Replica::must_sign(const ClientId& client) const {
+  return parts_->suspects.must_sign(client, parts_->now);
+}
+
 void Replica::invariants() const {
   const Parts& p = *parts_;
+  p.view_changer.invariants();
+  p.watch.invariants();
+  p.suspects.invariants();
+  p.transfer.invariants();
   p.clients.invariants();
   p.queue.invariants();
   p.normal.invariants();
   p.checkpointing.invariants();
   assert(p.delivery.executed() <= p.delivery.delivered());
-  assert(p.delivery.delivered() >= p.log.low());
+  assert(p.delivery.delivered() >= p.log.low() || p.delivery.stopped());
 }
 
 ReplicaStatus Replica::status() const {
   const Parts& p = *parts_;
   ReplicaStatus s;
-  s.view = p.normal.view();
-  s.primary = p.normal.primary();
+  s.view = p.view.view;
+  s.active = p.view.active;
+  s.primary = p.view.primary();
   s.executed = p.delivery.executed();
   s.committed = p.delivery.delivered();
   s.stable = p.log.low();
   s.high = p.log.high();
-  s.last_accepted = p.normal.last_proposed();
+  for (const auto& [n, slot] : p.log.slots()) {
+    if (slot.accepted) s.last_accepted = n;
+  }
   s.queued_requests = p.queue.requests();
   s.sessions = p.clients.sessions();
   s.catching_up = p.catch_up.active();
   s.diverged = p.delivery.stopped();
+  s.rejoining = p.view.abstains;
+  s.transferring = p.transfer.active();
+  const StateTransfer::Progress progress = p.transfer.progress();
+  s.transfer_to = progress.to;
+  s.transfer_buckets = progress.buckets;
+  s.transfer_left = progress.left;
+  s.transfer_bytes = progress.bytes;
+  s.waiting_clients = p.watch.waiting();
+  s.view_timeout_ticks = p.watch.timeout();
   if (!p.checkpointing.own().empty()) {
     const auto& [n, summary] = *p.checkpointing.own().rbegin();
     s.last_checkpoint = n;
@@ -293,7 +456,7 @@ ReplicaStatus Replica::status() const {
   for (std::uint32_t i = 0; i < p.cluster.replicas; ++i) {
     s.peer_executed.push_back(ReplicaId{i} == p.local.self ? s.executed : p.retransmission.executed_by(ReplicaId{i}));
   }
-  s.waiting_for = p.waiting_for();
+  s.waiting_for = p.waiting_for(s.waiting_from);
   return s;
 }
 
@@ -313,6 +476,8 @@ const char* to_string(Reject reason) {
       return "time_not_later";
     case Reject::time_ahead:
       return "time_ahead";
+    case Reject::time_behind:
+      return "time_behind";
     case Reject::empty_batch:
       return "empty_batch";
     case Reject::batch_too_large:
@@ -351,6 +516,20 @@ const char* to_string(Reject reason) {
       return "client_queue_full";
     case Reject::not_primary:
       return "not_primary";
+    case Reject::bad_view_change:
+      return "bad_view_change";
+    case Reject::bad_new_view:
+      return "bad_new_view";
+    case Reject::not_active:
+      return "not_active";
+    case Reject::rejoining:
+      return "rejoining";
+    case Reject::bad_tree:
+      return "bad_tree";
+    case Reject::signature_required:
+      return "signature_required";
+    case Reject::too_many_reports:
+      return "too_many_reports";
     case Reject::stray_completion:
       return "stray_completion";
     case Reject::count_:

@@ -16,21 +16,31 @@ namespace pbft {
 // What an operator wants to know; a copy, made on request.
 struct ReplicaStatus {
   View view;
+  bool active = true;  // false: the view has been left for or not been opened yet
   ReplicaId primary;
   SequenceNumber executed;
-  SequenceNumber committed;  // highest n such that all up to it are committed here
-  SequenceNumber stable;     // low water mark
-  SequenceNumber high;       // high water mark
-  SequenceNumber last_accepted;
+  SequenceNumber committed;      // highest n such that all up to it are committed here
+  SequenceNumber stable;         // low water mark
+  SequenceNumber high;           // high water mark
+  SequenceNumber last_accepted;  // highest n in the log that this replica voted for in the present view
   std::size_t queued_requests = 0;
   std::size_t sessions = 0;
   bool catching_up = false;
-  bool diverged = false;
+  bool diverged = false;   // the state here is not what a quorum certified, or is damaged; nothing is executed
+  bool rejoining = false;  // has lost its memory and does not vote yet
+  bool transferring = false;
+  SequenceNumber transfer_to;
+  std::uint32_t transfer_buckets = 0;
+  std::uint32_t transfer_left = 0;
+  std::uint64_t transfer_bytes = 0;  // received
+  std::size_t waiting_clients = 0;   // with requests that are known here and not executed
+  std::uint64_t view_timeout_ticks = 0;
   Digest last_root;  // root of the last own checkpoint
   SequenceNumber last_checkpoint;
   Timestamp time;                             // agreed time
   std::vector<SequenceNumber> peer_executed;  // as last told by each replica; own entry is own
   std::string waiting_for;                    // "" or for people: why nothing moves
+  std::vector<ReplicaId> waiting_from;        // of whom it is missing
 };
 
 class Replica {
@@ -46,6 +56,9 @@ class Replica {
 
   // Whether a pre-prepare would be looked at at all: verifying the proofs of its bundles is worth the time.
   [[nodiscard]] bool expects(ReplicaId sender, const PrePrepare& message) const;
+
+  // Whether the client has to sign its requests, since MACs of its own did not hold somewhere.
+  [[nodiscard]] bool must_sign(const ClientId& client) const;
 
   // Asserts what must hold between steps; called after every step in tests and simulation.
   void invariants() const;

@@ -73,14 +73,30 @@ void RequestQueue::executed(const Bundle& bundle) {
   in_flight_.erase(bundle.digest);
 }
 
+void RequestQueue::keep_only(const std::function<bool(const Bundle&)>& passes) {
+  for (const BundlePtr& bundle : waiting()) {
+    if (!passes(*bundle)) forget_waiting(*bundle);
+  }
+}
+
+std::vector<BundlePtr> RequestQueue::waiting() const {
+  std::vector<BundlePtr> result;
+  result.reserve(order_.size());
+  for (const auto& [arrival, bundle] : order_) result.push_back(bundle);
+  return result;
+}
+
 void RequestQueue::forget_waiting(const Bundle& bundle) {
   const auto found = waiting_.find(bundle.digest);
   if (found == waiting_.end()) return;
-  order_.erase(found->second);
+  // The one that waits may have another proof than `bundle`, and so another size.
+  const auto place = order_.find(found->second);
+  const BundlePtr waits = place->second;
+  order_.erase(place);
   waiting_.erase(found);
-  total_.remove(bundle);
-  const auto mine = per_client_.find(bundle.client);
-  mine->second.remove(bundle);
+  total_.remove(*waits);
+  const auto mine = per_client_.find(waits->client);
+  mine->second.remove(*waits);
   if (mine->second.requests == 0) per_client_.erase(mine);
 }
 

@@ -1,9 +1,11 @@
-// Bundles that wait at the primary for a place in a batch. Bounded in requests and in bytes, over all clients and per
+// Bundles that wait for a place in a batch: at the primary to be proposed, at a backup for the case that it becomes
+// the primary. Bounded in requests and in bytes, over all clients and per
 // client, so one client cannot crowd out another.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <vector>
@@ -27,6 +29,12 @@ class RequestQueue {
   void mark_in_flight(const Bundle& bundle);
   // The bundle was executed, wherever it waited.
   void executed(const Bundle& bundle);
+  // Another view has begun: what was proposed in the last one is not in flight any more.
+  void forget_in_flight() { in_flight_.clear(); }
+  // Drops what waits and does not pass.
+  void keep_only(const std::function<bool(const Bundle&)>& passes);
+  // What waits, by arrival.
+  [[nodiscard]] std::vector<BundlePtr> waiting() const;
 
   [[nodiscard]] bool empty() const { return waiting_.empty(); }
   [[nodiscard]] std::size_t requests() const { return total_.requests; }

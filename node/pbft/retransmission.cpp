@@ -17,16 +17,32 @@ constexpr std::size_t outstanding_fetches = 16;
 
 }  // namespace
 
-Retransmission::Retransmission(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log,
-                               Delivery& delivery, const NormalOperation& normal, const Checkpointing& checkpointing)
+Retransmission::Retransmission(const ClusterParameters& cluster, const LocalParameters& local, const ViewState& view,
+                               MessageLog& log, Delivery& delivery, const NormalOperation& normal,
+                               const Checkpointing& checkpointing, ViewChanger& view_changer,
+                               const Rejoining& rejoining)
     : cluster_(cluster),
       local_(local),
-      quorum_(cluster.replicas),
+      view_(view),
+      quorum_(view.quorum),
       log_(log),
       delivery_(delivery),
       normal_(normal),
       checkpointing_(checkpointing),
+      view_changer_(view_changer),
+      rejoining_(rejoining),
       peers_(cluster.replicas) {}
+
+bool Retransmission::connected() const {
+  const Ticks lately = 3 * Ticks{local_.idle_status_interval_ticks};
+  const auto heard = std::count_if(peers_.begin(), peers_.end(),
+                                   [&](const Peer& peer) { return peer.heard && now_ - *peer.heard <= lately; });
+  return static_cast<std::uint32_t>(heard) + 1 >= quorum_.quorum();
+}
+
+bool Retransmission::someone_is_in_a_later_view() const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const Peer& peer) { return peer.view > view_.view; });
+}
 
 SequenceNumber Retransmission::executed_by_weak_quorum() const {
   std::vector<SequenceNumber> executed;
@@ -40,9 +56,11 @@ SequenceNumber Retransmission::executed_by_weak_quorum() const {
 // What is executed here without having prepared (a quorum of COMMITs proved it) lacks nothing for this replica. But it
 // has no vote there, and a peer may need just that vote where others are gone: so it asks for what a vote takes.
 void Retransmission::add_unprepared(Status& status) const {
+  if (!view_.votes()) return;
   for (const auto& [n, slot] : log_.slots()) {
     if (n > delivery_.delivered() || status.lacks.size() >= max_unprepared) return;
-    if (!slot.prepared) status.lacks.push_back({n, !slot.accepted, true, false});
+    const bool prepared = slot.prepared && slot.prepared->view == view_.view;
+    if (!prepared && n > view_.opening.start) status.lacks.push_back({n, !slot.accepted, true, false});
   }
 }
 
@@ -50,16 +68,19 @@ void Retransmission::add_uncommitted(Status& status) const {
   SequenceNumber top = executed_by_weak_quorum();
   if (!log_.slots().empty()) top = std::max(top, log_.slots().rbegin()->first);
   // A proposal that reached nobody is known only from what its primary lacks.
-  top = std::min(std::max(top, peers_[normal_.primary().value].highest), log_.high());
+  top = std::min(std::max(top, peers_[view_.primary().value].highest), log_.high());
   for (SequenceNumber n = delivery_.next(); n <= top && status.lacks.size() < Limits::max_status_slots; n = n.next()) {
     const Slot* slot = log_.find(n);
     if (slot == nullptr) {
-      status.lacks.push_back({n, true, true, true});
+      status.lacks.push_back({n, view_.active, view_.active, true});
       continue;
     }
     if (now_ - slot->first_seen < slot_patience_ticks) continue;
     const bool batch = slot->committed ? slot->batch(slot->committed->digest) == nullptr : !slot->accepted;
-    const Status::Lack lack{n, batch, !slot->prepared && !slot->committed, !slot->committed};
+    const bool prepared = slot->prepared && slot->prepared->view == view_.view;
+    Status::Lack lack{n, batch, !prepared && !slot->committed, !slot->committed};
+    // Without an active view nothing is voted on; what was committed in any view can still be learnt.
+    if (!view_.active) lack.batch = lack.prepares = false;
     if (lack.batch || lack.prepares || lack.commits) status.lacks.push_back(lack);
   }
 }
@@ -74,7 +95,13 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   // Where the last answers helped, the next are asked for at once.
   const bool catching_up = behind && delivery_.delivered() > delivered_at_last_status_;
   if (!due && !catching_up && since < local_.status_interval_ticks) return;
-  Status status{normal_.view(), log_.low(), delivery_.delivered(), {}};
+  Status status;
+  status.view = view_.view;
+  status.active = view_.active;
+  status.view_changes = view_changer_.held();
+  status.rejoins_in = rejoining_.asks_for_view();
+  status.stable = log_.low();
+  status.executed = delivery_.delivered();
   // Seldom needed, so not asked for often; but however often other things are lacking.
   if (!sent_status_ || now_ - last_unprepared_ >= local_.idle_status_interval_ticks) {
     last_unprepared_ = now_;
@@ -82,7 +109,8 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   }
   add_uncommitted(status);
   const bool checkpoint_waits = !checkpointing_.own_votes().empty();
-  if (!due && status.lacks.empty() && !checkpoint_waits && !behind) return;
+  const bool view_waits = !view_.active || someone_is_in_a_later_view() || status.rejoins_in > View{};
+  if (!due && status.lacks.empty() && !checkpoint_waits && !behind && !view_waits) return;
   last_status_ = now_;
   delivered_at_last_status_ = delivery_.delivered();
   sent_status_ = true;
@@ -93,6 +121,7 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
 
 void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& out) {
   Peer& peer = peers_[sender.value];
+  peer.view = status.view;
   peer.executed = status.executed;
   peer.highest = status.lacks.empty() ? SequenceNumber{} : status.lacks.back().n;
   if (peer.answered == now_) return out.reject(Reject::rate_limited, sender);
@@ -102,8 +131,13 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
   for (Checkpoint& vote : checkpointing_.own_votes()) {
     if (vote.n > status.stable) out.send_to(sender, std::move(vote));
   }
+  view_changer_.answer(sender, status, out);
   std::size_t budget = answer_budget_bytes;
-  for (const Status::Lack& lack : status.lacks) resend(sender, lack, budget, out);
+  for (Status::Lack lack : status.lacks) {
+    // What is committed is so in every view; the rest is of use in the present one only.
+    if (status.view != view_.view || !status.active || !view_.active) lack.batch = lack.prepares = false;
+    resend(sender, lack, budget, out);
+  }
 }
 
 void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const {
@@ -119,9 +153,13 @@ void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t&
     }
   }
   const auto& own_prepare = slot->prepares[local_.self.value];
-  if (lack.prepares && own_prepare) out.send_to(to, Prepare{own_prepare->view, lack.n, own_prepare->digest});
+  if (lack.prepares && own_prepare && own_prepare->view == view_.view)
+    out.send_to(to, Prepare{own_prepare->view, lack.n, own_prepare->digest});
   const auto& own_commit = slot->commits[local_.self.value];
-  if (lack.commits && own_commit) out.send_to(to, Commit{own_commit->view, lack.n, own_commit->digest});
+  if (lack.commits && slot->committed) out.send_to(to, Committed{lack.n, slot->committed->digest});
+  if (lack.commits && view_.active && own_commit && own_commit->view == view_.view) {
+    out.send_to(to, Commit{own_commit->view, lack.n, own_commit->digest});
+  }
 }
 
 void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out) {
@@ -140,28 +178,53 @@ void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message,
 
 // ---- Asking ----------------------------------------------------------------------------------------
 
-bool Retransmission::wants(SequenceNumber n, const Digest& digest) const {
-  const Slot* slot = log_.find(n);
-  return slot != nullptr && slot->committed && slot->committed->digest == digest && !slot->batch(digest);
+// Whoever voted for it had the batch.
+std::vector<ReplicaId> Retransmission::voters(const std::vector<std::optional<Vote>>& votes, const Vote& vote) const {
+  std::vector<ReplicaId> holders;
+  for (std::uint32_t i = 0; i < votes.size(); ++i) {
+    if (votes[i] == vote && ReplicaId{i} != local_.self) holders.push_back(ReplicaId{i});
+  }
+  return holders;
+}
+
+std::vector<ReplicaId> Retransmission::committers(const Slot& slot) const {
+  std::vector<ReplicaId> holders = voters(slot.commits, *slot.committed);
+  for (std::uint32_t i = 0; i < slot.told.size(); ++i) {
+    if (slot.told[i] == slot.committed->digest) holders.push_back(ReplicaId{i});
+  }
+  return holders;
 }
 
 void Retransmission::fetch_missing_batches(Outbox& out) {
   std::size_t outstanding = 0;
-  for (auto& [n, slot] : log_.slots()) {
-    if (n <= delivery_.delivered() || !slot.committed || slot.batch(slot.committed->digest)) continue;
+  for (const auto& [n, digest] : view_changer_.missing()) {
     if (++outstanding > outstanding_fetches) return;
-    if (slot.fetches > 0 && now_ - slot.last_fetch < local_.fetch_timeout_ticks) continue;
-    // Those who sent a COMMIT had the batch; they are asked in turn.
-    std::vector<ReplicaId> holders;
-    for (std::uint32_t i = 0; i < slot.commits.size(); ++i) {
-      if (slot.commits[i] == slot.committed && ReplicaId{i} != local_.self) holders.push_back(ReplicaId{i});
-    }
-    if (holders.empty()) continue;
-    const ReplicaId to = holders[(local_.self.value + slot.fetches) % holders.size()];
-    slot.last_fetch = now_;
-    ++slot.fetches;
-    out.send_to(to, FetchBatch{n, slot.committed->digest});
+    fetch(n, digest, view_changer_.holders(n, digest), out);
   }
+  for (auto& [n, slot] : log_.slots()) {
+    const Digest* opened = view_.opened_with(n);
+    if (n > delivery_.delivered() && slot.committed && !slot.batch(slot.committed->digest)) {
+      if (++outstanding > outstanding_fetches) return;
+      fetch(n, slot.committed->digest, committers(slot), out);
+    } else if (opened != nullptr && !slot.accepted && normal_.wants(n, *opened)) {
+      if (++outstanding > outstanding_fetches) return;
+      fetch(n, *opened, view_changer_.holders(n, *opened), out);
+    } else if (const Digest* vouched = normal_.vouched(n, slot);
+               vouched != nullptr && !slot.batch(*vouched) && now_ - slot.first_seen >= slot_patience_ticks) {
+      if (++outstanding > outstanding_fetches) return;
+      fetch(n, *vouched, voters(slot.prepares, {view_.view, *vouched}), out);
+    }
+  }
+}
+
+// The holders are asked in turn.
+void Retransmission::fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out) {
+  Slot& slot = log_.slot(n, now_);
+  if (holders.empty() || (slot.fetches > 0 && now_ - slot.last_fetch < local_.fetch_timeout_ticks)) return;
+  const ReplicaId to = holders[(local_.self.value + slot.fetches) % holders.size()];
+  slot.last_fetch = now_;
+  ++slot.fetches;
+  out.send_to(to, FetchBatch{n, digest});
 }
 
 }  // namespace pbft

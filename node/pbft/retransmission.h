@@ -12,28 +12,34 @@
 #include "node/pbft/message_log.h"
 #include "node/pbft/normal_operation.h"
 #include "node/pbft/outbox.h"
+#include "node/pbft/rejoining.h"
+#include "node/pbft/view_changer.h"
 
 namespace pbft {
 
 class Retransmission {
  public:
-  Retransmission(const ClusterParameters& cluster, const LocalParameters& local, MessageLog& log, Delivery& delivery,
-                 const NormalOperation& normal, const Checkpointing& checkpointing);
+  Retransmission(const ClusterParameters& cluster, const LocalParameters& local, const ViewState& view, MessageLog& log,
+                 Delivery& delivery, const NormalOperation& normal, const Checkpointing& checkpointing,
+                 ViewChanger& view_changer, const Rejoining& rejoining);
 
-  // Sends the own status when it is due, and asks for batches that are proven but missing.
+  // Something authentic came from this replica.
+  void heard(ReplicaId sender) { peers_[sender.value].heard = now_; }
+  // Sends the own status when it is due, and asks for batches that are proven, or part of a new view, but missing.
   void on_tick(Ticks now, Outbox& out);
   void on_status(ReplicaId sender, const Status& status, Outbox& out);
   void on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out);
-  // True where a slot waits for exactly this batch.
-  [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;
-
   // As last told by the peers; own entry unused.
   [[nodiscard]] SequenceNumber executed_by(ReplicaId replica) const { return peers_[replica.value].executed; }
   // The highest sequence number that f+1 replicas say they have executed: at least one correct one did.
   [[nodiscard]] SequenceNumber executed_by_weak_quorum() const;
+  // Whether a quorum, this replica included, was heard of lately.
+  [[nodiscard]] bool connected() const;
 
  private:
   struct Peer {
+    View view;
+    std::optional<Ticks> heard;
     SequenceNumber executed;
     SequenceNumber highest;         // slot that it says it lacks something of
     std::optional<Ticks> answered;  // tick in which its last status was answered
@@ -45,14 +51,21 @@ class Retransmission {
   void add_uncommitted(Status& status) const;
   void resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const;
   void fetch_missing_batches(Outbox& out);
+  void fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out);
+  [[nodiscard]] std::vector<ReplicaId> voters(const std::vector<std::optional<Vote>>& votes, const Vote& vote) const;
+  [[nodiscard]] std::vector<ReplicaId> committers(const Slot& slot) const;
+  [[nodiscard]] bool someone_is_in_a_later_view() const;
 
   const ClusterParameters& cluster_;
   const LocalParameters& local_;
-  const Quorum quorum_;
+  const ViewState& view_;
+  const Quorum& quorum_;
   MessageLog& log_;
   Delivery& delivery_;
   const NormalOperation& normal_;
   const Checkpointing& checkpointing_;
+  ViewChanger& view_changer_;
+  const Rejoining& rejoining_;
   std::vector<Peer> peers_;
   Ticks now_ = 0;
   Ticks last_status_ = 0;

@@ -117,6 +117,13 @@ LocalParameters read_tuning(TomlSection& root) {
   number("status_interval_ticks", local.status_interval_ticks, 1, 100'000);
   number("idle_status_interval_ticks", local.idle_status_interval_ticks, 1, 100'000);
   number("fetch_timeout_ticks", local.fetch_timeout_ticks, 1, 100'000);
+  number("view_timeout_ticks", local.view_timeout_ticks, 2, 1'000'000);
+  number("view_timeout_max_ticks", local.view_timeout_max_ticks, 2, 10'000'000);
+  number("transfer_above", local.transfer_above, 1, 1'000'000'000'000);
+  if (local.view_timeout_max_ticks < local.view_timeout_ticks) {
+    section.problem("view_timeout_max_ticks", fmt::format("is {}; it must be at least view_timeout_ticks, which is {}",
+                                                          local.view_timeout_max_ticks, local.view_timeout_ticks));
+  }
   section.finish();
   return local;
 }
@@ -191,6 +198,8 @@ Loaded<NodeConfig> load_node_config(const std::filesystem::path& file) {
   config.fsync = root.choice_or("durability", "fsync", {"fsync", "os"}) == "fsync";
   config.ledger_keep = root.number_or("ledger_keep", config.ledger_keep, 0, 1'000'000'000'000);
   config.block_cache_bytes = root.number_or("block_cache_mb", config.block_cache_bytes >> 20, 1, 1 << 20) << 20;
+  config.scrub_period_s = root.number_or("scrub_period_s", config.scrub_period_s, 0, 31'536'000);
+  const std::string on_divergence = root.choice_or("on_divergence", "repair", {"repair", "stop"});
   config.tick_ms = static_cast<std::uint32_t>(root.number_or("tick_ms", config.tick_ms, 1, 1000));
   config.replicas = read_addresses(root, config.genesis, AddressKind::for_replica);
   config.http = read_http(root, !config.gateway_key_file.empty());
@@ -198,6 +207,7 @@ Loaded<NodeConfig> load_node_config(const std::filesystem::path& file) {
   config.log = read_log(root);
   config.local = read_tuning(root);
   config.local.self = config.id;
+  config.local.repair = on_divergence == "repair";
   root.finish();
   if (auto verdict = opened->verdict(); !verdict) return tl::unexpected(verdict.error());
   return config;

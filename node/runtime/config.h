@@ -86,6 +86,7 @@ struct NodeConfig {
   bool fsync = true;                  // durability = "fsync" | "os"
   std::uint64_t ledger_keep = 100'000;
   std::size_t block_cache_bytes = 64U << 20;
+  std::uint64_t scrub_period_s = 86'400;  // everything stored is compared with its digests once in it; 0: never
   std::uint32_t tick_ms = 10;
   LocalParameters local;
   std::vector<ReplicaAddress> replicas;  // index = ReplicaId; own entry: what to bind

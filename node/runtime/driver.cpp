@@ -19,6 +19,7 @@ constexpr std::size_t frame_target_bytes = 4U << 20;
 // What one turn sends again or reads from storage for one party, and for all: who asks for more asks again.
 constexpr std::size_t turn_budget_bytes = 8U << 20;
 constexpr std::size_t turn_budget_bytes_in_all = 64U << 20;
+constexpr std::size_t buckets_per_turn = 4;
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
@@ -36,11 +37,22 @@ std::size_t size_of(const Batch& batch) {
   return size;
 }
 
+std::size_t size_of(const BucketPart& part) {
+  std::size_t size = 64 + 5 * part.wrong.size();
+  for (const StatePair& pair : part.pairs) size += pair.key.size() + pair.value.size() + 12;
+  return size;
+}
+
 std::size_t size_of(const PeerMessage& message) {
   if (const auto* pre_prepare = std::get_if<PrePrepare>(&message)) return size_of(*pre_prepare->batch);
   if (const auto* response = std::get_if<BatchResponse>(&message)) return size_of(*response->batch);
   if (const auto* range = std::get_if<LedgerRange>(&message)) return 256 + range->digests.size() * (Digest::size + 2);
   if (const auto* forward = std::get_if<Forward>(&message)) return 64 + forward->bundle->body.size();
+  if (const auto* change = std::get_if<ViewChange>(&message)) return 64 + change->signed_bytes.size();
+  if (const auto* view = std::get_if<NewView>(&message)) return 64 + view->signed_bytes.size();
+  if (const auto* tree = std::get_if<Tree>(&message)) return 256 + tree->leaves.size() * (Digest::size + 2);
+  if (const auto* fetch = std::get_if<FetchBucket>(&message)) return 64 + fetch->have.size() * (PairHash::size + 2);
+  if (const auto* part = std::get_if<BucketPart>(&message)) return size_of(*part);
   return 256;
 }
 
@@ -80,6 +92,7 @@ struct Driver::Gathered {
   std::set<Route> resent;  // each request's once
   std::map<ClientId, std::size_t> resent_bytes;
   std::map<ReplicaId, std::size_t> served_bytes;
+  std::map<ReplicaId, std::size_t> served_buckets;
   std::size_t bytes = 0;  // of both
 
   // False where `spent` or the whole is used up.
@@ -107,11 +120,30 @@ Driver::Driver(DriverParts parts) : parts_(std::move(parts)) {
 
 void Driver::step(const Input& input) {
   Effects effects = parts_.replica.step(input);
+  sign(effects);
   for (const Event& event : effects.events) parts_.observer.on_event(event);
   append(gathered_.persist, effects.persist);
   append(gathered_.send, effects.send);
   append(gathered_.execute, effects.execute);
   if (effects.truncate) gathered_.truncate = effects.truncate;
+}
+
+// VIEW-CHANGE and NEW-VIEW are kept as they go out. The same message has the same bytes each time.
+void Driver::sign(Effects& effects) {
+  const auto sign_one = [&](auto& message) {
+    if (message.signed_bytes.empty()) message = parts_.authenticator.sign(message);
+  };
+  for (JournalRecord& record : effects.persist) {
+    if (auto* change = std::get_if<PersistViewChange>(&record)) sign_one(change->message);
+    if (auto* view = std::get_if<PersistNewView>(&record)) sign_one(view->message);
+  }
+  for (Send& send : effects.send) {
+    auto* broadcast = std::get_if<Broadcast>(&send);
+    if (broadcast == nullptr) continue;
+    if (auto* change = std::get_if<ViewChange>(&broadcast->message)) sign_one(*change);
+    if (auto* view = std::get_if<NewView>(&broadcast->message)) sign_one(*view);
+    if (auto* report = std::get_if<ClientReport>(&broadcast->message)) sign_one(*report);
+  }
 }
 
 void Driver::peer_frame(const SharedBytes& frame, ReplicaId channel) {
@@ -150,7 +182,19 @@ void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_
 }
 
 void Driver::tick(Timestamp wall_clock) {
-  if (!failed_) step(Tick{wall_clock});
+  if (failed_) return;
+  parts_.store.tick_serving(1);
+  step(Tick{wall_clock});
+}
+
+storage::Result<void> Driver::state_damaged() {
+  if (failed_) return tl::unexpected(*failed_);
+  if (auto marked = parts_.store.mark_damaged(); !marked) {
+    failed_ = marked.error();
+    return marked;
+  }
+  step(StateDamaged{});
+  return {};
 }
 
 // ---- Out, in the order of the contract ---------------------------------------------------------------
@@ -159,8 +203,15 @@ storage::Result<void> Driver::end_turn() {
   while (!failed_) {
     step(TurnEnd{});
     if (auto done = perform(); !done) {
-      failed_ = done.error();
-      break;
+      if (done.error().kind != storage::StorageError::Kind::damaged) {
+        failed_ = done.error();
+        break;
+      }
+      // The state cannot be read, but all promises can: the replica goes on, and is given the state of the others.
+      parts_.observer.on_damage(done.error());
+      completions_.clear();
+      if (auto marked = state_damaged(); !marked) break;
+      continue;
     }
     if (completions_.empty()) return {};
     for (const Input& completion : std::exchange(completions_, {})) step(completion);
@@ -188,15 +239,26 @@ storage::Result<void> Driver::gather(Send& send, Gathered& gathered) {
       AuthenticatedPeerMessage own = parts_.authenticator.sign(*checkpoint);
       gathered.broadcasts.push_back(own.message());
       completions_.emplace_back(PeerInput{std::move(own)});
-    } else {
-      gathered.broadcasts.push_back(std::move(broadcast->message));
+      return {};
     }
+    // So do the other signed ones.
+    const bool comes_back = std::holds_alternative<ViewChange>(broadcast->message) ||
+                            std::holds_alternative<NewView>(broadcast->message) ||
+                            std::holds_alternative<ClientReport>(broadcast->message);
+    if (comes_back) completions_.emplace_back(PeerInput{parts_.authenticator.own(broadcast->message)});
+    gathered.broadcasts.push_back(std::move(broadcast->message));
   } else if (auto* to = std::get_if<SendTo>(&send)) {
     gathered.to_peers[to->to].push_back(std::move(to->message));
   } else if (const auto* batch = std::get_if<ServeBatch>(&send)) {
     return serve(*batch, gathered);
   } else if (const auto* ledger = std::get_if<ServeLedger>(&send)) {
     return serve(*ledger, gathered);
+  } else if (const auto* tree = std::get_if<ServeTree>(&send)) {
+    return serve(*tree, gathered);
+  } else if (const auto* bucket = std::get_if<ServeBucket>(&send)) {
+    return serve(*bucket, gathered);
+  } else if (const auto* request = std::get_if<RequestBucket>(&send)) {
+    return ask(*request, gathered);
   } else if (const auto* resend = std::get_if<ResendReply>(&send)) {
     resend_reply(*resend, gathered);
   } else if (auto* reply = std::get_if<SendReply>(&send)) {
@@ -233,10 +295,33 @@ storage::Result<void> Driver::serve(const ServeBatch& serve, Gathered& gathered)
   return {};
 }
 
+// What storage found for a peer; where it holds nothing, the peer gets no answer.
+template <class Message>
+storage::Result<void> Driver::give(ReplicaId to, storage::Result<std::optional<Message>> found, Gathered& gathered) {
+  if (!found) return tl::unexpected(found.error());
+  if (*found) gathered.to_peers[to].emplace_back(std::move(**found));
+  return {};
+}
+
 storage::Result<void> Driver::serve(const ServeLedger& serve, Gathered& gathered) {
-  auto range = parts_.store.ledger_range(serve.first, serve.last);
-  if (!range) return tl::unexpected(range.error());
-  if (*range) gathered.to_peers[serve.to].emplace_back(std::move(**range));
+  return give(serve.to, parts_.store.ledger_range(serve.first, serve.last), gathered);
+}
+
+storage::Result<void> Driver::serve(const ServeTree& serve, Gathered& gathered) {
+  return give(serve.to, parts_.store.tree_at(serve.n), gathered);
+}
+
+storage::Result<void> Driver::serve(const ServeBucket& serve, Gathered& gathered) {
+  // A few for each peer and turn: ordering goes on in between.
+  std::size_t& spent = gathered.served_buckets[serve.to];
+  if (++spent > buckets_per_turn) return {};
+  return give(serve.to, parts_.store.bucket_part(serve.request), gathered);
+}
+
+storage::Result<void> Driver::ask(const RequestBucket& request, Gathered& gathered) {
+  auto have = parts_.store.bucket_hashes(request.bucket);
+  if (!have) return tl::unexpected(have.error());
+  gathered.to_peers[request.to].emplace_back(FetchBucket{request.n, request.bucket, request.skip, std::move(*have)});
   return {};
 }
 
@@ -274,9 +359,30 @@ storage::Result<void> Driver::execute(std::vector<ExecuteEffect>& effects) {
       const auto reply = parts_.executor.try_query(read->client, read->number, read->operation.view());
       if (!reply) return tl::unexpected(reply.error());
       parts_.transport.answer(read->origin, parts_.authenticator.seal_to_client(read->client, {*reply}));
+    } else if (auto done = transfer(effect); !done) {
+      return done;
     }
   }
   seal_and_send(replies);
+  return {};
+}
+
+storage::Result<void> Driver::transfer(const ExecuteEffect& effect) {
+  if (const auto* plan = std::get_if<PlanTransfer>(&effect)) {
+    auto missing = parts_.store.plan_transfer(plan->summary, plan->leaves);
+    if (!missing) return tl::unexpected(missing.error());
+    completions_.emplace_back(TransferPlanned{plan->summary.n, std::move(*missing)});
+  } else if (const auto* part = std::get_if<StageBucket>(&effect)) {
+    auto staged = parts_.store.stage_bucket(part->part);
+    if (!staged) return tl::unexpected(staged.error());
+    staged->source = part->source;
+    completions_.emplace_back(std::move(*staged));
+  } else if (const auto* install = std::get_if<InstallState>(&effect)) {
+    auto installed = parts_.store.install_state(install->proof, install->summary);
+    if (!installed) return tl::unexpected(installed.error());
+    if (auto loaded = parts_.executor.reload(); !loaded) return loaded;
+    completions_.emplace_back(std::move(*installed));
+  }
   return {};
 }
 

@@ -29,6 +29,8 @@ class Observer {
   virtual void on_refused_frame(const crypto::Refused&, bool from_client) { (void)from_client; }
   virtual void on_executed(const Execute&, const std::vector<execution::OutgoingReply>&) {}
   virtual void on_checkpoint(const CheckpointSummary&) {}
+  // A part of the state could not be read where it was needed.
+  virtual void on_damage(const storage::StorageError&) {}
 };
 
 // Handles a client's InfoRequest; gives JSON.
@@ -60,6 +62,9 @@ class Driver {
   void peer_frame(const SharedBytes& frame, ReplicaId channel);
   void client_frame(const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel, Origin origin);
   void tick(Timestamp wall_clock);
+  // The scrub found that the stored state is not what its digests say: it is used no more, and replaced by that of the
+  // others.
+  [[nodiscard]] storage::Result<void> state_damaged();
 
   // Performs everything gathered, and what follows from its completions, until nothing is left. After an error the
   // driver does nothing any more: the replica must stop. The error says what failed.
@@ -69,12 +74,20 @@ class Driver {
   struct Gathered;  // messages by destination, to be sealed together
 
   void step(const Input& input);
+  void sign(Effects& effects);
   [[nodiscard]] storage::Result<void> perform();
   [[nodiscard]] storage::Result<void> gather(Send& send, Gathered& gathered);
   [[nodiscard]] storage::Result<void> execute(std::vector<ExecuteEffect>& effects);
   [[nodiscard]] storage::Result<void> run(const Execute& effect, Gathered& replies);
   [[nodiscard]] storage::Result<void> serve(const ServeBatch& serve, Gathered& gathered);
   [[nodiscard]] storage::Result<void> serve(const ServeLedger& serve, Gathered& gathered);
+  [[nodiscard]] storage::Result<void> serve(const ServeTree& serve, Gathered& gathered);
+  [[nodiscard]] storage::Result<void> serve(const ServeBucket& serve, Gathered& gathered);
+  template <class Message>
+  [[nodiscard]] storage::Result<void> give(ReplicaId to, storage::Result<std::optional<Message>> found,
+                                           Gathered& gathered);
+  [[nodiscard]] storage::Result<void> ask(const RequestBucket& request, Gathered& gathered);
+  [[nodiscard]] storage::Result<void> transfer(const ExecuteEffect& effect);
   void resend_reply(const ResendReply& resend, Gathered& gathered);
   void add_reply(Gathered& gathered, const execution::OutgoingReply& reply, bool in_full);
   void seal_and_send(Gathered& gathered);

@@ -51,6 +51,19 @@ bus::NodeBusOptions bus_options(const NodeConfig& config) {
   return options;
 }
 
+std::vector<std::string> names_of(const NodeConfig& config) {
+  std::vector<std::string> names;
+  for (const ReplicaAddress& replica : config.replicas) names.push_back(replica.name);
+  return names;
+}
+
+// A key or bucket range of a damage, for people.
+std::string describe_damage(const storage::Damage& damage) {
+  const char* family = damage.name_space == Namespace::state ? "application state" : "client table";
+  if (damage.bucket) return fmt::format("{}: {} (bucket {})", family, damage.what, *damage.bucket);
+  return fmt::format("{}: {}, from {} to {}", family, damage.what, key_text(damage.first), key_text(damage.last));
+}
+
 Loaded<std::unique_ptr<execution::Plugin>> load_plugin(const NodeConfig& config) {
   auto plugin = execution::Plugin::load(config.plugin_file, config.genesis.plugin_config);
   if (!plugin) return plugin;
@@ -90,16 +103,51 @@ Loaded<NodeInputs> load_inputs(NodeConfig config) {
   return NodeInputs{std::move(config), std::move(*identity), std::move(gateway), std::move(*plugin)};
 }
 
-Node::Node(NodeInputs inputs) : inputs_(std::move(inputs)) {}
+Node::Node(NodeInputs inputs) : inputs_(std::move(inputs)), observer_(names_of(inputs_.config)) {}
 
 Node::~Node() = default;
 
-Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs) {
+Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs, StartOptions options) {
+  if (options.repair) inputs.config.local.repair = true;
   std::unique_ptr<Node> node{new Node{std::move(inputs)}};
+  if (options.rejoin) {
+    if (auto made = node->make_store_for_rejoining(); !made) return tl::unexpected(made.error());
+  }
   if (auto opened = node->open_store(); !opened) return tl::unexpected(opened.error());
   if (auto opened = node->open_bus(); !opened) return tl::unexpected(opened.error());
   node->wire();
   return node;
+}
+
+// Only where there is none: a replica that has its memory must not throw it away. One that was made for this and is not
+// done yet is gone on with.
+Loaded<void> Node::make_store_for_rejoining() const {
+  const NodeConfig& config = inputs_.config;
+  if (config.genesis.parameters.replicas == 1) {
+    return tl::unexpected<std::string>("--rejoin: a cluster of one replica has nobody to learn its state from");
+  }
+  const storage::StoreIdentity identity{config.genesis.cluster_id(), config.id};
+  auto engine = storage::open_rocksdb(config.data_directory, storage::OpenMode::create);
+  if (engine) {
+    if (auto made = storage::Store::create(**engine, identity, true); !made) {
+      return tl::unexpected(made.error().message);
+    }
+    spdlog::warn("made a new store in {}: this replica has lost its memory and votes on nothing until that is safe",
+                 config.data_directory.string());
+    return {};
+  }
+  if (engine.error().kind != storage::StorageError::Kind::exists) return tl::unexpected(engine.error().message);
+  auto present = storage::open_rocksdb(config.data_directory, storage::OpenMode::existing);
+  if (!present) return tl::unexpected(present.error().message);
+  auto store = storage::Store::open(*present, identity, {});
+  if (!store) return tl::unexpected(store.error().message);
+  const auto recovered = (*store)->recover();
+  if (!recovered) return tl::unexpected(recovered.error().message);
+  if (recovered->rejoin && !recovered->rejoin->done) return {};
+  return tl::unexpected(fmt::format(
+      "--rejoin: {} holds this replica's store; start without --rejoin, or, if the store is not to be used any more, "
+      "move the directory away first",
+      config.data_directory.string()));
 }
 
 Loaded<void> Node::open_store() {
@@ -183,6 +231,7 @@ tl::expected<void, std::string> Node::turn() {
   const auto now = Clock::now();
   if (now >= next_tick_) {
     driver_->tick(wall_clock());
+    if (auto scrubbed = scrub(now); !scrubbed) return tl::unexpected(scrubbed.error().message);
     const std::chrono::milliseconds interval{inputs_.config.tick_ms};
     next_tick_ += interval;
     // After a pause of the process one tick is enough: a burst would make every timer run out at once.
@@ -194,18 +243,43 @@ tl::expected<void, std::string> Node::turn() {
   return {};
 }
 
+// A little of it in each tick, as much as it takes to get through in the period.
+storage::Result<void> Node::scrub(Clock::time_point now) {
+  constexpr std::size_t most_pairs = 512;
+  const std::uint64_t period = inputs_.config.scrub_period_s;
+  if (period == 0 || diverged_) return {};
+  const double due = std::chrono::duration<double>(now - pass_started_).count() / static_cast<double>(period);
+  if (scrub_.share >= due) {
+    scrub_pairs_ = std::max<std::size_t>(scrub_pairs_ / 2, 1);
+    return {};
+  }
+  scrub_pairs_ = std::min(2 * scrub_pairs_, most_pairs);
+  const auto report = store_->scrub(scrub_pairs_);
+  if (!report) return tl::unexpected(report.error());
+  if (report->passes != scrub_.passes) {
+    spdlog::debug("scrub: pass {} is done", report->passes);
+    pass_started_ = std::max(pass_started_ + std::chrono::seconds{period}, now);
+  }
+  scrub_.share = report->passes != scrub_.passes ? 0 : report->share;
+  scrub_.passes = report->passes;
+  if (report->damage.empty()) return {};
+  for (const storage::Damage& damage : report->damage) {
+    scrub_.damage = describe_damage(damage);
+    spdlog::critical("the state is DAMAGED, found by the scrub: {}", scrub_.damage);
+  }
+  return driver_->state_damaged();
+}
+
 void Node::refresh_status(Clock::time_point now) {
   next_status_ = now + status_interval;
   const ReplicaStatus status = replica_->status();
-  if (logged_view_ && *logged_view_ != status.view) {
-    spdlog::info("view {}, the primary is {}", status.view.value, inputs_.config.replicas[status.primary.value].name);
-  }
-  logged_view_ = status.view;
   diverged_ = status.diverged;
+  if (!observer_.located().empty()) scrub_.damage = observer_.located();
   observer_.summarize_refusals(now);
   auto counters = observer_.counters();
   for (const auto& [name, value] : bus_->counters().values) counters[name] += value;
-  std::string text = describe(inputs_.config, status, counters, std::chrono::duration<double>(now - started_).count());
+  std::string text =
+      describe(inputs_.config, status, scrub_, counters, std::chrono::duration<double>(now - started_).count());
   const std::lock_guard lock{status_mutex_};
   status_ = std::move(text);
 }
@@ -237,14 +311,19 @@ std::optional<std::string> Node::unhealthy() const {
   return fmt::format("the event loop has not turned for {:.1f} s", std::chrono::duration<double>(age).count());
 }
 
-std::string describe(const NodeConfig& config, const ReplicaStatus& status,
+std::string describe(const NodeConfig& config, const ReplicaStatus& status, const ScrubStatus& scrub,
                      const std::map<std::string, std::uint64_t>& counters, double uptime_s) {
   SequenceNumber furthest = status.executed;
   for (const SequenceNumber peer : status.peer_executed) furthest = std::max(furthest, peer);
+  std::string waiting_for = status.waiting_for;
+  for (std::size_t i = 0; i < status.waiting_from.size(); ++i) {
+    waiting_for += (i == 0 ? " from " : ", ") + config.replicas[status.waiting_from[i].value].name;
+  }
   const nlohmann::ordered_json json{
       {"name", config.name},
       {"id", config.id.value},
       {"view", status.view.value},
+      {"view_active", status.active},
       {"primary", config.replicas[status.primary.value].name},
       {"executed", status.executed.value},
       {"committed", status.committed.value},
@@ -255,8 +334,18 @@ std::string describe(const NodeConfig& config, const ReplicaStatus& status,
       {"sessions", status.sessions},
       {"catching_up", status.catching_up},
       {"diverged", status.diverged},
+      {"rejoining", status.rejoining},
+      {"transfer",
+       {{"active", status.transferring},
+        {"to", status.transfer_to.value},
+        {"buckets", status.transfer_buckets},
+        {"left", status.transfer_left},
+        {"bytes", status.transfer_bytes}}},
+      {"scrub", {{"share", std::floor(scrub.share * 1000) / 1000}, {"passes", scrub.passes}, {"damage", scrub.damage}}},
+      {"clients_waiting", status.waiting_clients},
+      {"view_timeout_ms", status.view_timeout_ticks * config.tick_ms},
       {"last_checkpoint", {{"n", status.last_checkpoint.value}, {"root", crypto::to_hex(status.last_root)}}},
-      {"waiting_for", status.waiting_for},
+      {"waiting_for", waiting_for},
       {"uptime_s", std::floor(uptime_s * 1000) / 1000},
       {"version", PBFT_VERSION},
       {"plugin", config.genesis.plugin},

@@ -22,6 +22,21 @@
 
 namespace pbft::runtime {
 
+// What an operator says at a start.
+struct StartOptions {
+  // The replica has lost its store: a new one is made, and it takes part again once it is safe.
+  bool rejoin = false;
+  // A state that differs from what a quorum certified is repaired, whatever the configuration says.
+  bool repair = false;
+};
+
+// How far the scrub is.
+struct ScrubStatus {
+  double share = 0;  // of the present pass, 0 to 1
+  std::uint64_t passes = 0;
+  std::string damage;  // the last that was found; empty: none
+};
+
 // What a replica needs besides its store and its sockets, each checked against the genesis.
 struct NodeInputs {
   NodeConfig config;
@@ -35,7 +50,7 @@ struct NodeInputs {
 class Node final : private bus::NodeBusHandler {
  public:
   // Opens the store, recovers, binds the sockets. The error says what failed and what to do.
-  [[nodiscard]] static Loaded<std::unique_ptr<Node>> open(NodeInputs inputs);
+  [[nodiscard]] static Loaded<std::unique_ptr<Node>> open(NodeInputs inputs, StartOptions options = {});
   ~Node() override;
 
   // Turns until stop() or an error, which says why the replica had to stop. One thread, once.
@@ -54,11 +69,13 @@ class Node final : private bus::NodeBusHandler {
   using Clock = std::chrono::steady_clock;
 
   explicit Node(NodeInputs inputs);
+  [[nodiscard]] Loaded<void> make_store_for_rejoining() const;
   [[nodiscard]] Loaded<void> open_store();
   [[nodiscard]] Loaded<void> open_bus();
   void wire();
   [[nodiscard]] tl::expected<void, std::string> turn();
   void refresh_status(Clock::time_point now);
+  [[nodiscard]] storage::Result<void> scrub(Clock::time_point now);
 
   void on_peer_frame(SharedBytes frame, ReplicaId channel) override;
   void on_client_frame(SharedBytes frame, const bus::CurveKey& channel, Origin origin) override;
@@ -76,7 +93,9 @@ class Node final : private bus::NodeBusHandler {
 
   Clock::time_point next_tick_{};
   Clock::time_point next_status_{};
-  std::optional<View> logged_view_;
+  Clock::time_point pass_started_ = Clock::now();  // of the scrub
+  std::size_t scrub_pairs_ = 1;                    // in a tick; follows how far the pass should be
+  ScrubStatus scrub_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> diverged_{false};
   std::atomic<Clock::rep> last_turn_{0};  // 0: none yet
@@ -85,7 +104,7 @@ class Node final : private bus::NodeBusHandler {
 };
 
 // The status that people and pbftctl read; keys are described in README.md of this folder.
-[[nodiscard]] std::string describe(const NodeConfig& config, const ReplicaStatus& status,
+[[nodiscard]] std::string describe(const NodeConfig& config, const ReplicaStatus& status, const ScrubStatus& scrub,
                                    const std::map<std::string, std::uint64_t>& counters, double uptime_s);
 
 }  // namespace pbft::runtime

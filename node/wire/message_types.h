@@ -1,4 +1,4 @@
-// The number that each message begins with. A number is never used again for something else; 19 to 31 are free for
+// The number that each message begins with. A number is never used again for something else; 20 to 31 are free for
 // messages between replicas.
 #pragma once
 
@@ -25,6 +25,7 @@ enum class MessageType : std::uint8_t {
   fetch_bucket = 16,
   bucket_part = 17,
   client_report = 18,
+  committed = 19,
 
   hello = 32,
   client_request = 33,

@@ -61,16 +61,23 @@ std::uint64_t flags_of(const Status::Lack& lack) {
 Bytes encode_one(const Status& message) {
   Writer writer{2 * Writer::small + message.lacks.size() * 11};
   writer.array(8).type(MessageType::status).put(message.view).uint(message.active ? 1 : 0).uint(message.view_changes);
-  writer.put(message.rejoins_above).put(message.stable).put(message.executed);
+  writer.put(message.rejoins_in).put(message.stable).put(message.executed);
   writer.array(message.lacks.size());
   for (const Status::Lack& lack : message.lacks) writer.array(2).put(lack.n).uint(flags_of(lack));
   return writer.finish();
 }
 
-Bytes encode_one(const FetchBatch& message) {
+template <class Named>
+Bytes encode_named(MessageType type, const Named& batch) {
   Writer writer{2 * Writer::small};
-  writer.array(3).type(MessageType::fetch_batch).put(message.n).put(message.digest);
+  writer.array(3).type(type).put(batch.n).put(batch.digest);
   return writer.finish();
+}
+Bytes encode_one(const Committed& message) {
+  return encode_named(MessageType::committed, message);
+}
+Bytes encode_one(const FetchBatch& message) {
+  return encode_named(MessageType::fetch_batch, message);
 }
 
 Bytes encode_one(const BatchResponse& message) {
@@ -125,8 +132,7 @@ Status read_status(Reader& reader) {
   message.view = reader.number<View>();
   message.active = reader.uint(1) == 1;
   message.view_changes = reader.uint();
-  reader.require(!message.active || message.view_changes == 0, WireError::not_canonical);
-  message.rejoins_above = reader.number<View>();
+  message.rejoins_in = reader.number<View>();
   message.stable = reader.number<SequenceNumber>();
   message.executed = reader.number<SequenceNumber>();
   const std::size_t count = reader.array(0, Limits::max_status_slots);
@@ -147,11 +153,12 @@ Status read_status(Reader& reader) {
   return message;
 }
 
-FetchBatch read_fetch_batch(Reader& reader) {
-  FetchBatch message;
-  message.n = reader.number<SequenceNumber>();
-  message.digest = reader.fixed<Digest>();
-  return message;
+template <class Named>
+Named read_named(Reader& reader) {
+  Named batch;
+  batch.n = reader.number<SequenceNumber>();
+  batch.digest = reader.fixed<Digest>();
+  return batch;
 }
 
 BatchResponse read_batch_response(Reader& reader) {
@@ -212,7 +219,9 @@ Decoded<PeerMessage> decode_peer_message(const SharedBytes& bytes) {
     case MessageType::status:
       return decode_fields<PeerMessage>(reader, head, 8, read_status);
     case MessageType::fetch_batch:
-      return decode_fields<PeerMessage>(reader, head, 3, read_fetch_batch);
+      return decode_fields<PeerMessage>(reader, head, 3, read_named<FetchBatch>);
+    case MessageType::committed:
+      return decode_fields<PeerMessage>(reader, head, 3, read_named<Committed>);
     case MessageType::batch_response:
       return decode_fields<PeerMessage>(reader, head, 3, read_batch_response);
     case MessageType::fetch_ledger:

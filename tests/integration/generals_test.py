@@ -14,12 +14,6 @@ class Generals(ClusterTest):
         cluster.start().await_up()
         return cluster
 
-    def http(self, cluster, name):
-        for line in (cluster.dir / name / "node.toml").read_text().split("[http]")[1].splitlines():
-            if line.split("=")[0].strip() == "port":
-                return f"http://127.0.0.1:{int(line.split('=')[1])}"
-        raise AssertionError("no HTTP port in node.toml")
-
     def get(self, url, **headers):
         request = urllib.request.Request(url, headers=headers)
         try:
@@ -40,8 +34,8 @@ class Generals(ClusterTest):
         cluster = self.generals()
         cluster.kill("IBM")
         for i, name in enumerate(["Apple", "MS", "Google"]):
-            self.assertEqual(self.get(f"{self.http(cluster, name)}/req?warTime={1234 + i}"), (200, "ok"))
-        self.assertEqual(self.get(f"{self.http(cluster, 'MS')}/req?warTime=1234"), (200, "ok"))
+            self.assertEqual(self.get(f"{cluster.http(name)}/req?warTime={1234 + i}"), (200, "ok"))
+        self.assertEqual(self.get(f"{cluster.http('MS')}/req?warTime=1234"), (200, "ok"))
         each = json.loads(cluster.ctl("query", "--each", "get", as_json=True, check=False).stdout)
         each = each["replicas"] if isinstance(each, dict) else each
         answers = [row.get("result") for row in each]
@@ -52,7 +46,7 @@ class Generals(ClusterTest):
 
     def test_health_status_and_the_gateway_s_manners(self):
         cluster = self.generals()
-        base = self.http(cluster, "Google")
+        base = cluster.http("Google")
         self.assertEqual(self.get(f"{base}/healthz")[0], 200)
         status = json.loads(self.get(f"{base}/status")[1])
         self.assertEqual(status["name"], "Google")
@@ -70,7 +64,7 @@ class Generals(ClusterTest):
     def test_without_demo_get_a_get_changes_nothing(self):
         cluster = self.cluster("--n", "1", "--plugin", "generals")
         cluster.start().await_up()
-        self.assertEqual(self.get(f"{self.http(cluster, cluster.names[0])}/req?warTime=1")[0], 404)
+        self.assertEqual(self.get(f"{cluster.http(cluster.names[0])}/req?warTime=1")[0], 404)
 
 
 if __name__ == "__main__":

@@ -98,17 +98,6 @@ class Writes(ClusterTest):
         status = cluster.await_equal()
         self.assertGreater(status[late]["executed"], 300)
 
-    def test_the_primary_is_killed_and_comes_back(self):
-        cluster = self.cluster("--n", "4", "--plugin", "kv")
-        cluster.start().await_up()
-        cluster.ctl("exec", "put", "a", "1")
-        primary = cluster.names[0]
-        cluster.kill(primary)
-        self.assertEqual(cluster.ctl("exec", "put", "a", "2", timeout=1, check=False).returncode, 3)
-        cluster.start(primary).await_up(primary)
-        cluster.ctl("exec", "put", "a", "3", timeout=30)
-        self.assertEqual(cluster.ctl("query", "get", "a").stdout.strip(), "3")
-
     def test_one_replica_alone_is_a_cluster(self):
         cluster = self.cluster("--n", "1", "--plugin", "kv")
         cluster.start().await_up()

@@ -1,6 +1,9 @@
 #include "tests/pbft/harness.h"
 
 #include <cassert>
+#include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "node/pbft/client_table.h"
 
@@ -51,7 +54,24 @@ CoreNode::CoreNode(const ClusterParameters& cluster_parameters, const LocalParam
 }
 
 void CoreNode::restart() {
+  plan_.reset();
+  staged_.reset();
   replica_.emplace(cluster, local, recover());
+}
+
+void CoreNode::wipe() {
+  state_ = {};
+  batches_.clear();
+  slots_.clear();
+  ledger_.clear();
+  summaries_.clear();
+  states_.clear();
+  stable_.reset();
+  view_change_.reset();
+  new_view_.reset();
+  rejoin_ = PersistRejoin{};
+  executed.clear();
+  restart();
 }
 
 std::size_t CoreNode::count(Reject reason) const {
@@ -73,52 +93,109 @@ std::vector<Send> CoreNode::step(const Input& first) {
     if (on_step) on_step(*this, input, effects);
     replica_->invariants();
     events.insert(events.end(), effects.events.begin(), effects.events.end());
-    for (const JournalRecord& record : effects.persist) persist(record);
-    for (Send& send : effects.send) {
-      if (const auto* batch = std::get_if<ServeBatch>(&send)) {
-        for (Send& answer : serve(*batch)) sent.push_back(std::move(answer));
-      } else if (const auto* ledger = std::get_if<ServeLedger>(&send)) {
-        for (Send& answer : serve(*ledger)) sent.push_back(std::move(answer));
-      } else {
-        auto* broadcast = std::get_if<Broadcast>(&send);
-        auto* checkpoint = broadcast == nullptr ? nullptr : std::get_if<Checkpoint>(&broadcast->message);
-        if (checkpoint != nullptr) {
-          checkpoint->signed_bytes = SharedBytes::own(to_bytes("signed by " + std::to_string(local.self.value)));
-          inputs.emplace_back(PeerInput{Forge::peer(local.self, *checkpoint)});
-        }
-        sent.push_back(std::move(send));
+    for (JournalRecord& record : effects.persist) persist(std::move(record));
+    for (Send& one : effects.send) send(std::move(one), sent, inputs);
+    for (const ExecuteEffect& effect : effects.execute) perform(effect, inputs);
+    if (effects.truncate) {
+      slots_.erase(slots_.begin(), slots_.upper_bound(effects.truncate->n));
+      states_.erase(states_.begin(), states_.lower_bound(effects.truncate->n));
+      if (!keeps_ledger) {
+        ledger_.erase(ledger_.begin(), ledger_.lower_bound(effects.truncate->n));
+        batches_.erase(batches_.begin(), batches_.upper_bound(effects.truncate->n));
       }
     }
-    for (const ExecuteEffect& effect : effects.execute) {
-      if (const auto* run = std::get_if<Execute>(&effect)) execute(*run, inputs);
-      if (const auto* checkpoint = std::get_if<TakeCheckpoint>(&effect)) take_checkpoint(checkpoint->n, inputs);
-    }
-    if (effects.truncate) slots_.erase(slots_.begin(), slots_.upper_bound(effects.truncate->n));
   }
   return sent;
 }
 
-void CoreNode::persist(const JournalRecord& record) {
-  journal.push_back(record);
+namespace {
+
+// What the driver's signature makes of a message: bytes that tell it from others.
+template <class Message>
+void sign(Message& message, ReplicaId self) {
+  if (message.signed_bytes.empty()) {
+    message.signed_bytes = SharedBytes::own(to_bytes("signed by " + std::to_string(self.value)));
+  }
+}
+
+}  // namespace
+
+void CoreNode::send(Send send, std::vector<Send>& sent, std::deque<Input>& inputs) {
+  const auto append = [&](std::vector<Send> answers) {
+    for (Send& answer : answers) sent.push_back(std::move(answer));
+  };
+  if (const auto* batch = std::get_if<ServeBatch>(&send)) return append(serve(*batch));
+  if (const auto* ledger = std::get_if<ServeLedger>(&send)) return append(serve(*ledger));
+  if (const auto* tree = std::get_if<ServeTree>(&send)) return append(serve(*tree));
+  if (const auto* bucket = std::get_if<ServeBucket>(&send)) return append(serve(*bucket));
+  if (const auto* request = std::get_if<RequestBucket>(&send)) {
+    sent.emplace_back(SendTo{request->to, FetchBucket{request->n, request->bucket, request->skip, {}}});
+    return;
+  }
+  if (auto* broadcast = std::get_if<Broadcast>(&send)) {
+    std::visit(
+        [&](auto& message) {
+          using Message = std::decay_t<decltype(message)>;
+          if constexpr (std::is_same_v<Message, Checkpoint> || std::is_same_v<Message, ViewChange> ||
+                        std::is_same_v<Message, NewView> || std::is_same_v<Message, ClientReport>) {
+            sign(message, local.self);
+            inputs.emplace_back(PeerInput{Forge::peer(local.self, message)});
+          }
+        },
+        broadcast->message);
+  }
+  sent.push_back(std::move(send));
+}
+
+void CoreNode::perform(const ExecuteEffect& effect, std::deque<Input>& inputs) {
+  if (const auto* run = std::get_if<Execute>(&effect)) execute(*run, inputs);
+  if (const auto* checkpoint = std::get_if<TakeCheckpoint>(&effect)) take_checkpoint(checkpoint->n, inputs);
+  if (const auto* plan = std::get_if<PlanTransfer>(&effect)) {
+    plan_ = *plan;
+    const bool same = leaves(state_) == plan->leaves;
+    inputs.emplace_back(
+        TransferPlanned{plan->summary.n, same ? std::vector<std::uint32_t>{} : std::vector<std::uint32_t>{0}});
+  }
+  if (const auto* part = std::get_if<StageBucket>(&effect)) stage(*part, inputs);
+  if (const auto* done = std::get_if<InstallState>(&effect)) install(*done, inputs);
+}
+
+void CoreNode::persist(JournalRecord record) {
   if (const auto* batch = std::get_if<PersistBatch>(&record)) {
     batches_[batch->n][batch->batch->digest] = batch->batch;
   } else if (const auto* accepted = std::get_if<PersistAccepted>(&record)) {
-    slots_[accepted->n].accepted = RecoveredMark{accepted->view, accepted->digest};
+    const auto [mark, fresh] = slots_[accepted->n].accepted.emplace(accepted->view, accepted->digest);
+    assert(fresh || mark->second == accepted->digest);
+    assert(batches_[accepted->n].contains(accepted->digest));
   } else if (const auto* prepared = std::get_if<PersistPrepared>(&record)) {
     slots_[prepared->n].prepared = RecoveredMark{prepared->view, prepared->digest};
   } else if (const auto* stable = std::get_if<PersistStable>(&record)) {
     stable_ = *stable;
+  } else if (auto* change = std::get_if<PersistViewChange>(&record)) {
+    assert(!view_change_ || view_change_->view < change->message.view);
+    sign(change->message, local.self);
+    view_change_ = change->message;
+  } else if (auto* view = std::get_if<PersistNewView>(&record)) {
+    assert(!new_view_ || new_view_->view < view->message.view);
+    sign(view->message, local.self);
+    new_view_ = view->message;
+  } else if (const auto* rejoin = std::get_if<PersistRejoin>(&record)) {
+    rejoin_ = *rejoin;
   }
+  journal.push_back(std::move(record));
 }
 
 void CoreNode::execute(const Execute& effect, std::deque<Input>& completions) {
-  assert(ledger_.empty() ? effect.n.value == 1 : effect.n == ledger_.rbegin()->first.next());
-  assert(batches_.at(effect.n).contains(effect.batch->digest));  // durable before it is executed
+  assert(effect.n == state_.n.next());
+  // Durable before it is executed; the null batch needs no bytes.
+  assert(effect.batch->digest == null_batch_digest() || batches_.at(effect.n).contains(effect.batch->digest));
   executed[effect.n] = effect.batch->digest;
-  ledger_[effect.n] = {effect.batch->digest, effect.ledger_head, effect.time};
-  for (const ClientUpdate& update : effect.clients) clients_[update.client] = update;
+  state_.n = effect.n;
+  state_.last = {effect.batch->digest, effect.ledger_head, effect.time};
+  ledger_[effect.n] = state_.last;
+  for (const ClientUpdate& update : effect.clients) state_.clients[update.client] = update;
   for (const SessionUpdate& update : effect.sessions) {
-    SessionState& session = sessions_[{update.client, update.session}];
+    SessionState& session = state_.sessions[{update.client, update.session}];
     session.update = update;
     session.replies.erase(session.replies.begin(), session.replies.lower_bound(update.low));
   }
@@ -127,26 +204,79 @@ void CoreNode::execute(const Execute& effect, std::deque<Input>& completions) {
     const Request& request = bundle.requests.at(run.request);
     ReplyRecord reply{bundle.client, bundle.session, request.number, ReplyStatus::ok, encode_number(effect.n.value)};
     if (run.decided) std::tie(reply.status, reply.result) = *run.decided;
-    const auto session = sessions_.find({bundle.client, bundle.session});
-    assert(!run.cached || request.kind == RequestKind::open_session || session != sessions_.end());
-    if (run.cached && session != sessions_.end()) session->second.replies[request.number] = reply;
+    const auto session = state_.sessions.find({bundle.client, bundle.session});
+    assert(!run.cached || request.kind == RequestKind::open_session || session != state_.sessions.end());
+    if (run.cached && session != state_.sessions.end()) session->second.replies[request.number] = reply;
     replies.push_back(reply);
   }
-  for (const EvictedSession& evicted : effect.evicted) sessions_.erase({evicted.client, evicted.session});
+  for (const EvictedSession& evicted : effect.evicted) state_.sessions.erase({evicted.client, evicted.session});
   completions.emplace_back(Executed{effect.n});
 }
 
+std::vector<Digest> CoreNode::leaves(const State& state) const {
+  std::vector<Digest> result(Limits::tree_buckets, tagged_digest("empty", {}));
+  result[0] = tagged_digest(corrupt_state ? "corrupt" : "state", state.last.head.view());
+  return result;
+}
+
 void CoreNode::take_checkpoint(SequenceNumber n, std::deque<Input>& completions) {
-  assert(ledger_.rbegin()->first == n);
-  const LedgerEntry& entry = ledger_.at(n);
+  assert(state_.n == n);
   CheckpointSummary summary;
   summary.n = n;
-  summary.state = tagged_digest(corrupt_state ? "corrupt" : "state", entry.head.view());
-  summary.ledger_head = entry.head;
-  summary.time = entry.time;
+  summary.state = tree_root(leaves(state_));
+  summary.ledger_head = state_.last.head;
+  summary.time = state_.last.time;
   summary.epoch = cluster.epoch;
   summaries_[n] = summary;
+  states_[n] = state_;
   completions.emplace_back(CheckpointTaken{summary});
+}
+
+void CoreNode::stage(const StageBucket& effect, std::deque<Input>& completions) {
+  BucketStaged staged{effect.source, effect.part.n, effect.part.bucket, BucketStaged::Outcome::wrong, 1, 8};
+  // The test cluster's states are passed by address: the pair's value is one.
+  if (effect.part.pairs.size() == 1 && effect.part.pairs[0].value.size() == sizeof(const State*)) {
+    const State* state = nullptr;
+    std::memcpy(&state, effect.part.pairs[0].value.view().data(), sizeof state);
+    const bool was_corrupt = std::exchange(corrupt_state, false);
+    if (leaves(*state) == plan_->leaves) {
+      staged_ = *state;
+      staged.outcome = BucketStaged::Outcome::whole;
+    }
+    corrupt_state = was_corrupt;
+  }
+  completions.emplace_back(staged);
+}
+
+void CoreNode::install(const InstallState& effect, std::deque<Input>& completions) {
+  if (staged_) state_ = std::exchange(staged_, std::nullopt).value();
+  assert(state_.n == effect.summary.n);
+  corrupt_state = false;
+  ledger_.clear();
+  summaries_.erase(summaries_.upper_bound(effect.summary.n), summaries_.end());
+  states_.clear();
+  summaries_[effect.summary.n] = effect.summary;
+  states_[effect.summary.n] = state_;
+  stable_ = PersistStable{effect.proof, effect.summary};
+  const Recovered recovered = recover();
+  completions.emplace_back(StateInstalled{effect.summary, recovered.clients, recovered.sessions, std::nullopt});
+}
+
+std::vector<Send> CoreNode::serve(const ServeTree& serve) const {
+  const auto state = states_.find(serve.n);
+  if (state == states_.end()) return {};
+  return {SendTo{serve.to, Tree{summaries_.at(serve.n), leaves(state->second)}}};
+}
+
+std::vector<Send> CoreNode::serve(const ServeBucket& serve) const {
+  const auto state = states_.find(serve.request.n);
+  if (state == states_.end()) return {};
+  const State* address = &served_.emplace_back(state->second);
+  Bytes bytes(sizeof address);
+  std::memcpy(bytes.data(), &address, sizeof address);
+  BucketPart part{serve.request.n, serve.request.bucket, 0, 1, {}, {}};
+  part.pairs.push_back({Namespace::state, SharedBytes::own(to_bytes("state")), SharedBytes::own(std::move(bytes))});
+  return {SendTo{serve.to, std::move(part)}};
 }
 
 std::vector<Send> CoreNode::serve(const ServeBatch& serve) const {
@@ -156,7 +286,7 @@ std::vector<Send> CoreNode::serve(const ServeBatch& serve) const {
 }
 
 std::vector<Send> CoreNode::serve(const ServeLedger& serve) const {
-  if (!summaries_.contains(serve.last)) return {};
+  if (!summaries_.contains(serve.last) || ledger_.empty() || ledger_.begin()->first > serve.first) return {};
   LedgerRange range{serve.first, summaries_.at(serve.last), {}};
   for (SequenceNumber n = serve.first; n <= serve.last; n = n.next()) range.digests.push_back(ledger_.at(n).batch);
   return {SendTo{serve.to, std::move(range)}};
@@ -165,11 +295,14 @@ std::vector<Send> CoreNode::serve(const ServeLedger& serve) const {
 Recovered CoreNode::recover() const {
   Recovered recovered;
   recovered.ledger_head = genesis_ledger_head();
-  if (!ledger_.empty()) {
-    recovered.executed = ledger_.rbegin()->first;
-    recovered.ledger_head = ledger_.rbegin()->second.head;
-    recovered.time = ledger_.rbegin()->second.time;
+  if (state_.n > SequenceNumber{}) {
+    recovered.executed = state_.n;
+    recovered.ledger_head = state_.last.head;
+    recovered.time = state_.last.time;
   }
+  recovered.view_change = view_change_;
+  recovered.new_view = new_view_;
+  recovered.rejoin = rejoin_;
   recovered.stable = stable_;
   const SequenceNumber low = stable_ ? stable_->proof.n : SequenceNumber{};
   for (const auto& [n, summary] : summaries_) {
@@ -179,8 +312,8 @@ Recovered CoreNode::recover() const {
   for (const auto& [n, known] : batches_) {
     if (n > low) recovered.slots[n].batches = known;
   }
-  for (const auto& [id, client] : clients_) recovered.clients.push_back(client);
-  for (const auto& [key, session] : sessions_) {
+  for (const auto& [id, client] : state_.clients) recovered.clients.push_back(client);
+  for (const auto& [key, session] : state_.sessions) {
     RecoveredSession copy{session.update, {}};
     for (const auto& [number, reply] : session.replies) copy.executed.push_back(number);
     recovered.sessions.push_back(std::move(copy));
@@ -190,7 +323,9 @@ Recovered CoreNode::recover() const {
 
 // ---- CoreCluster -------------------------------------------------------------------------------------
 
-CoreCluster::CoreCluster(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window) {
+CoreCluster::CoreCluster(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window, bool signed_requests,
+                         std::uint64_t transfer_above) {
+  cluster_.signed_requests = signed_requests;
   cluster_.replicas = replicas;
   cluster_.checkpoint_interval = interval;
   cluster_.window = window;
@@ -203,6 +338,9 @@ CoreCluster::CoreCluster(std::uint32_t replicas, std::uint64_t interval, std::ui
     local.status_interval_ticks = 4;
     local.idle_status_interval_ticks = 10;
     local.fetch_timeout_ticks = 4;
+    local.view_timeout_ticks = 20;
+    local.view_timeout_max_ticks = 160;
+    local.transfer_above = transfer_above;
     nodes_.emplace_back(cluster_, local);
   }
   tick_all();
@@ -270,6 +408,12 @@ void CoreCluster::settle(int rounds, const Filter& drop) {
 void CoreCluster::restart(std::uint32_t id) {
   down_.erase(id);
   nodes_[id].restart();
+  tick(id);
+}
+
+void CoreCluster::wipe(std::uint32_t id) {
+  down_.erase(id);
+  nodes_[id].wipe();
   tick(id);
 }
 

@@ -40,6 +40,8 @@ class CoreNode {
   std::vector<Send> step(const Input& input);
   // Forgets all but the disk.
   void restart();
+  // Loses the disk, too, and comes back as a replica that knows that it did.
+  void wipe();
 
   Replica& core() { return *replica_; }
   const Replica& core() const { return *replica_; }
@@ -55,8 +57,10 @@ class CoreNode {
   std::vector<JournalRecord> journal;  // everything ever persisted, in order
   // Told of every step and what came of it.
   std::function<void(const CoreNode&, const Input&, const Effects&)> on_step;
-  // Changes what the state's digest says, to play a replica whose state went wrong.
+  // Changes what the state's digest says, to play a replica whose state went wrong; a transfer puts it right.
   bool corrupt_state = false;
+  // Ledger and batches below the stable checkpoint go, so that others can be helped by the state only.
+  bool keeps_ledger = true;
 
   [[nodiscard]] std::size_t count(Reject reason) const;
   [[nodiscard]] Recovered recover() const;
@@ -66,27 +70,47 @@ class CoreNode {
     SessionUpdate update;
     std::map<RequestNumber, ReplyRecord> replies;
   };
-  void persist(const JournalRecord& record);
-  void execute(const Execute& effect, std::deque<Input>& completions);
-  void take_checkpoint(SequenceNumber n, std::deque<Input>& completions);
-  [[nodiscard]] std::vector<Send> serve(const ServeBatch& serve) const;
-  [[nodiscard]] std::vector<Send> serve(const ServeLedger& serve) const;
-
-  std::optional<Replica> replica_;
-
-  // The disk.
   struct LedgerEntry {
     Digest batch;
     Digest head;
     Timestamp time;
   };
+  // The replicated state. Its tree has one bucket that tells one state from another.
+  struct State {
+    SequenceNumber n;
+    LedgerEntry last;
+    std::map<ClientId, ClientUpdate> clients;
+    std::map<std::pair<ClientId, SessionId>, SessionState> sessions;
+  };
+  void persist(JournalRecord record);
+  void execute(const Execute& effect, std::deque<Input>& completions);
+  void take_checkpoint(SequenceNumber n, std::deque<Input>& completions);
+  void stage(const StageBucket& effect, std::deque<Input>& completions);
+  void install(const InstallState& effect, std::deque<Input>& completions);
+  void send(Send send, std::vector<Send>& sent, std::deque<Input>& inputs);
+  void perform(const ExecuteEffect& effect, std::deque<Input>& inputs);
+  [[nodiscard]] std::vector<Send> serve(const ServeBatch& serve) const;
+  [[nodiscard]] std::vector<Send> serve(const ServeLedger& serve) const;
+  [[nodiscard]] std::vector<Send> serve(const ServeTree& serve) const;
+  [[nodiscard]] std::vector<Send> serve(const ServeBucket& serve) const;
+  [[nodiscard]] std::vector<Digest> leaves(const State& state) const;
+
+  std::optional<Replica> replica_;
+  std::optional<PlanTransfer> plan_;
+  mutable std::deque<State> served_;  // what was handed out by its address stays where it is
+  std::optional<State> staged_;
+
+  // The disk.
+  State state_;
   std::map<SequenceNumber, std::map<Digest, BatchPtr>> batches_;
   std::map<SequenceNumber, RecoveredSlot> slots_;
   std::map<SequenceNumber, LedgerEntry> ledger_;
   std::map<SequenceNumber, CheckpointSummary> summaries_;
+  std::map<SequenceNumber, State> states_;  // at the checkpoints
   std::optional<PersistStable> stable_;
-  std::map<ClientId, ClientUpdate> clients_;
-  std::map<std::pair<ClientId, SessionId>, SessionState> sessions_;
+  std::optional<ViewChange> view_change_;
+  std::optional<NewView> new_view_;
+  std::optional<PersistRejoin> rejoin_;
 };
 
 // A cluster of cores and the messages under way between them.
@@ -99,7 +123,8 @@ class CoreCluster {
   };
   using Filter = std::function<bool(const InFlight&)>;
 
-  explicit CoreCluster(std::uint32_t replicas, std::uint64_t interval = 4, std::uint64_t window = 8);
+  explicit CoreCluster(std::uint32_t replicas, std::uint64_t interval = 4, std::uint64_t window = 8,
+                       bool signed_requests = true, std::uint64_t transfer_above = 1'000'000);
 
   CoreNode& node(std::uint32_t id) { return nodes_.at(id); }
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(nodes_.size()); }
@@ -118,6 +143,7 @@ class CoreCluster {
   void settle(int rounds = 40, const Filter& drop = {});
   void crash(std::uint32_t id) { down_.insert(id); }
   void restart(std::uint32_t id);
+  void wipe(std::uint32_t id);
 
   // Opens a session at all live replicas and returns it.
   SessionId open(ClientId client, std::uint64_t number = 1);

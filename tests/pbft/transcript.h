@@ -24,6 +24,7 @@ class Transcript {
 
   [[nodiscard]] std::string name(const Digest& digest);
   [[nodiscard]] std::string describe(const PeerMessage& message);
+  [[nodiscard]] std::string describe(const ViewChange& message);
   [[nodiscard]] std::string describe(const JournalRecord& record);
   [[nodiscard]] std::string describe(const Send& send);
   [[nodiscard]] std::string describe(const ExecuteEffect& effect);

@@ -92,6 +92,45 @@ TEST_CASE("What is wrong in a node's configuration is named with line, key and w
   CHECK_THAT(config.error(), Catch::Contains(expected));
 }
 
+TEST_CASE("What a replica does about slow primaries, about being behind and about damage") {
+  const TemporaryDirectory directory;
+  directory.write("genesis.toml", sample_genesis());
+  const auto load = [&](const std::string& top, const std::string& tuning) {
+    return load_node_config(directory.write("node.toml", top + sample_node() + tuning));
+  };
+  const auto otherwise = load("", "");
+  REQUIRE(otherwise);
+  CHECK(otherwise->local.repair);
+  CHECK(otherwise->scrub_period_s == 86'400);
+  CHECK(otherwise->local.view_timeout_ticks == 100);
+  CHECK(otherwise->local.view_timeout_max_ticks == 3'000);
+  CHECK(otherwise->local.transfer_above == 512);
+
+  const auto told = load("on_divergence = \"stop\"\nscrub_period_s = 0\n",
+                         "view_timeout_ticks = 20\nview_timeout_max_ticks = 40\ntransfer_above = 8\n");
+  INFO((told ? "" : told.error()));
+  REQUIRE(told);
+  CHECK_FALSE(told->local.repair);
+  CHECK(told->scrub_period_s == 0);
+  CHECK(told->local.view_timeout_ticks == 20);
+  CHECK(told->local.view_timeout_max_ticks == 40);
+  CHECK(told->local.transfer_above == 8);
+
+  const auto problem = [&](const std::string& top, const std::string& tuning) {
+    const auto config = load(top, tuning);
+    REQUIRE_FALSE(config);
+    return config.error();
+  };
+  CHECK_THAT(problem("on_divergence = \"ignore\"\n", ""),
+             Catch::Contains("node.toml:1: on_divergence: is \"ignore\"; must be one of \"repair\", \"stop\""));
+  CHECK_THAT(problem("scrub_period_s = 40000000\n", ""), Catch::Contains("node.toml:1: scrub_period_s: "));
+  CHECK_THAT(problem("", "view_timeout_ticks = 1\n"), Catch::Contains("node.toml:27: tuning.view_timeout_ticks: is 1"));
+  CHECK_THAT(problem("", "view_timeout_ticks = 50\nview_timeout_max_ticks = 49\n"),
+             Catch::Contains("node.toml:28: tuning.view_timeout_max_ticks: is 49; it must be at least "
+                             "view_timeout_ticks, which is 50"));
+  CHECK_THAT(problem("", "transfer_above = 0\n"), Catch::Contains("node.toml:27: tuning.transfer_above: is 0"));
+}
+
 TEST_CASE("A wrong genesis is told as such, by its own file") {
   const TemporaryDirectory directory;
   directory.write("genesis.toml", with(sample_genesis(), "window = 40", "window = 45"));

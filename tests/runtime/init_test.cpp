@@ -155,6 +155,74 @@ TEST_CASE("Requests are signed unless init is told otherwise") {
   CHECK(exit_code == 2);
 }
 
+TEST_CASE("What replicas do about slow primaries, about being behind and about damage is written where it is given") {
+  const TemporaryDirectory directory;
+  const auto home = directory.path() / "cluster";
+  const auto made_with = [&](const std::string& options) {
+    std::filesystem::remove_all(home);
+    int exit_code = 0;
+    const std::string output = run(std::string{PBFTCTL_PROGRAM} + " init " + home.string() +
+                                       " --ports pick --plugin-dir " PLUGIN_DIRECTORY " " + options,
+                                   exit_code);
+    INFO(output);
+    REQUIRE(exit_code == 0);
+    const auto config = runtime::load_node_config(home / "D" / "node.toml");
+    REQUIRE(config);
+    return *config;
+  };
+  const LocalParameters otherwise;
+  const runtime::NodeConfig plain = made_with("");
+  CHECK(plain.local.repair);
+  CHECK(plain.scrub_period_s == 86'400);
+  CHECK(plain.local.view_timeout_ticks == otherwise.view_timeout_ticks);
+  CHECK(plain.local.transfer_above == otherwise.transfer_above);
+
+  const std::string spec = "--spec " + directory
+                                           .write("cluster.toml",
+                                                  "on_divergence = \"stop\"\nscrub_period_s = 60\n[tuning]\n"
+                                                  "view_timeout_ticks = 30\nview_timeout_max_ticks = 400\n")
+                                           .string();
+  const runtime::NodeConfig of_spec = made_with(spec);
+  CHECK_FALSE(of_spec.local.repair);
+  CHECK(of_spec.scrub_period_s == 60);
+  CHECK(of_spec.local.view_timeout_ticks == 30);
+  CHECK(of_spec.local.view_timeout_max_ticks == 400);
+  CHECK(of_spec.local.transfer_above == otherwise.transfer_above);
+
+  const runtime::NodeConfig overridden =
+      made_with(spec +
+                " --on-divergence repair --scrub-period 0 --view-timeout-ticks 50 --view-timeout-max-ticks 60"
+                " --transfer-above 7");
+  CHECK(overridden.local.repair);
+  CHECK(overridden.scrub_period_s == 0);
+  CHECK(overridden.local.view_timeout_ticks == 50);
+  CHECK(overridden.local.view_timeout_max_ticks == 60);
+  CHECK(overridden.local.transfer_above == 7);
+
+  // Each number may be right by itself; what a node would not start with is not written.
+  std::filesystem::remove_all(home);
+  int exit_code = 0;
+  CHECK_THAT(run(std::string{PBFTCTL_PROGRAM} + " init " + home.string() +
+                     " --ports pick --plugin-dir " PLUGIN_DIRECTORY " --view-timeout-max-ticks 10",
+                 exit_code),
+             Catch::Contains("view_timeout_max_ticks"));
+  CHECK(exit_code == 2);
+  CHECK_FALSE(std::filesystem::exists(home));
+}
+
+TEST_CASE("--rejoin wants to be told for whom") {
+  const TemporaryDirectory directory;
+  const auto made = ctl::make_cluster(directory.path(), picked("kv"));
+  REQUIRE(made);
+  int exit_code = 0;
+  const std::string up = std::string{PBFTCTL_PROGRAM} + " up " + directory.path().string() + " --rejoin";
+  CHECK_THAT(run(up, exit_code), Catch::Contains("name them with --only"));
+  CHECK(exit_code == 2);
+  // A store that is there is not thrown away.
+  CHECK_THAT(run(up + " --only A", exit_code), Catch::Contains("holds this replica's store"));
+  CHECK(exit_code == 1);
+}
+
 TEST_CASE("A cluster that cannot be made leaves nothing behind") {
   const TemporaryDirectory directory;
   const auto refused = [&](const ClusterSpec& spec, const std::string& expected) {

@@ -42,7 +42,7 @@ TEST_CASE_METHOD(Fixture, "going on is fine, and so is a restart that goes back 
   checker.status(ReplicaId{0}, at(9, 8));
   checker.status(ReplicaId{1}, at(2, 0));
   checker.status(ReplicaId{0}, at(12, 8));
-  checker.restarted(ReplicaId{0}, SequenceNumber{8}, SequenceNumber{8});
+  checker.restarted(ReplicaId{0}, SequenceNumber{8}, SequenceNumber{8}, View{});
   checker.status(ReplicaId{0}, at(8, 8));
   CHECK_FALSE(findings.any());
 }
@@ -55,12 +55,32 @@ TEST_CASE_METHOD(Fixture, "an executed number that goes back is found") {
 
 TEST_CASE_METHOD(Fixture, "a stable checkpoint that goes back over a restart is found") {
   checker.status(ReplicaId{0}, at(9, 8));
-  checker.restarted(ReplicaId{0}, SequenceNumber{9}, SequenceNumber{4});
+  checker.restarted(ReplicaId{0}, SequenceNumber{9}, SequenceNumber{4}, View{});
+  CHECK(first_finding(findings) == "monotonic");
+}
+
+TEST_CASE_METHOD(Fixture, "a view that goes back is found, unless the disk was lost") {
+  ReplicaStatus status = at(1, 0);
+  status.view = View{3};
+  checker.status(ReplicaId{0}, status);
+  SECTION("while it runs") {
+    status.view = View{2};
+    checker.status(ReplicaId{0}, status);
+  }
+  SECTION("over a restart") {
+    checker.restarted(ReplicaId{0}, SequenceNumber{1}, SequenceNumber{}, View{2});
+  }
+  SECTION("with the disk") {
+    checker.wiped(ReplicaId{0});
+    checker.restarted(ReplicaId{0}, SequenceNumber{}, SequenceNumber{}, View{});
+    CHECK_FALSE(findings.any());
+    return;
+  }
   CHECK(first_finding(findings) == "monotonic");
 }
 
 TEST_CASE_METHOD(Fixture, "a restart below the own stable checkpoint is found") {
-  checker.restarted(ReplicaId{0}, SequenceNumber{3}, SequenceNumber{4});
+  checker.restarted(ReplicaId{0}, SequenceNumber{3}, SequenceNumber{4}, View{});
   CHECK(first_finding(findings) == "monotonic");
 }
 
@@ -82,7 +102,7 @@ TEST_CASE_METHOD(Fixture, "each bound is checked") {
   SECTION("window") {
     status.high = SequenceNumber{17};
   }
-  SECTION("slots") {
+  SECTION("what the primary proposes") {
     status.last_accepted = SequenceNumber{17};
   }
   checker.status(ReplicaId{0}, status);

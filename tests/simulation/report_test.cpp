@@ -14,6 +14,7 @@ RunResult some_result() {
   result.answered = 5;
   result.sometimes.catch_up = 2;
   result.faults[static_cast<std::size_t>(Fault::loss)] = 9;
+  result.lies[static_cast<std::size_t>(Lie::equivocate)] = 3;
   return result;
 }
 
@@ -37,6 +38,7 @@ TEST_CASE("a summary adds up and keeps what failed") {
   CHECK(summary.total.answered == 10);
   CHECK(summary.total.sometimes.catch_up == 4);
   CHECK(summary.total.faults[static_cast<std::size_t>(Fault::loss)] == 18);
+  CHECK(summary.total.lies[static_cast<std::size_t>(Lie::equivocate)] == 6);
   REQUIRE(summary.failed.size() == 1);
 }
 

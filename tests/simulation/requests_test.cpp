@@ -80,3 +80,19 @@ TEST_CASE_METHOD(Fixture, "a client that uses one number for two operations is f
   checker.sent(bundle(name(1, 1), put("k", "b")));
   CHECK(first_finding(findings) == "client-honest");
 }
+
+TEST_CASE_METHOD(Fixture, "one number with two operations is found, unless the client is known to be faulty") {
+  checker.sent(bundle(name(1, 1), put("k", "a")));
+  SECTION("an honest one") {
+    checker.sent(bundle(name(1, 1), put("k", "b")));
+    CHECK(first_finding(findings) == "client-honest");
+  }
+  SECTION("a faulty one, whichever of them is ordered") {
+    checker.faulty(client(1));
+    checker.sent(bundle(name(1, 1), put("k", "b")));
+    checker.ordered(ordered(1, name(1, 1), put("k", "b")));
+    CHECK_FALSE(findings.any());
+    checker.ordered(ordered(2, name(1, 1), put("k", "a")));
+    CHECK(first_finding(findings) == "exactly-once");
+  }
+}

@@ -11,7 +11,10 @@ namespace {
 Plan calm(std::uint64_t seed) {
   Plan plan = draw_plan(seed);
   plan.cluster.replicas = 4;
-  plan.dead = 0;
+  plan.dead = {};
+  plan.wiped = {};
+  plan.liars = {};
+  plan.clients.faulty = 0;
   plan.duration = 4 * second;
   plan.network = NetworkPlan{};
   plan.cadence = {};
@@ -44,7 +47,7 @@ TEST_CASE("the same seed gives the same trace, another one another") {
 
 TEST_CASE("a quorum that is gone for good shows as a stall") {
   Plan plan = calm(4);
-  plan.dead = 2;  // of four: beyond f
+  plan.dead = {0, 3};  // of four: beyond f
   plan.dead_at = second;
   plan.clients.think_max = second;
   const RunResult result = run_plan(plan, false);

@@ -11,20 +11,8 @@ using Catch::Contains;
 namespace {
 
 template <class Disk>
-struct Fixture {
-  Disk disk;
-  std::unique_ptr<Store> store;
-  Fixture() {
-    must(Store::create(*disk.engine(), identity()));
-    open();
-  }
-  void open() { store = must(Store::open(disk.engine(), identity(), {.checkpoint_interval = 4})); }
-  Recovered restart() {
-    store.reset();
-    disk.restart();
-    open();
-    return must(store->recover());
-  }
+struct Fixture : StoreOn<Disk> {
+  using StoreOn<Disk>::store;
   void execute_to(std::uint64_t last, Model& model) {
     while (model.executed < last) must(store->apply(model.next({put("n", std::to_string(model.executed))})));
   }

@@ -185,6 +185,24 @@ inline Content content_of(std::unique_ptr<Iterator> entries) {
   return content;
 }
 
+// A new store on a disk of its own, with a checkpoint every four batches.
+template <class Disk>
+struct StoreOn {
+  Disk disk;
+  std::unique_ptr<Store> store;
+  StoreOn() {
+    must(Store::create(*disk.engine(), identity()));
+    open();
+  }
+  void open() { store = must(Store::open(disk.engine(), identity(), {.checkpoint_interval = 4})); }
+  Recovered restart() {
+    store.reset();
+    disk.restart();
+    open();
+    return must(store->recover());
+  }
+};
+
 inline CheckpointSummary take(Store& store, std::uint64_t n) {
   return must(store.take_checkpoint(SequenceNumber{n}, Epoch{1}, digest_of("plugin")));
 }

@@ -10,21 +10,7 @@ using Kind = StorageError::Kind;
 namespace {
 
 template <class Disk>
-struct Fixture {
-  Disk disk;
-  std::unique_ptr<Store> store;
-  Fixture() {
-    must(Store::create(*disk.engine(), identity()));
-    open();
-  }
-  void open() { store = must(Store::open(disk.engine(), identity(), {.checkpoint_interval = 4})); }
-  Recovered restart() {
-    store.reset();
-    disk.restart();
-    open();
-    return must(store->recover());
-  }
-};
+using Fixture = StoreOn<Disk>;
 
 // The bytes that a replica signs; `salt` makes different ones for one view.
 ViewChange view_change(std::uint64_t view, std::uint8_t salt = 0) {

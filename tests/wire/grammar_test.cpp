@@ -103,7 +103,7 @@ TEST_CASE("fields survive the round trip") {
   CHECK(status_again.view == status.view);
   CHECK_FALSE(status_again.active);
   CHECK(status_again.view_changes == status.view_changes);
-  CHECK(status_again.rejoins_above == status.rejoins_above);
+  CHECK(status_again.rejoins_in == status.rejoins_in);
   CHECK(status_again.stable == status.stable);
   CHECK(status_again.executed == status.executed);
   CHECK(status_again.lacks == status.lacks);
@@ -235,13 +235,11 @@ TEST_CASE("lacks of a status ascend above its stable checkpoint") {
   CHECK(with_lacks({12, 11}) == WireError::not_canonical);
 }
 
-TEST_CASE("a status has the bytes of the grammar, and no view-changes where its view is active") {
+TEST_CASE("a status has the bytes of the grammar") {
   Status status{View{5}, false, 6, View{4}, SequenceNumber{128}, SequenceNumber{130}, {}};
   status.lacks.push_back({SequenceNumber{131}, true, false, true});
   Bytes bytes{0x98, 6, 5, 0, 6, 4, 0xcc, 128, 0xcc, 130, 0x91, 0x92, 0xcc, 131, 5};
   CHECK(wire::encode(PeerMessage{status}) == bytes);
-  bytes[3] = 1;
-  CHECK(wire::decode_peer_message(SharedBytes::copy_of(bytes)).error() == WireError::not_canonical);
   bytes[3] = 2;
   CHECK(wire::decode_peer_message(SharedBytes::copy_of(bytes)).error() == WireError::out_of_range);
   bytes[3] = 1;

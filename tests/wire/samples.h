@@ -98,7 +98,7 @@ class Samples {
     made.view = strong<View>();
     made.active = below(2) == 0;
     made.view_changes = made.active ? 0 : number();
-    made.rejoins_above = strong<View>();
+    made.rejoins_in = strong<View>();
     made.stable = SequenceNumber{number() / 2};
     made.executed = strong<SequenceNumber>();
     for (std::uint64_t i = 1; i <= Limits::max_status_slots; i += 1 + below(20)) {
@@ -225,8 +225,10 @@ class Samples {
         return fetch_bucket();
       case 16:
         return bucket_part();
-      default:
+      case 17:
         return client_report();
+      default:
+        return Committed{strong<SequenceNumber>(), fixed<Digest>()};
     }
   }
 

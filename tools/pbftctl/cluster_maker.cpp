@@ -82,6 +82,16 @@ std::vector<runtime::ReplicaAddress> addresses_of(const ClusterSpec& spec, const
   return addresses;
 }
 
+std::string tuning_toml(const ClusterSpec& spec) {
+  std::string text;
+  for (const auto& [key, value] : {std::pair{"view_timeout_ticks", spec.view_timeout_ticks},
+                                   std::pair{"view_timeout_max_ticks", spec.view_timeout_max_ticks},
+                                   std::pair{"transfer_above", spec.transfer_above}}) {
+    if (value) text += fmt::format("{} = {}\n", key, *value);
+  }
+  return text.empty() ? text : "\n[tuning]\n" + text;
+}
+
 std::string node_toml(const ClusterSpec& spec, const MadeCluster& made, std::size_t self, std::uint16_t http_port) {
   std::string text = fmt::format(
       "# Replica {0}. Relative paths are relative to this file.\n\n"
@@ -92,9 +102,11 @@ std::string node_toml(const ClusterSpec& spec, const MadeCluster& made, std::siz
       "data = \"data\"\n"
       "plugin = {1}\n"
       "durability = {2}              # \"fsync\" survives the loss of power, \"os\" the death of the process\n"
-      "ledger_keep = {3}             # committed batches kept below the stable checkpoint; 0: all\n",
+      "ledger_keep = {3}             # committed batches kept below the stable checkpoint; 0: all\n"
+      "on_divergence = {4}           # \"repair\" a state that differs from the others', or \"stop\" and wait\n"
+      "scrub_period_s = {5}           # what is stored is checked once in this time; 0: never\n",
       toml_quote(spec.replicas[self].name), toml_quote(made.plugin_file.string()), toml_quote(spec.durability),
-      spec.ledger_keep);
+      spec.ledger_keep, toml_quote(spec.on_divergence), spec.scrub_period_s);
   for (const runtime::ReplicaAddress& address : made.replicas) {
     text += fmt::format("\n[[replica]]\nname = {}\npublish = \"{}\"\npeer = \"{}\"\nclient = \"{}\"\nhttp = \"{}\"\n",
                         toml_quote(address.name), address.publish, address.peer, address.client, address.http);
@@ -102,7 +114,7 @@ std::string node_toml(const ClusterSpec& spec, const MadeCluster& made, std::siz
   text +=
       fmt::format("\n[http]\nbind = {}\nport = {}\ndemo_get = {}             # GET /req?name=value, loopback only\n",
                   toml_quote(spec.host), http_port, spec.demo_get);
-  text += "\n[log]\nlevel = \"info\"\njson = false\n";
+  text += "\n[log]\nlevel = \"info\"\njson = false\n" + tuning_toml(spec);
   return text;
 }
 

@@ -39,6 +39,20 @@ void read_replicas(TomlSection& root, ClusterSpec& spec) {
   }
 }
 
+// What is allowed is checked with the node.toml that it goes into; here it only has to be a number.
+void read_tuning(TomlSection& root, ClusterSpec& spec) {
+  constexpr std::uint64_t most = 1'000'000'000'000;
+  TomlSection section = root.section("tuning");
+  const auto number = [&section](std::string_view key, std::optional<std::uint64_t>& value) {
+    const std::uint64_t given = section.number_or(key, 0, 1, most);
+    if (given != 0) value = given;
+  };
+  number("view_timeout_ticks", spec.view_timeout_ticks);
+  number("view_timeout_max_ticks", spec.view_timeout_max_ticks);
+  number("transfer_above", spec.transfer_above);
+  section.finish();
+}
+
 }  // namespace
 
 std::vector<ClusterSpec::Replica> default_replicas(std::uint32_t n) {
@@ -69,6 +83,9 @@ tl::expected<ClusterSpec, std::string> load_spec(const std::filesystem::path& fi
   spec.clients = static_cast<std::uint32_t>(root.number_or("clients", 1, 1, 10'000));
   spec.durability = root.choice_or("durability", spec.durability, {"fsync", "os"});
   spec.ledger_keep = root.number_or("ledger_keep", spec.ledger_keep, 0, 1'000'000'000'000);
+  spec.on_divergence = root.choice_or("on_divergence", spec.on_divergence, {"repair", "stop"});
+  spec.scrub_period_s = root.number_or("scrub_period_s", spec.scrub_period_s, 0, 31'536'000);
+  read_tuning(root, spec);
   TomlSection parameters = root.section("parameters");
   runtime::read_parameters(parameters, spec.parameters);
   if (!root.has("http_base_port")) (void)root.text_or("http_base_port", "");  // known, so that it is no surprise

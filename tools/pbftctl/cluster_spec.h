@@ -31,6 +31,10 @@ struct ClusterSpec {
   ClusterParameters parameters;  // without the parts that follow from the rest
   std::string durability = "fsync";
   std::uint64_t ledger_keep = 100'000;
+  std::string on_divergence = "repair";
+  std::uint64_t scrub_period_s = 86'400;
+  // Written into every node.toml where they are given; what they are otherwise is the node's business.
+  std::optional<std::uint64_t> view_timeout_ticks, view_timeout_max_ticks, transfer_above;
   std::filesystem::path plugin_directory;  // searched first for a plugin that is given by name
 };
 

@@ -18,11 +18,12 @@ namespace {
 struct InitOptions {
   std::filesystem::path directory;
   std::filesystem::path spec;
-  std::optional<std::string> cluster, plugin, plugin_config, ports, clients, requests, durability, host;
+  std::optional<std::string> cluster, plugin, plugin_config, ports, clients, requests, durability, host, on_divergence;
   std::optional<std::uint32_t> n;
   std::vector<std::string> names;
   std::optional<std::uint16_t> base_port, http_base_port;
-  std::optional<std::uint64_t> checkpoint_interval, window, session_window, max_sessions, ledger_keep;
+  std::optional<std::uint64_t> checkpoint_interval, window, session_window, max_sessions, ledger_keep, scrub_period_s;
+  std::optional<std::uint64_t> view_timeout_ticks, view_timeout_max_ticks, transfer_above;
   std::filesystem::path plugin_directory;
   bool demo_get = false;
 };
@@ -86,6 +87,14 @@ tl::expected<void, std::string> merge_parameters(const InitOptions& options, Clu
   return {};
 }
 
+void merge_recovery(const InitOptions& options, ClusterSpec& spec) {
+  if (options.on_divergence) spec.on_divergence = *options.on_divergence;
+  if (options.scrub_period_s) spec.scrub_period_s = *options.scrub_period_s;
+  if (options.view_timeout_ticks) spec.view_timeout_ticks = options.view_timeout_ticks;
+  if (options.view_timeout_max_ticks) spec.view_timeout_max_ticks = options.view_timeout_max_ticks;
+  if (options.transfer_above) spec.transfer_above = options.transfer_above;
+}
+
 Merged merge(const InitOptions& options) {
   ClusterSpec spec;
   if (!options.spec.empty()) {
@@ -108,6 +117,7 @@ Merged merge(const InitOptions& options) {
   if (options.durability) spec.durability = *options.durability;
   if (options.ledger_keep) spec.ledger_keep = *options.ledger_keep;
   if (options.demo_get) spec.demo_get = true;
+  merge_recovery(options, spec);
   spec.plugin_directory = options.plugin_directory;
   if (auto merged = merge_replicas(options, spec); !merged) return tl::unexpected(merged.error());
   if (options.http_base_port) {
@@ -169,6 +179,32 @@ int run(const InitOptions& options, const Globals& globals) {
   return exit_ok;
 }
 
+// What replicas do about primaries that are slow, about being far behind, and about damage.
+void add_recovery_options(CLI::App& command, InitOptions& options) {
+  command
+      .add_option(
+          "--on-divergence", options.on_divergence,
+          "repair (default): a replica whose state differs from the certified one repairs it; stop: it waits for "
+          "`pbftctl up --repair`")
+      ->check(CLI::IsMember({"repair", "stop"}));
+  command
+      .add_option("--scrub-period", options.scrub_period_s,
+                  "Everything stored is compared with its digests once in this time (86400); 0: never")
+      ->type_name("SECONDS");
+  command
+      .add_option("--view-timeout-ticks", options.view_timeout_ticks,
+                  "How long a request may wait before the primary is left (100 ticks of 10 ms)")
+      ->type_name("N");
+  command
+      .add_option("--view-timeout-max-ticks", options.view_timeout_max_ticks,
+                  "The most that it grows to while views bring no progress (3000)")
+      ->type_name("N");
+  command
+      .add_option("--transfer-above", options.transfer_above,
+                  "So many batches behind, a replica fetches the state, and not the batches (512)")
+      ->type_name("N");
+}
+
 }  // namespace
 
 void add_init(CLI::App& app, Globals& globals, Action& action) {
@@ -204,7 +240,7 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
   command
       ->add_option("--requests", options->requests,
                    "signed (default): every request carries its client's signature; macs: cheaper MACs are taken too, "
-                   "but then one faulty client, whose MACs hold for some replicas only, can stop the cluster for good")
+                   "but a faulty client, whose MACs hold for some replicas only, costs a delay before it has to sign")
       ->check(CLI::IsMember({"signed", "macs"}));
   command
       ->add_option("--checkpoint-interval", options->checkpoint_interval, "Sequence numbers between checkpoints (128)")
@@ -223,6 +259,7 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
       ->check(CLI::IsMember({"fsync", "os"}));
   command->add_option("--ledger-keep", options->ledger_keep, "Committed batches that are kept (100000); 0: all")
       ->type_name("N");
+  add_recovery_options(*command, *options);
   add_global_options(*command, globals);
   command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); }; });
 }

@@ -67,14 +67,14 @@ std::optional<PidRecord> read_pid_file(const fs::path& file) {
   return record;
 }
 
-[[noreturn]] void run_child(const std::string& program, const std::string& config, int log) {
+// Between fork and exec nothing may be allocated, so `arguments` is ready, program first, null at the end.
+[[noreturn]] void run_child(const std::vector<char*>& arguments, int log) {
   ::setsid();
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
-  const char* arguments[] = {program.c_str(), config.c_str(), nullptr};
-  ::execv(program.c_str(), const_cast<char* const*>(arguments));
+  ::execv(arguments[0], arguments.data());
   const char* reason = std::strerror(errno);
   (void)!::write(STDERR_FILENO, reason, std::strlen(reason));
   ::_exit(127);
@@ -127,14 +127,18 @@ std::optional<NodeProcess> NodeProcess::find(const LocalReplica& replica) {
   return process;
 }
 
-tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& replica, const fs::path& program) {
+tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& replica, const fs::path& program,
+                                                          const std::vector<std::string>& arguments) {
   if (::access(program.c_str(), X_OK) != 0) return tl::unexpected(errno_text(program));
-  const std::string program_text = program.string();
-  const std::string config = fs::absolute(replica.config_file()).string();
+  std::vector<std::string> line{program.string(), fs::absolute(replica.config_file()).string()};
+  line.insert(line.end(), arguments.begin(), arguments.end());
+  std::vector<char*> raw;
+  for (std::string& argument : line) raw.push_back(argument.data());
+  raw.push_back(nullptr);
   const int log = ::open(replica.log_file().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (log < 0) return tl::unexpected(errno_text(replica.log_file()));
   const pid_t pid = ::fork();
-  if (pid == 0) run_child(program_text, config, log);
+  if (pid == 0) run_child(raw, log);
   const std::string failure = pid < 0 ? fmt::format("cannot start a process: {}", std::strerror(errno)) : "";
   ::close(log);
   if (pid < 0) return tl::unexpected(failure);

@@ -34,9 +34,11 @@ class NodeProcess {
  public:
   // That of the pid file; nothing: it does not run (any more).
   [[nodiscard]] static std::optional<NodeProcess> find(const LocalReplica& replica);
-  // Starts `program` in a session of its own, with its output in the log file, and writes the pid file.
+  // Starts `program` with the configuration and these arguments in a session of its own, with its output in the log
+  // file, and writes the pid file.
   [[nodiscard]] static tl::expected<NodeProcess, std::string> start(const LocalReplica& replica,
-                                                                    const std::filesystem::path& program);
+                                                                    const std::filesystem::path& program,
+                                                                    const std::vector<std::string>& arguments);
 
   NodeProcess(NodeProcess&& other) noexcept;
   NodeProcess& operator=(NodeProcess&& other) noexcept;

@@ -6,6 +6,7 @@
 #include "node/pbft/quorum.h"
 #include "tools/pbftctl/cluster.h"
 #include "tools/pbftctl/output.h"
+#include "tools/pbftctl/status_text.h"
 
 namespace pbft::ctl {
 namespace {
@@ -26,21 +27,6 @@ std::optional<json> read_info(const std::optional<std::string>& text) {
   return value.is_object() ? std::optional{std::move(value)} : std::nullopt;
 }
 
-std::optional<std::uint64_t> number(const json& info, const char* key) {
-  const auto found = info.find(key);
-  return found != info.end() && found->is_number_unsigned() ? std::optional{found->get<std::uint64_t>()} : std::nullopt;
-}
-
-std::string number_text(const json& info, const char* key) {
-  const auto value = number(info, key);
-  return value ? std::to_string(*value) : "?";
-}
-
-bool flag(const json& info, const char* key) {
-  const auto found = info.find(key);
-  return found != info.end() && found->is_boolean() && found->get<bool>();
-}
-
 // The highest number that f+1 replicas say they have executed: one liar cannot make all others look late.
 std::uint64_t executed_by_weak_quorum(const std::vector<ReplicaInfo>& replicas, const Quorum& quorum) {
   std::vector<std::uint64_t> executed(replicas.size(), 0);
@@ -51,63 +37,50 @@ std::uint64_t executed_by_weak_quorum(const std::vector<ReplicaInfo>& replicas, 
   return executed[quorum.faults()];
 }
 
-std::string state_text(const json& info) {
-  if (flag(info, "diverged")) {
-    return "DIVERGED";
-  }
-  if (flag(info, "catching_up")) {
-    return "catching up";
-  }
-  const auto waiting = info.find("waiting_for");
-  if (waiting != info.end() && waiting->is_string() && !waiting->get<std::string>().empty()) {
-    return waiting->get<std::string>();
-  }
-  return "ok";
-}
-
 std::uint64_t lag_of(const json& info, std::uint64_t reference) {
   const std::uint64_t executed = number(info, "executed").value_or(0);
   return executed < reference ? reference - executed : 0;
 }
 
+Table::Cell right(std::string text) {
+  return {std::move(text), Table::Mark::none, true};
+}
+
+// Whom the replica takes for the primary. The name is that of the configuration here, and not what the replica calls
+// it.
+std::string primary_text(const std::vector<ReplicaInfo>& replicas, const json& info, const Quorum& quorum) {
+  const auto view = number(info, "view");
+  return view ? replicas[quorum.primary(View{*view}).value].name : "?";
+}
+
 void print_table(const std::vector<ReplicaInfo>& replicas, std::uint64_t reference, const Quorum& quorum) {
   Table table;
-  table.add({{"ID", Table::Mark::none, true},
+  table.add({right("ID"),
              {"NAME"},
              {"REACHABLE"},
-             {"ROLE"},
-             {"VIEW", Table::Mark::none, true},
-             {"EXECUTED", Table::Mark::none, true},
-             {"STABLE", Table::Mark::none, true},
-             {"LAG", Table::Mark::none, true},
+             right("VIEW"),
+             {"PRIMARY"},
+             right("EXECUTED"),
+             right("STABLE"),
+             right("LAG"),
              {"STATE"}});
   for (std::uint32_t id = 0; id < replicas.size(); ++id) {
     const ReplicaInfo& replica = replicas[id];
-    const auto right = [](std::string text) { return Table::Cell{std::move(text), Table::Mark::none, true}; };
+    std::vector<Table::Cell> row{right(std::to_string(id)), {replica.name}};
     if (!replica.info) {
-      table.add({right(std::to_string(id)),
-                 {replica.name},
-                 {"no", Table::Mark::bad},
-                 {"-"},
-                 right("-"),
-                 right("-"),
-                 right("-"),
-                 right("-"),
-                 {"-"}});
-      continue;
+      row.push_back({"no", Table::Mark::bad});
+      for (Table::Cell cell : {right("-"), {"-"}, right("-"), right("-"), right("-"), {"-"}}) row.push_back(cell);
+    } else {
+      const json& info = *replica.info;
+      row.push_back({"yes", Table::Mark::good});
+      row.push_back(right(view_text(info)));
+      row.push_back({primary_text(replicas, info, quorum)});
+      row.push_back(right(number_text(info, "executed")));
+      row.push_back(right(number_text(info, "stable")));
+      row.push_back(right(std::to_string(lag_of(info, reference))));
+      row.push_back({state_text(info), flag(info, "diverged") ? Table::Mark::bad : Table::Mark::none});
     }
-    const auto view = number(*replica.info, "view");
-    const bool primary = view && quorum.primary(View{*view}) == ReplicaId{id};
-    const std::string state = state_text(*replica.info);
-    table.add({right(std::to_string(id)),
-               {replica.name},
-               {"yes", Table::Mark::good},
-               {primary ? "primary" : "backup"},
-               right(number_text(*replica.info, "view")),
-               right(number_text(*replica.info, "executed")),
-               right(number_text(*replica.info, "stable")),
-               right(std::to_string(lag_of(*replica.info, reference))),
-               {state, flag(*replica.info, "diverged") ? Table::Mark::bad : Table::Mark::none}});
+    table.add(std::move(row));
   }
   table.print();
 }
@@ -160,7 +133,8 @@ int status(const Globals& globals) {
 }  // namespace
 
 void add_status(CLI::App& app, Globals& globals, Action& action) {
-  CLI::App* command = app.add_subcommand("status", "Show all replicas: view, executed, lag, reachable");
+  CLI::App* command =
+      app.add_subcommand("status", "Show all replicas: view, primary, checkpoint, lag, and what they wait for");
   add_global_options(*command, globals);
   command->footer("Exit code 0: all replicas are reachable; 1: some are not; 3: fewer than a quorum are.");
   command->callback([&globals, &action] { action = [&globals] { return status(globals); }; });

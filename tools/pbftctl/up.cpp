@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <netdb.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include "tools/pbftctl/cluster_maker.h"
 #include "tools/pbftctl/commands.h"
 #include "tools/pbftctl/node_process.h"
+#include "tools/pbftctl/output.h"
 
 namespace pbft::ctl {
 
@@ -26,6 +28,16 @@ using Clock = std::chrono::steady_clock;
 struct UpOptions {
   std::filesystem::path directory;
   std::vector<std::string> only;
+  bool rejoin = false;
+  bool repair = false;
+
+  // What pbft-node is told besides its configuration.
+  [[nodiscard]] std::vector<std::string> arguments() const {
+    std::vector<std::string> made;
+    if (rejoin) made.emplace_back("--rejoin");
+    if (repair) made.emplace_back("--repair");
+    return made;
+  }
 };
 
 struct Starting {
@@ -36,6 +48,7 @@ struct Starting {
   std::uintmax_t log_start = 0;
   std::string state;  // "running", "started", "failed"; empty: not known yet
   std::string error;
+  std::string note;  // it serves, but not all is well
 };
 
 // Keeps two `up` from starting the same replica twice; freed when the process ends.
@@ -99,15 +112,20 @@ std::string reachable_host(const std::string& host) {
 }
 
 // Whether this very process serves. Somebody else may listen on its port while it is about to fail for just that
-// reason, so its health page has to name it; without HTTP, it has to live on for a moment after its port answered.
-bool serves(const Starting& node) {
+// reason, so its health page has to name it; without HTTP, it has to live on for a moment after its port answered. A
+// replica that says that it has diverged runs all the same: it waits for its operator.
+bool serves(Starting& node) {
   const runtime::HttpConfig& http = node.config.http;
   if (http.enabled && http.port != 0) {
     const Connection connection{reachable_host(http.bind), http.port};
     const std::string answer = connection.ask(
         fmt::format("GET /healthz HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\r\n", http.port));
-    return answer.starts_with("HTTP/1.1 200") &&
-           answer.find(fmt::format("\r\nX-Pbft-Pid: {}\r\n", node.process->pid())) != std::string::npos;
+    if (answer.find(fmt::format("\r\nX-Pbft-Pid: {}\r\n", node.process->pid())) == std::string::npos) return false;
+    if (const auto diverged = answer.find("\r\n\r\ndiverged"); diverged != std::string::npos) {
+      node.note = answer.substr(diverged + 4);
+      return true;
+    }
+    return answer.starts_with("HTTP/1.1 200");
   }
   const auto endpoint = runtime::parse_endpoint(node.config.replicas[node.config.id.value].client);
   return endpoint && Connection{reachable_host(endpoint->host), endpoint->port}.open() &&
@@ -119,7 +137,7 @@ void fail(Starting& node, const std::string& error) {
   node.error = error;
 }
 
-void launch(Starting& node, const std::filesystem::path& program) {
+void launch(Starting& node, const std::filesystem::path& program, const std::vector<std::string>& arguments) {
   auto config = runtime::load_node_config(node.replica.config_file());
   if (!config) return fail(node, config.error());
   node.config = std::move(*config);
@@ -127,12 +145,16 @@ void launch(Starting& node, const std::filesystem::path& program) {
   if (auto running = NodeProcess::find(node.replica)) {
     node.process = std::move(running);
     node.state = "running";
+    if (!arguments.empty()) {
+      fail(node, fmt::format("it runs already (process {}), and {} is for its start; stop it first with `pbftctl down`",
+                             node.process->pid(), fmt::join(arguments, " ")));
+    }
     return;
   }
   std::error_code none;
   const std::uintmax_t size = std::filesystem::file_size(node.replica.log_file(), none);
   node.log_start = none ? 0 : size;
-  auto process = NodeProcess::start(node.replica, program);
+  auto process = NodeProcess::start(node.replica, program, arguments);
   if (!process) return fail(node, process.error());
   node.process = std::move(*process);
   node.started = Clock::now();
@@ -166,19 +188,25 @@ void print(const std::vector<Starting>& nodes, bool json) {
                       {"state", node.state},
                       {"pid", pid},
                       {"log", node.replica.log_file().string()},
-                      {"error", node.error}});
+                      {"error", node.error},
+                      {"note", node.note}});
     } else if (node.state == "failed") {
       fmt::print(stderr, "{}: failed: {}\n", node.replica.name, node.error);
     } else {
       const auto& address = node.config.replicas[node.config.id.value];
       fmt::print("{:<12} {:<8} process {:<8} {}\n", node.replica.name, node.state == "running" ? "runs" : "started",
                  pid, address.http);
+      if (!node.note.empty()) fmt::print(stderr, "{}: {}\n", node.replica.name, printable(node.note));
     }
   }
   if (json) fmt::print("{}\n", list.dump(2));
 }
 
 int run(const UpOptions& options, const Globals& globals) {
+  if (options.rejoin && options.only.empty()) {
+    fmt::print(stderr, "pbftctl up: --rejoin is for replicas that lost their store; name them with --only\n");
+    return exit_usage;
+  }
   const auto replicas = local_replicas(options.directory, options.only);
   if (!replicas) {
     fmt::print(stderr, "pbftctl up: {}\n", replicas.error());
@@ -188,7 +216,7 @@ int run(const UpOptions& options, const Globals& globals) {
   std::vector<Starting> nodes(replicas->size());
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     nodes[i].replica = (*replicas)[i];
-    launch(nodes[i], program);
+    launch(nodes[i], program, options.arguments());
   }
   const auto deadline = Clock::now() + globals.timeout(std::chrono::seconds{30});
   bool all = true;
@@ -207,6 +235,11 @@ void add_up(CLI::App& app, Globals& globals, Action& action) {
   auto options = std::make_shared<UpOptions>();
   command->add_option("DIR", options->directory, "The directory that `pbftctl init` made")->required();
   command->add_option("--only", options->only, "Just these replicas")->type_name("NAME")->delimiter(',');
+  command->add_flag("--rejoin", options->rejoin,
+                    "They lost their stores: make new ones, learn the state from the others, and vote on nothing until "
+                    "that is safe; needs --only");
+  command->add_flag("--repair", options->repair,
+                    "Repair a state that differs from what a quorum certified, also where on_divergence is \"stop\"");
   add_global_options(*command, globals);
   command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); }; });
 }

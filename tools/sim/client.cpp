@@ -9,7 +9,10 @@
 namespace pbft::sim {
 
 SimClient::SimClient(World& world, std::uint32_t index)
-    : world_(world), index_(index), random_(Random::stream(world.plan.seed, fmt::format("client {}", index))) {}
+    : world_(world),
+      index_(index),
+      random_(Random::stream(world.plan.seed, fmt::format("client {}", index))),
+      faulty_(world.plan.faulty_client(index) ? std::make_unique<FaultyClient>(world, index) : nullptr) {}
 
 void SimClient::start() {
   ++life_;
@@ -87,7 +90,7 @@ void SimClient::submit_one() {
   const client::Ticket ticket =
       operation.read_only() ? core_->query(operation.bytes(), deadline) : core_->submit(operation.bytes(), deadline);
   outstanding_[ticket.value] = {operation, world_.scheduler.now()};
-  world_.checkers.outcomes.submitted({process_, ticket.value}, operation);
+  if (!faulty_) world_.checkers.outcomes.submitted({process_, ticket.value}, operation);
   world_.trace.say([&] { return fmt::format("c{} submits #{} {}", process_, ticket.value, to_string(operation)); });
   advance();
 }
@@ -117,8 +120,12 @@ void SimClient::schedule_wakeup() {
 }
 
 void SimClient::sent(const client::OutgoingFrame& frame) {
-  const SharedBytes shared = SharedBytes::copy_of(frame.frame);
-  const Opened<ClientMessage> opened = open_client_frame(shared);
+  SharedBytes shared = SharedBytes::copy_of(frame.frame);
+  Opened<ClientMessage> opened = open_client_frame(shared);
+  if (faulty_) {
+    shared = faulty_->twist(frame.to, opened.messages);
+    opened = open_client_frame(shared);
+  }
   for (const ClientMessage& message : opened.messages) {
     const auto* request = std::get_if<ClientRequest>(&message);
     if (request == nullptr) continue;
@@ -127,7 +134,8 @@ void SimClient::sent(const client::OutgoingFrame& frame) {
     for (const Request& one : bundle.requests) {
       if (one.kind == RequestKind::open_session) continue;
       if (one.kind == RequestKind::query) ++world_.sometimes.read_ordered;
-      world_.checkers.outcomes.sent(process_, {bundle.client, bundle.session, one.number}, one.operation.view());
+      if (!faulty_)
+        world_.checkers.outcomes.sent(process_, {bundle.client, bundle.session, one.number}, one.operation.view());
     }
   }
   world_.trace.say([&] { return fmt::format("c{} -> {}  {}", process_, frame.to.value, describe(opened.messages)); });
@@ -156,8 +164,9 @@ void SimClient::completed(const client::Completion& completion) {
     ++answered_;
     total_latency_ += world_.scheduler.now() - waiting.since;
     const bool ok = outcome.kind == client::OutcomeKind::ok;
-    world_.checkers.outcomes.answered({process_, completion.ticket.value},
-                                      {ok ? ReplyStatus::ok : ReplyStatus::failed, outcome.result});
+    if (!faulty_)
+      world_.checkers.outcomes.answered({process_, completion.ticket.value},
+                                        {ok ? ReplyStatus::ok : ReplyStatus::failed, outcome.result});
     if (ok && waiting.operation.kind == KvOperation::Kind::get) {
       last_seen_[waiting.operation.key] = std::string{as_text(outcome.result)};
     } else if (ok && waiting.operation.kind == KvOperation::Kind::put) {
@@ -167,7 +176,7 @@ void SimClient::completed(const client::Completion& completion) {
     }
   } else {
     ++abandoned_;
-    world_.checkers.outcomes.given_up({process_, completion.ticket.value});
+    if (!faulty_) world_.checkers.outcomes.given_up({process_, completion.ticket.value});
     ++(outcome.kind == client::OutcomeKind::refused ? world_.sometimes.client_refused
                                                     : world_.sometimes.client_timed_out);
   }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tools/client/cpp/pbft/client_core.h"
+#include "tools/sim/faulty_client.h"
 #include "tools/sim/kv_language.h"
 #include "tools/sim/world.h"
 
@@ -23,6 +24,7 @@ class SimClient {
   void stop_submitting() { submitting_ = false; }
   void receive(Endpoint process, Endpoint from, const SharedBytes& frame);
 
+  [[nodiscard]] bool faulty() const { return faulty_ != nullptr; }
   [[nodiscard]] Endpoint endpoint() const { return process_; }
   [[nodiscard]] std::size_t outstanding() const { return outstanding_.size(); }
   [[nodiscard]] std::uint64_t answered() const { return answered_; }
@@ -49,6 +51,7 @@ class SimClient {
   const std::uint32_t index_;
   Random random_;
   std::unique_ptr<client::ClientCore> core_;
+  std::unique_ptr<FaultyClient> faulty_;  // null: it is honest
   Endpoint process_ = 0;
   std::uint64_t life_ = 0;
   std::uint64_t wakeup_ = 0;  // number of the wake-up that counts

@@ -33,6 +33,14 @@ std::string slot(const char* name, View view, SequenceNumber n, const Digest& di
   return fmt::format("{} v{} n{} {}", name, view.value, n.value, short_hex(digest.view()));
 }
 
+std::string marks(const std::vector<SlotMark>& marks) {
+  std::string text;
+  for (const SlotMark& mark : marks) {
+    text += fmt::format(" n{} {} v{}", mark.n.value, short_hex(mark.digest.view()), mark.view.value);
+  }
+  return text;
+}
+
 }  // namespace
 
 Opened<PeerMessage> open_peer_frame(const SharedBytes& frame) {
@@ -61,8 +69,10 @@ std::string describe(const PeerMessage& message) {
               lacks += fmt::format(" {}{}{}{}", lack.n.value, lack.batch ? "b" : "", lack.prepares ? "p" : "",
                                    lack.commits ? "c" : "");
             }
-            return fmt::format("STATUS v{} stable {} executed {} lacks [{}]", m.view.value, m.stable.value,
-                               m.executed.value, lacks);
+            return fmt::format("STATUS v{}{} stable {} executed {} lacks [{}]{}", m.view.value,
+                               m.active ? "" : fmt::format(" inactive, holds {:b}", m.view_changes), m.stable.value,
+                               m.executed.value, lacks,
+                               m.rejoins_in.value > 0 ? fmt::format(" rejoins in v{}", m.rejoins_in.value) : "");
           },
           [](const FetchBatch& m) { return fmt::format("FETCH-BATCH n{} {}", m.n.value, short_hex(m.digest.view())); },
           [](const BatchResponse& m) {
@@ -72,6 +82,30 @@ std::string describe(const PeerMessage& message) {
           [](const LedgerRange& m) {
             return fmt::format("LEDGER {}..{}", m.first.value, m.first.value + m.digests.size() - 1);
           },
+          [](const ViewChange& m) {
+            return fmt::format("VIEW-CHANGE v{} h{} P[{}] Q[{}]", m.view.value, m.low().value, marks(m.prepared),
+                               marks(m.voted));
+          },
+          [](const NewView& m) {
+            std::string from;
+            for (const NewView::Signed& one : m.view_changes) {
+              from += fmt::format(" {}:h{}", one.replica.value, one.message.low().value);
+            }
+            return fmt::format("NEW-VIEW v{} of {} from [{}]", m.view.value, m.primary.value, from);
+          },
+          [](const FetchTree& m) { return fmt::format("FETCH-TREE n{}", m.n.value); },
+          [](const Tree& m) {
+            return fmt::format("TREE n{} {}", m.summary.n.value, short_hex(m.summary.state.view()));
+          },
+          [](const FetchBucket& m) {
+            return fmt::format("FETCH-BUCKET n{} {} skip {} has {}", m.n.value, m.bucket, m.skip, m.have.size());
+          },
+          [](const BucketPart& m) {
+            return fmt::format("BUCKET n{} {} {}..{} of {}, {} wrong", m.n.value, m.bucket, m.skip,
+                               m.skip + m.pairs.size(), m.total, m.wrong.size());
+          },
+          [](const Committed& m) { return fmt::format("COMMITTED n{} {}", m.n.value, short_hex(m.digest.view())); },
+          [](const ClientReport& m) { return fmt::format("CLIENT-REPORT {}", short_hex(m.client.view())); },
           [](const Forward& m) {
             return fmt::format("FORWARD {} session {} ({})", short_hex(m.bundle->client.view()),
                                m.bundle->session.value, m.bundle->requests.size());

@@ -10,7 +10,7 @@
 
 namespace pbft::sim {
 
-inline constexpr unsigned client_type_bit = 16;
+inline constexpr unsigned client_type_bit = 20;
 inline constexpr unsigned reply_type_bit = 24;
 
 template <class Message>

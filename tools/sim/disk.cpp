@@ -30,6 +30,18 @@ storage::Result<void> Disk::write(const storage::WriteBatch& batch, storage::Syn
   return written;
 }
 
+storage::WriteBatch Disk::image() const {
+  storage::WriteBatch image;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(storage::Family::count_); ++i) {
+    const auto family = static_cast<storage::Family>(i);
+    for (const auto at = memory_.scan(family, {}, {}); at->valid(); at->next()) {
+      image.operations.emplace_back(storage::WriteBatch::Put{
+          family, {at->key().begin(), at->key().end()}, {at->value().begin(), at->value().end()}});
+    }
+  }
+  return image;
+}
+
 void Disk::lose_power(std::size_t kept) {
   memory_.lose_power(kept);
   promises_unsynced_ = false;

@@ -32,6 +32,9 @@ class Disk final : public storage::Engine {
   // True while there are promises (journal, batches, checkpoints) that a loss of power would take.
   [[nodiscard]] bool promises_unsynced() const { return promises_unsynced_; }
 
+  // All that is on it now, as one batch; writing that to an empty disk gives the same one.
+  [[nodiscard]] storage::WriteBatch image() const;
+
   [[nodiscard]] std::size_t unsynced_writes() const { return memory_.unsynced_writes(); }
   void lose_power(std::size_t kept);
   void fail_writes(std::optional<storage::StorageError> error) { memory_.fail_writes(std::move(error)); }

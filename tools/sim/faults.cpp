@@ -48,6 +48,10 @@ const char* to_string(Fault fault) {
       return "clock skew";
     case Fault::clock_jump:
       return "clock jump";
+    case Fault::wiped_disk:
+      return "wiped disk";
+    case Fault::faulty_client:
+      return "faulty client";
     case Fault::client_restart:
       return "client restart";
     case Fault::count_:

@@ -30,6 +30,8 @@ enum class Fault : std::uint8_t {
   dead_replica,       // a replica is gone for good
   clock_skew,         // a replica's clock is off, or runs fast
   clock_jump,         // a replica's clock jumps
+  wiped_disk,         // a replica loses its store and comes back without its memory
+  faulty_client,      // a client sends broken proofs, or two operations under one number
   client_restart,     // a client's process is replaced by another one with the same key
   count_
 };

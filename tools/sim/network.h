@@ -20,7 +20,7 @@ namespace pbft::sim {
 // Replicas are 0 .. n-1; each client process gets a number of its own above.
 using Endpoint = std::uint32_t;
 
-// The kinds of messages in a frame, one bit each: bit i is alternative i of the variant, client messages from bit 16,
+// The kinds of messages in a frame, one bit each: bit i is alternative i of the variant, client messages from bit 20,
 // replies from bit 24.
 using TypeMask = std::uint32_t;
 

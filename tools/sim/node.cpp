@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
+#include <string_view>
 
 #include "node/execution/executor.h"
 #include "node/runtime/driver.h"
@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::size_t inbox_limit = 20'000;  // like the high-water marks of the bus
 constexpr std::size_t route_limit = 4;       // processes that one session's replies go to
+constexpr std::string_view joined_reason = "f+1 replicas are in later views";
 
 RanBatch ran_batch(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) {
   RanBatch ran{effect.n, effect.batch->digest, effect.ledger_head, effect.time, {}, {}};
@@ -39,6 +40,19 @@ RanBatch ran_batch(const Execute& effect, const std::vector<execution::OutgoingR
                        {result.begin(), result.end()}});
   }
   return ran;
+}
+
+storage::StoreOptions store_options(const Plan& plan) {
+  storage::StoreOptions options;
+  options.checkpoint_interval = plan.cluster.checkpoint_interval;
+  options.ledger_keep = plan.ledger_keep;
+  return options;
+}
+
+// What must be durable before it is said, beyond votes.
+bool is_promise(const PeerMessage& message) {
+  return std::holds_alternative<Checkpoint>(message) || std::holds_alternative<ViewChange>(message) ||
+         std::holds_alternative<NewView>(message);
 }
 
 std::optional<SequenceNumber> voted_on(const PeerMessage& message) {
@@ -82,33 +96,94 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   void answer(Origin origin, Bytes frame) override {
     to_client(static_cast<Endpoint>(origin.value), SharedBytes::own(std::move(frame)));
   }
-  void to_client(Endpoint to, const SharedBytes& frame) {
+  void to_client(Endpoint to, SharedBytes frame) {
     World& world = node.world_;
-    const Opened<ReplicaToClientMessage> opened = open_reply_frame(frame);
+    Opened<ReplicaToClientMessage> opened = open_reply_frame(frame);
+    const ClientId client = world.client_identities[world.client_processes.at(to)].client_id();
+    if (node.liar_) {
+      node.liar_->reply(opened.messages);
+      frame = SharedBytes::own(authenticator->seal_to_client(client, opened.messages));
+    }
+    for (const ReplicaToClientMessage& message : opened.messages) {
+      const auto* reply = std::get_if<Reply>(&message);
+      if (reply == nullptr) continue;
+      const auto at = node.executed_in_.find({client, reply->session, reply->number});
+      if (at == node.executed_in_.end() || reply->view <= at->second) continue;
+      ++world.sometimes.cached_in_later_view;
+      node.executed_in_.erase(at);
+    }
     world.trace.say([&] { return fmt::format("{} -> c{}  {}", node.id_.value, to, describe(opened.messages)); });
     world.trace.record(Trace::Kind::send, node.id_.value, to, fast_hash(frame.view()));
     world.network.send(node.id_.value, to, frame, opened.types);
   }
 
   // ---- Observer
+  template <class... Arguments>
+  void say(fmt::format_string<Arguments...> text, Arguments&&... arguments) {
+    node.world_.trace.say([&] {
+      return fmt::format("   {} ", node.id_.value) + fmt::format(text, std::forward<Arguments>(arguments)...);
+    });
+  }
+  [[nodiscard]] Sometimes& sometimes() { return node.world_.sometimes; }
+  void happened(const Rejected& event) {
+    say("rejects: {}{}", pbft::to_string(event.reason), event.peer ? fmt::format(" from {}", event.peer->value) : "");
+  }
+  void happened(const BecameStable& event) {
+    ++sometimes().stable;
+    say("stable at {}", event.n.value);
+  }
+  void happened(const CatchUpStarted& event) {
+    ++sometimes().catch_up;
+    say("catches up from {} to {}", event.from.value, event.to.value);
+  }
+  void happened(const CatchUpFinished& event) { say("has caught up at {}", event.at.value); }
+  void happened(const Diverged& event) {
+    say("says that it diverged at {}", event.n.value);
+    if (node.liar_) return;
+    node.world_.findings.report({"state-digest", event.n.value, {node.id_.value}, "the replica says that it diverged"});
+  }
+  void happened(const DivergenceLocated& event) {
+    say("differed in {} keys at {}", event.keys, event.n.value);
+    if (node.liar_) return;
+    node.world_.findings.report(
+        {"state-digest", event.n.value, {node.id_.value}, "the replica says where its state differed"});
+  }
+  void happened(const ViewLeft& event) {
+    ++sometimes().view_left;
+    if (event.reason == joined_reason) ++sometimes().view_joined;
+    if (transferring) ++sometimes().transfer_between_views;
+    say("leaves view {} for {}: {}", event.from.value, event.to.value, event.reason);
+  }
+  void happened(const ViewEntered& event) {
+    ++sometimes().view_entered;
+    say("enters view {}", event.view.value);
+  }
+  void happened(const TransferStarted& event) {
+    ++sometimes().transfer_started;
+    if (!replica->status().active) ++sometimes().transfer_between_views;
+    transferring = true;
+    say("fetches {} buckets of the state at {}", event.buckets, event.to.value);
+  }
+  void happened(const TransferFinished& event) {
+    ++sometimes().transfer_finished;
+    transferring = false;
+    say("has fetched the state at {}: {} pairs", event.at.value, event.pairs);
+  }
+  void happened(const BadSource& event) {
+    ++sometimes().bad_source;
+    say("has a bad source in {}: {}", event.source.value, event.what);
+  }
+  void happened(const ClientSuspected& event) {
+    ++sometimes().client_suspected;
+    say("suspects client {}", short_hex(event.client.view()));
+  }
+  void happened(const Rejoined& event) {
+    ++sometimes().rejoined;
+    say("is back: view {}, stable {}", event.view.value, event.stable.value);
+  }
   void on_event(const Event& event) override {
     World& world = node.world_;
-    if (const auto* rejected = std::get_if<Rejected>(&event)) {
-      world.trace.say([&] {
-        return fmt::format("   {} rejects: {}{}", node.id_.value, pbft::to_string(rejected->reason),
-                           rejected->peer ? fmt::format(" from {}", rejected->peer->value) : "");
-      });
-    } else if (const auto* stable = std::get_if<BecameStable>(&event)) {
-      ++world.sometimes.stable;
-      world.trace.say([&] { return fmt::format("   {} stable at {}", node.id_.value, stable->n.value); });
-    } else if (const auto* started = std::get_if<CatchUpStarted>(&event)) {
-      ++world.sometimes.catch_up;
-      world.trace.say([&] {
-        return fmt::format("   {} catches up from {} to {}", node.id_.value, started->from.value, started->to.value);
-      });
-    } else if (const auto* diverged = std::get_if<Diverged>(&event)) {
-      world.findings.report({"state-digest", diverged->n.value, {node.id_.value}, "the replica says that it diverged"});
-    }
+    std::visit([this](const auto& one) { happened(one); }, event);
     world.trace.record(Trace::Kind::event, node.id_.value, event.index(), 0);
   }
   void on_refused_frame(const crypto::Refused& refused, bool) override {
@@ -126,23 +201,29 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
     });
     world.trace.record(Trace::Kind::executed, node.id_.value, effect.n.value, fast_hash(effect.batch->digest.view()));
     if (effect.run.size() < requests_in(*effect.batch)) ++world.sometimes.duplicate_ordered;
+    if (effect.batch->bundles.empty()) ++world.sometimes.null_batch;
     world.sometimes.session_evicted += effect.evicted.size();
+    for (const RunRequest& run : effect.run) {
+      const Bundle& bundle = *effect.batch->bundles[run.bundle];
+      node.executed_in_[{bundle.client, bundle.session, bundle.requests[run.request].number}] = effect.view;
+    }
     if (replies.size() != effect.run.size()) {
       world.findings.report({"same-results", effect.n.value, {node.id_.value}, "not one reply for each request run"});
       return;
     }
-    world.checkers.agreement.executed(node.id_, ran_batch(effect, replies));
+    if (!node.liar_) world.checkers.agreement.executed(node.id_, ran_batch(effect, replies));
     node.boundary();
   }
   void on_checkpoint(const CheckpointSummary& summary) override {
     World& world = node.world_;
     world.trace.say([&] { return fmt::format("   {} takes checkpoint {}", node.id_.value, summary.n.value); });
     world.trace.record(Trace::Kind::checkpoint, node.id_.value, summary.n.value, fast_hash(summary.state.view()));
-    world.checkers.agreement.checkpoint(node.id_, summary);
+    if (!node.liar_) world.checkers.agreement.checkpoint(node.id_, summary);
     node.boundary();
   }
 
   Node& node;
+  bool transferring = false;
   std::map<std::tuple<ClientId, SessionId, RequestNumber>, std::vector<Endpoint>> routes;
   std::unique_ptr<storage::Store> store;
   std::unique_ptr<execution::Plugin> plugin;
@@ -156,7 +237,8 @@ Node::Node(World& world, ReplicaId id)
     : world_(world),
       id_(id),
       random_(Random::stream(world.plan.seed, fmt::format("node {}", id.value))),
-      disk_(std::make_shared<Disk>([this] { boundary(); })) {
+      liar_(world.plan.lies(id.value) ? std::make_unique<Liar>(world, id) : nullptr) {
+  new_disk();
   const auto created = storage::Store::create(*disk_, {world_.roster.cluster, id_});
   if (!created) world_.findings.report({"storage", 0, {id_.value}, "create: " + created.error().message});
 }
@@ -164,6 +246,37 @@ Node::Node(World& world, ReplicaId id)
 Node::~Node() = default;
 
 // ---- Life and death ---------------------------------------------------------------------------------
+
+void Node::new_disk() {
+  disk_ = std::make_shared<Disk>([this] { boundary(); });
+}
+
+void Node::wipe() {
+  new_disk();
+  world_.checkers.promises.wiped(id_);
+  world_.checkers.progress.wiped(id_);
+  const storage::StoreIdentity identity{world_.roster.cluster, id_};
+  const auto report = [this](const storage::StorageError& error) {
+    world_.findings.report({"storage", 0, {id_.value}, "create anew: " + error.message});
+  };
+  if (const auto created = storage::Store::create(*disk_, identity); !created) return report(created.error());
+  auto store = storage::Store::open(disk_, identity, store_options(world_.plan));
+  if (!store) return report(store.error());
+  if (const auto done = (*store)->persist({PersistRejoin{}}); !done) report(done.error());
+}
+
+void Node::remember_disk() {
+  old_disk_ = disk_->image();
+}
+
+void Node::forget() {
+  new_disk();
+  world_.injected(Fault::crash);
+  ++world_.lies[static_cast<std::size_t>(Lie::amnesia)];
+  if (const auto done = disk_->write(*old_disk_, storage::Sync::durable); !done) {
+    world_.findings.report({"storage", 0, {id_.value}, "amnesia: " + done.error().message});
+  }
+}
 
 void Node::start() {
   ++life_;
@@ -188,10 +301,7 @@ void Node::start() {
 
 std::optional<std::string> Node::open() {
   Process& process = *process_;
-  storage::StoreOptions options;
-  options.checkpoint_interval = world_.cluster.checkpoint_interval;
-  options.ledger_keep = world_.plan.ledger_keep;
-  auto store = storage::Store::open(disk_, {world_.roster.cluster, id_}, options);
+  auto store = storage::Store::open(disk_, {world_.roster.cluster, id_}, store_options(world_.plan));
   if (!store) return "open: " + store.error().message;
   process.store = std::move(*store);
   auto recovered = process.store->recover();
@@ -203,18 +313,7 @@ std::optional<std::string> Node::open() {
   if (!executor) return "executor: " + executor.error().message;
   process.executor = std::move(*executor);
 
-  world_.checkers.promises.recovered(id_, *recovered);
-  world_.checkers.progress.restarted(id_, recovered->executed,
-                                     recovered->stable ? recovered->stable->proof.n : SequenceNumber{});
-  if (recovered->executed.value < last_executed_) ++world_.sometimes.executed_again;
-  for (const auto& [n, slot] : recovered->slots) {
-    if (n <= recovered->executed) continue;
-    if (slot.prepared) {
-      ++world_.sometimes.restart_prepared;
-    } else if (slot.accepted) {
-      ++world_.sometimes.restart_accepted;
-    }
-  }
+  count_restart(*recovered);
   world_.trace.say([&] {
     return fmt::format("{} starts, executed {} stable {}", id_.value, recovered->executed.value,
                        recovered->stable ? recovered->stable->proof.n.value : 0);
@@ -245,6 +344,27 @@ std::optional<std::string> Node::open() {
   };
   process.driver.emplace(std::move(parts));
   return std::nullopt;
+}
+
+void Node::count_restart(const Recovered& recovered) {
+  const View entered = recovered.new_view ? recovered.new_view->view : View{};
+  const View left = recovered.view_change ? recovered.view_change->view : View{};
+  if (!liar_) {
+    world_.checkers.promises.recovered(id_, recovered);
+    world_.checkers.progress.restarted(id_, recovered.executed,
+                                       recovered.stable ? recovered.stable->proof.n : SequenceNumber{},
+                                       std::max(entered, left));
+  }
+  if (left > entered) ++world_.sometimes.restart_inactive;
+  if (recovered.executed.value < last_executed_) ++world_.sometimes.executed_again;
+  for (const auto& [n, slot] : recovered.slots) {
+    if (n <= recovered.executed) continue;
+    if (slot.prepared) {
+      ++world_.sometimes.restart_prepared;
+    } else if (!slot.accepted.empty()) {
+      ++world_.sometimes.restart_accepted;
+    }
+  }
 }
 
 void Node::crash(std::size_t kept) {
@@ -292,7 +412,7 @@ void Node::mend() {
 
 void Node::stopped(const storage::StorageError& error) {
   world_.trace.say([&] { return fmt::format("{} stops: {}", id_.value, error.message); });
-  if (disk_broken_) {
+  if (disk_broken_ || liar_) {
     world_.injected(Fault::disk_error);
   } else {
     world_.findings.report({"node-error", 0, {id_.value}, error.message});
@@ -336,9 +456,24 @@ void Node::receive(Endpoint from, const SharedBytes& frame) {
 }
 
 void Node::take(const Frame& frame) {
-  if (world_.is_replica(frame.from)) return process_->driver->peer_frame(frame.bytes, ReplicaId{frame.from});
+  if (world_.is_replica(frame.from)) {
+    if (liar_ && !liar_->hear(open_peer_frame(frame.bytes).messages)) return;
+    if (world_.plan.proofs_break()) judge_proofs(frame.bytes);
+    return process_->driver->peer_frame(frame.bytes, ReplicaId{frame.from});
+  }
   const std::uint32_t client = world_.client_processes.at(frame.from);
+  if (liar_ && !liar_->hear(world_.client_identities[client].client_id())) return;
   process_->driver->client_frame(frame.bytes, world_.client_channels[client], Origin{frame.from});
+}
+
+void Node::judge_proofs(const SharedBytes& frame) {
+  for (const PeerMessage& message : open_peer_frame(frame).messages) {
+    const auto* proposal = std::get_if<PrePrepare>(&message);
+    if (proposal == nullptr) continue;
+    for (const BundlePtr& bundle : proposal->batch->bundles) {
+      if (!process_->authenticator->bundle_authentic(*bundle)) unproven_.insert(proposal->batch->digest);
+    }
+  }
 }
 
 void Node::turn(bool tick) {
@@ -355,9 +490,9 @@ void Node::turn(bool tick) {
 }
 
 void Node::after_turn() {
-  process_->replica->invariants();
+  if (!liar_) process_->replica->invariants();
   const ReplicaStatus status = process_->replica->status();
-  world_.checkers.progress.status(id_, status);
+  if (!liar_) world_.checkers.progress.status(id_, status);
   if (status.primary == id_ && status.last_accepted == status.high) ++world_.sometimes.window_stall;
   world_.trace.record(Trace::Kind::turn, id_.value, status.executed.value, status.stable.value);
 }
@@ -372,27 +507,44 @@ void Node::sent(Endpoint to, bool broadcast, const SharedBytes& frame) {
   if (frame.size() > Limits::max_packet_bytes) {
     world_.findings.report({"bounds", 0, {id_.value}, "a frame beyond the limit was sent"});
   }
+  if (liar_) return lie(to, broadcast, opened.messages);
+  check_sent(opened.messages);
+  if (!broadcast) return world_.network.send(id_.value, to, frame, opened.types);
+  for (Endpoint peer = 0; peer < world_.cluster.replicas; ++peer) {
+    if (peer != id_.value) world_.network.send(id_.value, peer, frame, opened.types);
+  }
+}
+
+void Node::check_sent(const std::vector<PeerMessage>& messages) {
   bool promise = false;
   const SequenceNumber stable = process_->replica->status().stable;
-  for (const PeerMessage& message : opened.messages) {
+  for (const PeerMessage& message : messages) {
     if (const std::optional<SequenceNumber> n = voted_on(message)) world_.checkers.progress.voted(id_, *n, stable);
-    promise = promise || voted_on(message) || std::holds_alternative<Checkpoint>(message);
+    promise = promise || voted_on(message) || is_promise(message);
     world_.checkers.promises.sent(id_, message);
+    const auto* prepare = std::get_if<Prepare>(&message);
+    if (prepare != nullptr && unproven_.erase(prepare->digest) > 0) ++world_.sometimes.vouched;
   }
   if (promise && disk_->promises_unsynced()) {
-    world_.findings.report({"durable-before-audible",
-                            0,
-                            {id_.value},
-                            "sent while a promise was not synced: " + describe(opened.messages)});
+    world_.findings.report(
+        {"durable-before-audible", 0, {id_.value}, "sent while a promise was not synced: " + describe(messages)});
   }
   // What the disk holds is all durable now as far as promises go, so a look into it now and then shows whether what
   // has just been said is there.
   if (promise && random_.chance(10)) {
     if (const auto memory = process_->store->recover()) world_.checkers.promises.recovered(id_, *memory);
   }
-  if (!broadcast) return world_.network.send(id_.value, to, frame, opened.types);
+}
+
+void Node::lie(Endpoint to, bool broadcast, const std::vector<PeerMessage>& messages) {
   for (Endpoint peer = 0; peer < world_.cluster.replicas; ++peer) {
-    if (peer != id_.value) world_.network.send(id_.value, peer, frame, opened.types);
+    if (peer == id_.value || (!broadcast && peer != to)) continue;
+    for (const Liar::Outgoing& outgoing : liar_->speak(ReplicaId{peer}, messages)) {
+      const auto send = [this, peer, frame = outgoing.frame] {
+        world_.network.send(id_.value, peer, frame, open_peer_frame(frame).types);
+      };
+      outgoing.delay > 0 ? world_.scheduler.after(outgoing.delay, send) : send();
+    }
   }
 }
 

@@ -8,9 +8,11 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "node/pbft/replica.h"
+#include "tools/sim/byzantine/liar.h"
 #include "tools/sim/disk.h"
 #include "tools/sim/world.h"
 
@@ -33,6 +35,10 @@ class Node {
   void pause(Microseconds until) { paused_until_ = until; }
   void break_disk();  // the next write fails, and the node stops; the disk works again when it starts
   void mend();        // ends a pause, a due crash, a broken disk and a wrong clock
+  // The disk is lost, while it does not run; the store on the new one knows that.
+  void wipe();
+  void remember_disk();
+  void forget();  // the disk is what it was at remember_disk(); while it does not run
   void set_clock(std::int64_t offset_us, std::int64_t drift_ppm);
 
   // A frame that the network delivers.
@@ -56,6 +62,7 @@ class Node {
   };
 
   void boundary();
+  void new_disk();
   void repair_disk();
   void schedule_tick();
   void schedule_turn();
@@ -66,6 +73,10 @@ class Node {
   [[nodiscard]] Timestamp clock() const;
   [[nodiscard]] std::optional<std::string> open();
   void sent(Endpoint to, bool broadcast, const SharedBytes& frame);
+  void check_sent(const std::vector<PeerMessage>& messages);
+  void lie(Endpoint to, bool broadcast, const std::vector<PeerMessage>& messages);
+  void judge_proofs(const SharedBytes& frame);
+  void count_restart(const Recovered& recovered);
 
   World& world_;
   const ReplicaId id_;
@@ -83,6 +94,11 @@ class Node {
   std::int64_t clock_offset_us_ = 0;
   std::int64_t clock_drift_ppm_ = 0;
   std::uint64_t last_executed_ = 0;
+  std::unique_ptr<Liar> liar_;  // null: it is honest
+  std::optional<storage::WriteBatch> old_disk_;
+  // Where each request was executed, to see which replies are given again in a later view.
+  std::map<std::tuple<ClientId, SessionId, RequestNumber>, View> executed_in_;
+  std::set<Digest> unproven_;  // batches with a proof that does not hold here
 };
 
 }  // namespace pbft::sim

@@ -1,6 +1,7 @@
 #include "tools/sim/plan.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -19,10 +20,63 @@ void draw_cluster(Random& random, Plan& plan) {
   plan.cluster.max_sessions = random.chance(250) ? random.between(2, 5) : 64;
   plan.cluster.max_clock_skew_us = random.between(1, 5) * second;
   plan.cluster.open_clients = random.chance(300);
-  plan.dead = plan.f() > 0 && random.chance(250) ? static_cast<std::uint32_t>(random.between(1, plan.f())) : 0;
-  plan.dead_at = random.chance(500) ? random.below(plan.duration) : 0;
+  plan.cluster.signed_requests = random.chance(500);
   plan.final_blackout = random.chance(500);
   plan.ed25519 = random.chance(10);
+}
+
+// Some that are none of the others, and as many as the budget allows.
+void draw_victims(Random& random, Plan& plan) {
+  std::vector<std::uint32_t> free;
+  for (std::uint32_t i = 0; i < plan.cluster.replicas; ++i) free.push_back(i);
+  std::uint32_t budget = plan.f();
+  const auto one = [&](bool rather_first = false) {
+    const std::size_t at = rather_first && free.front() == 0 ? 0 : random.below(free.size());
+    const std::uint32_t replica = free[at];
+    free.erase(free.begin() + static_cast<std::ptrdiff_t>(at));
+    --budget;
+    return replica;
+  };
+  if (budget > 0 && random.chance(400)) {
+    for (std::uint64_t count = random.between(1, budget); count > 0; --count) {
+      // Most lies are worth more where the liar is the primary, and that begins as replica 0.
+      std::vector<Lie>& lies = plan.liars[one(random.chance(400))];
+      // One strategy alone shows what it can do; several meet in ways that nobody thinks of.
+      const std::uint64_t kinds = random.chance(400) ? 1 : random.between(2, 5);
+      for (std::uint64_t i = 0; i < kinds; ++i) {
+        const auto lie = static_cast<Lie>(random.below(lie_count));
+        if (std::find(lies.begin(), lies.end(), lie) == lies.end()) lies.push_back(lie);
+      }
+    }
+  }
+  if (budget > 0 && random.chance(200)) plan.wiped.insert(one());
+  while (budget > 0 && random.chance(200)) plan.dead.insert(one());
+  plan.dead_at = random.chance(500) ? random.below(plan.duration) : 0;
+}
+
+// The timers of the view change. The base is such that what an honest primary orders is through in time: four times
+// the way of a batch and what waits before it, unless the seed is one of impatience. The maximum is bounded by the time
+// that a healed cluster has: at worst f primaries in a row are bad, each costs a request's wait and then a wait for its
+// new-view, and the first of these waits was begun before the healing: (2f + 1) maxima, 40 s at n = 7, and again as
+// much where those who lag behind first have to join, are below the 120 s.
+void draw_timeouts(Random& random, Plan& plan) {
+  const ClientPlan& clients = plan.clients;
+  const std::uint64_t in_flight = std::uint64_t{plan.local.pipeline} * plan.local.max_batch_requests;
+  const std::uint64_t waits = 1 + std::uint64_t{clients.clients} * clients.outstanding / in_flight;
+  const Microseconds way = 5 * (plan.network.delay_max + plan.turn_max) + 200 * millisecond;
+  const Microseconds least = random.chance(100) ? 100 * millisecond : std::min(2 * way * waits, 2 * second);
+  const Microseconds base = std::max(least, random.between(300, 2'000) * millisecond);
+  const Microseconds most = random.between(4 * second, 8 * second);
+  plan.local.view_timeout_ticks = static_cast<std::uint32_t>(base / plan.tick);
+  plan.local.view_timeout_max_ticks = static_cast<std::uint32_t>(most / plan.tick);
+}
+
+// Where little of the ledger is kept, who falls behind needs the state itself.
+void draw_history(Random& random, Plan& plan) {
+  const std::uint64_t interval = plan.cluster.checkpoint_interval;
+  plan.ledger_keep = random.chance(650) ? random.between(1, 2 * interval) : 0;
+  plan.local.transfer_above = random.chance(500) ? random.between(interval, 3 * plan.cluster.window) : 100'000;
+  plan.local.repair = random.chance(800);
 }
 
 void draw_local(Random& random, Plan& plan) {
@@ -51,6 +105,7 @@ void draw_clients(Random& random, Plan& plan) {
   clients.deadlines = random.chance(200) ? static_cast<std::uint32_t>(random.between(10, 300)) : 0;
   clients.max_value = random.chance(100) ? 4'000 : static_cast<std::uint32_t>(random.between(8, 64));
   clients.signatures = random.chance(200);
+  if (random.chance(250)) clients.faulty = static_cast<std::uint32_t>(random.between(1, (clients.clients + 1) / 2));
 }
 
 void draw_network(Random& random, Plan& plan) {
@@ -89,6 +144,7 @@ void draw_cadences(Random& random, Plan& plan) {
   maybe(Fault::disk_error, 150, 5 * second, 15 * second, 3 * second);
   maybe(Fault::clock_jump, 150, 3 * second, 10 * second, 4 * second);
   maybe(Fault::client_restart, 150, 3 * second, 12 * second, 0);
+  if (!plan.wiped.empty()) plan.of(Fault::wiped_disk) = {random.between(5, 15) * second, 3 * second};
   if (random.chance(300)) plan.clock_skew_max = random.chance(300) ? 8 * second : random.between(1, 900) * millisecond;
 }
 
@@ -103,15 +159,18 @@ Plan draw_plan(std::uint64_t seed) {
   draw_local(random, plan);
   draw_clients(random, plan);
   draw_network(random, plan);
+  draw_timeouts(random, plan);
+  draw_history(random, plan);
+  draw_victims(random, plan);
   draw_cadences(random, plan);
   if (random.chance(30)) {  // now and then all is well: what goes wrong then is no matter of faults
     plan.network = NetworkPlan{};
     plan.cadence = {};
     plan.clock_skew_max = 0;
-    plan.dead = 0;
-    // Nobody falls behind what is kept, so the ledger can be cut: a replica that has missed more than the others keep
-    // would need the state itself.
-    plan.ledger_keep = plan.cluster.window * random.between(1, 3);
+    plan.dead = {};
+    plan.wiped = {};
+    plan.liars = {};
+    plan.clients.faulty = 0;
   }
   return plan;
 }
@@ -120,16 +179,28 @@ std::string describe(const Plan& plan) {
   std::string text = fmt::format(
       "n = {}, K = {}, L = {}, session window {}, sessions {}, pipeline {}, batch {} requests {} bytes, tick {} ms\n"
       "{} clients x {} operations, {} outstanding, {} keys, {} reads/1000, {}; signatures {}\n"
-      "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms, dead "
-      "{}\n",
+      "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms\n"
+      "view timeout {} to {} ms, ledger keeps {}, transfer above {}; dead [{}]{}, wiped [{}], faulty clients {}\n",
       plan.cluster.replicas, plan.cluster.checkpoint_interval, plan.cluster.window, plan.cluster.session_window,
       plan.cluster.max_sessions, plan.local.pipeline, plan.local.max_batch_requests, plan.local.max_batch_bytes,
       plan.tick / millisecond, plan.clients.clients, plan.clients.operations, plan.clients.outstanding,
-      plan.clients.keys, plan.clients.reads, plan.clients.signatures ? "signed" : "MACs",
+      plan.clients.keys, plan.clients.reads,
+      plan.cluster.signed_requests ? "all sign"
+      : plan.clients.signatures    ? "they sign"
+                                   : "MACs",
       plan.ed25519 ? "Ed25519" : "simulated", plan.duration / second, plan.network.delay_min, plan.network.delay_max,
       plan.network.loss, plan.network.duplicate, plan.network.slow, plan.network.slow_max / millisecond,
       plan.network.corrupt, plan.network.reorder ? "reordering" : "in order", plan.clock_skew_max / millisecond,
-      plan.dead);
+      plan.local.view_timeout_ticks * plan.tick / millisecond,
+      plan.local.view_timeout_max_ticks * plan.tick / millisecond, plan.ledger_keep, plan.local.transfer_above,
+      fmt::join(plan.dead, " "),
+      plan.dead.empty() ? "" : fmt::format(" from {:.1f} s", static_cast<double>(plan.dead_at) / 1e6),
+      fmt::join(plan.wiped, " "), plan.clients.faulty);
+  for (const auto& [replica, lies] : plan.liars) {
+    text += fmt::format("  replica {} lies:", replica);
+    for (const Lie lie : lies) text += fmt::format(" {},", to_string(lie));
+    text.back() = '\n';
+  }
   for (std::size_t i = 0; i < fault_count; ++i) {
     const Cadence& cadence = plan.cadence[i];
     if (cadence.mean == 0) continue;

@@ -4,9 +4,13 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "node/pbft/parameters.h"
+#include "tools/sim/byzantine/lies.h"
 #include "tools/sim/faults.h"
 #include "tools/sim/scheduler.h"
 
@@ -39,6 +43,7 @@ struct ClientPlan {
   std::uint32_t deadlines = 0;       // per mille of the operations that are given up after some seconds
   std::uint32_t max_value = 32;      // bytes
   bool signatures = false;           // proof of the bundles
+  std::uint32_t faulty = 0;          // of the clients, the last ones: they break proofs and numbers
 };
 
 struct Plan {
@@ -52,8 +57,11 @@ struct Plan {
   Microseconds turn_max = 300;          // from the arrival of a frame to the turn that takes it
   Microseconds duration = 20 * second;  // of the faults; then everything heals
   Microseconds clock_skew_max = 0;
-  std::uint32_t dead = 0;       // replicas that are gone for good, of the highest ids, at most f
-  Microseconds dead_at = 0;     // from when on
+  // Replicas that are dead for good, that lie, and that lose their disk: disjoint, together at most f.
+  std::set<std::uint32_t> dead;
+  Microseconds dead_at = 0;  // from when on
+  std::map<std::uint32_t, std::vector<Lie>> liars;
+  std::set<std::uint32_t> wiped;
   bool final_blackout = false;  // in the end all lose power once more, and everything has to be there
   bool ed25519 = false;
   std::uint64_t ledger_keep = 0;  // batches below the stable checkpoint; 0: all
@@ -61,6 +69,11 @@ struct Plan {
   [[nodiscard]] Cadence& of(Fault fault) { return cadence[static_cast<std::size_t>(fault)]; }
   [[nodiscard]] const Cadence& of(Fault fault) const { return cadence[static_cast<std::size_t>(fault)]; }
   [[nodiscard]] std::uint32_t f() const { return (cluster.replicas - 1) / 3; }
+  // Those of whom nothing is promised.
+  [[nodiscard]] bool lies(std::uint32_t replica) const { return liars.contains(replica); }
+  // Whether a bundle's proof may hold at some replicas and not at others.
+  [[nodiscard]] bool proofs_break() const { return !cluster.signed_requests && (clients.faulty > 0 || !liars.empty()); }
+  [[nodiscard]] bool faulty_client(std::uint32_t client) const { return client + clients.faulty >= clients.clients; }
 };
 
 [[nodiscard]] Plan draw_plan(std::uint64_t seed);

@@ -19,6 +19,7 @@ void each_counter(Result& result, const Visit& visit) {
   visit("reads_checked", result.checked_reads);
   visit("writes_checked", result.checked_writes);
   visit("promises_audited", result.audited_promises);
+  visit("new_views_checked", result.new_views);
   visit("replica_starts", result.starts);
   visit("latency_us", result.latency_us);
 }
@@ -37,6 +38,20 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("frame refused", sometimes.refused_frames);
   visit("client refused", sometimes.client_refused);
   visit("client timed out", sometimes.client_timed_out);
+  visit("view left", sometimes.view_left);
+  visit("joining by f+1", sometimes.view_joined);
+  visit("view entered", sometimes.view_entered);
+  visit("slot carried into a new view", sometimes.carried);
+  visit("null batch", sometimes.null_batch);
+  visit("restart between views", sometimes.restart_inactive);
+  visit("cached reply in a later view", sometimes.cached_in_later_view);
+  visit("vouched batch", sometimes.vouched);
+  visit("client suspected", sometimes.client_suspected);
+  visit("state transfer started", sometimes.transfer_started);
+  visit("state transfer finished", sometimes.transfer_finished);
+  visit("state transfer between views", sometimes.transfer_between_views);
+  visit("bad source of a transfer", sometimes.bad_source);
+  visit("rejoined", sometimes.rejoined);
 }
 
 std::string key_of(Fault fault) {
@@ -48,6 +63,8 @@ nlohmann::json counters_json(const RunResult& result) {
   each_counter(result, [&](const char* name, const std::uint64_t& value) { json[name] = value; });
   nlohmann::json& faults = json["faults"];
   for (std::size_t i = 0; i < fault_count; ++i) faults[key_of(static_cast<Fault>(i))] = result.faults[i];
+  nlohmann::json& lies = json["lies"];
+  for (std::size_t i = 0; i < lie_count; ++i) lies[to_string(static_cast<Lie>(i))] = result.lies[i];
   nlohmann::json& sometimes = json["sometimes"];
   each_sometimes(result.sometimes, [&](const char* name, const std::uint64_t& value) { sometimes[name] = value; });
   return json;
@@ -77,6 +94,7 @@ RunResult from_json(const nlohmann::json& json) {
   result.hash = json.at("trace_hash");
   each_counter(result, [&](const char* name, std::uint64_t& value) { value = json.at(name); });
   for (std::size_t i = 0; i < fault_count; ++i) result.faults[i] = json.at("faults").at(key_of(static_cast<Fault>(i)));
+  for (std::size_t i = 0; i < lie_count; ++i) result.lies[i] = json.at("lies").at(to_string(static_cast<Lie>(i)));
   each_sometimes(result.sometimes,
                  [&](const char* name, std::uint64_t& value) { value = json.at("sometimes").at(name); });
   for (const auto& finding : json.at("findings")) {
@@ -104,6 +122,10 @@ std::string describe_counters(const RunResult& result) {
   std::string text = "faults injected:\n";
   for (std::size_t i = 0; i < fault_count; ++i) {
     if (result.faults[i] > 0) text += fmt::format("  {:<30} {:>12}\n", key_of(static_cast<Fault>(i)), result.faults[i]);
+  }
+  text += "lies told:\n";
+  for (std::size_t i = 0; i < lie_count; ++i) {
+    if (result.lies[i] > 0) text += fmt::format("  {:<30} {:>12}\n", to_string(static_cast<Lie>(i)), result.lies[i]);
   }
   text += "sometimes:\n";
   each_sometimes(result.sometimes, [&](const char* name, const std::uint64_t& value) {
@@ -139,6 +161,7 @@ void Summary::add(const RunResult& result) {
   each_counter(result, add_one);
   each_sometimes(result.sometimes, add_one);
   for (std::size_t i = 0; i < fault_count; ++i) total.faults[i] += result.faults[i];
+  for (std::size_t i = 0; i < lie_count; ++i) total.lies[i] += result.lies[i];
   if (!result.findings.empty()) failed.push_back(result);
 }
 

@@ -6,7 +6,6 @@
 #include <memory>
 
 #include "tools/sim/client.h"
-#include "tools/sim/node.h"
 #include "tools/sim/storm.h"
 
 namespace pbft::sim {
@@ -19,7 +18,7 @@ constexpr Microseconds look_every = 50 * millisecond;
 class Run {
  public:
   Run(const Plan& plan, bool verbose);
-  RunResult go();
+  RunResult go(const Script& script);
 
  private:
   void deliver(Endpoint from, Endpoint to, const SharedBytes& frame);
@@ -31,6 +30,7 @@ class Run {
   void heal_and_settle();
   void final_blackout();
   bool settle(const char* after);
+  [[nodiscard]] bool bound(const Node& node) const;
   [[nodiscard]] bool agreed() const;
   [[nodiscard]] std::size_t outstanding() const;
   void compare_states();
@@ -74,10 +74,11 @@ bool Run::run_while_not(Microseconds limit, const Done& done) {
   return true;
 }
 
-RunResult Run::go() {
+RunResult Run::go(const Script& script) {
   for (auto& node : nodes_) node->start();
   for (auto& client : clients_) client->start();
   storm_->start();
+  if (script) script(world_, nodes_);
   if (run_until(world_.plan.duration)) heal_and_settle();
   return result();
 }
@@ -119,15 +120,20 @@ bool Run::settle(const char* after) {
   return true;
 }
 
+// Whether anything is expected of it.
+bool Run::bound(const Node& node) const {
+  return node.running() && !world_.plan.lies(node.id().value);
+}
+
 bool Run::agreed() const {
   return std::all_of(nodes_.begin(), nodes_.end(), [this](const auto& node) {
-    return !node->running() || node->status().executed.value == world_.checkers.agreement.last();
+    return !bound(*node) || node->status().executed.value == world_.checkers.agreement.last();
   });
 }
 
 std::size_t Run::outstanding() const {
   std::size_t count = 0;
-  for (const auto& client : clients_) count += client->outstanding();
+  for (const auto& client : clients_) count += client->faulty() ? 0 : client->outstanding();
   return count;
 }
 
@@ -135,7 +141,7 @@ void Run::stalled(const char* invariant, const std::string& what) {
   if (world_.findings.any()) return;
   std::vector<std::uint32_t> behind;
   for (const auto& node : nodes_) {
-    if (node->running() && node->status().executed.value < world_.checkers.agreement.last()) {
+    if (bound(*node) && node->status().executed.value < world_.checkers.agreement.last()) {
       behind.push_back(node->id().value);
     }
   }
@@ -151,13 +157,14 @@ std::string Run::standing() const {
     }
     const ReplicaStatus status = node->status();
     text += fmt::format(
-        "    replica {}: view {} executed {} committed {} stable {} accepted {} queued {} sessions {}{} {}\n",
-        node->id().value, status.view.value, status.executed.value, status.committed.value, status.stable.value,
+        "    replica {}{}: view {}{} executed {} committed {} stable {} accepted {} queued {} sessions {}{} {}\n",
+        node->id().value, world_.plan.lies(node->id().value) ? " (lies)" : "", status.view.value,
+        status.active ? "" : " inactive", status.executed.value, status.committed.value, status.stable.value,
         status.last_accepted.value, status.queued_requests, status.sessions, status.catching_up ? " catching up" : "",
         status.waiting_for);
   }
   for (const auto& client : clients_) {
-    if (client->outstanding() > 0) {
+    if (client->outstanding() > 0 && !client->faulty()) {
       text += fmt::format("    {} outstanding, oldest: {}\n", client->outstanding(), client->oldest());
     }
   }
@@ -167,7 +174,7 @@ std::string Run::standing() const {
 void Run::compare_states() {
   const Node* first = nullptr;
   for (const auto& node : nodes_) {
-    if (!node->running()) continue;
+    if (!bound(*node)) continue;
     for (const std::string& key : world_.checkers.model.keys()) {
       if (node->value(key) == world_.checkers.model.value(key)) continue;
       world_.findings.report(
@@ -195,7 +202,9 @@ RunResult Run::result() const {
   result.hash = world_.trace.hash();
   result.findings = world_.findings.all();
   result.faults = world_.faults;
+  result.lies = world_.lies;
   result.sometimes = world_.sometimes;
+  result.sometimes.carried = world_.checkers.promises.carried();
   result.simulated_us = world_.scheduler.now();
   result.events = world_.trace.events();
   result.frames = world_.network.frames();
@@ -210,14 +219,15 @@ RunResult Run::result() const {
   result.checked_reads = world_.checkers.outcomes.checked_reads();
   result.checked_writes = world_.checkers.outcomes.checked_writes();
   result.audited_promises = world_.checkers.promises.audited();
+  result.new_views = world_.checkers.promises.new_views();
   for (const auto& node : nodes_) result.starts += node->starts();
   return result;
 }
 
 }  // namespace
 
-RunResult run_plan(const Plan& plan, bool verbose) {
-  return Run{plan, verbose}.go();
+RunResult run_plan(const Plan& plan, bool verbose, const Script& script) {
+  return Run{plan, verbose}.go(script);
 }
 RunResult run_seed(std::uint64_t seed, bool verbose) {
   return run_plan(draw_plan(seed), verbose);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace pbft::sim {
 
 Storm::Storm(World& world, std::vector<std::unique_ptr<Node>>& nodes, std::vector<std::unique_ptr<SimClient>>& clients)
@@ -13,6 +15,9 @@ void Storm::start() {
   }
   world_.scheduler.at(world_.plan.dead_at, [this] { bury(); });
   world_.scheduler.after(200 * millisecond, [this] { supervise(); });
+  for (const auto& [replica, lies] : world_.plan.liars) {
+    if (std::find(lies.begin(), lies.end(), Lie::amnesia) != lies.end()) forget_again(*nodes_[replica]);
+  }
   for (std::size_t i = 0; i < fault_count; ++i) again(static_cast<Fault>(i));
 }
 
@@ -23,6 +28,18 @@ void Storm::again(Fault fault) {
     if (over_) return;
     strike(fault);
     again(fault);
+  });
+}
+
+// The disk is put back to what it was some seconds ago.
+void Storm::forget_again(Node& node) {
+  node.remember_disk();
+  world_.scheduler.after(random_.between(2 * second, 10 * second), [this, &node] {
+    if (over_) return;
+    if (node.running()) node.crash();
+    node.forget();
+    restart_after(node, random_.below(second));
+    forget_again(node);
   });
 }
 
@@ -44,11 +61,31 @@ void Storm::supervise() {
 }
 
 bool Storm::dead(std::uint32_t replica) const {
-  return replica + world_.plan.dead >= world_.plan.cluster.replicas;
+  return world_.plan.dead.contains(replica);
+}
+
+Node* Storm::primary() {
+  View view;
+  Node* primary = nullptr;
+  for (const auto& node : nodes_) {
+    if (!node->running() || world_.plan.lies(node->id().value)) continue;
+    const ReplicaStatus status = node->status();
+    if (primary != nullptr && status.view <= view) continue;
+    view = status.view;
+    primary = nodes_[status.primary.value].get();
+  }
+  return primary == nullptr || dead(primary->id().value) ? nullptr : primary;
 }
 
 Node& Storm::any_node() {
-  return *nodes_[random_.below(nodes_.size() - world_.plan.dead)];
+  if (random_.chance(250)) {
+    if (Node* node = primary()) return *node;
+  }
+  std::vector<Node*> alive;
+  for (const auto& node : nodes_) {
+    if (!dead(node->id().value)) alive.push_back(node.get());
+  }
+  return *random_.pick(alive);
 }
 Endpoint Storm::any_replica() {
   return any_node().id().value;
@@ -83,7 +120,8 @@ void Storm::strike(Fault fault) {
       return;
     }
     case Fault::type_lost:
-      return world_.network.lose_types(TypeMask{1} << random_.below(11), now + lasts(fault));
+      return world_.network.lose_types(TypeMask{1} << random_.below(std::variant_size_v<PeerMessage>),
+                                       now + lasts(fault));
     case Fault::crash:
       return crash_and_restart(any_node());
     case Fault::crash_at_boundary: {
@@ -115,6 +153,9 @@ void Storm::strike(Fault fault) {
     }
     case Fault::clock_jump:
       return set_clock(any_node(), true);
+    case Fault::wiped_disk:
+      return wipe(
+          *nodes_[random_.pick(std::vector<std::uint32_t>(world_.plan.wiped.begin(), world_.plan.wiped.end()))]);
     case Fault::client_restart:
       world_.injected(fault);
       return clients_[random_.below(clients_.size())]->restart();
@@ -154,6 +195,13 @@ void Storm::restart_after(Node& node, Microseconds delay) {
   world_.scheduler.after(delay, [this, &node] {
     if (!node.running() && !(buried_ && dead(node.id().value))) node.start();
   });
+}
+
+void Storm::wipe(Node& node) {
+  world_.injected(Fault::wiped_disk);
+  if (node.running()) node.crash();
+  node.wipe();
+  restart_after(node, lasts(Fault::wiped_disk));
 }
 
 void Storm::crash_loop(Node& node, std::uint64_t times) {

@@ -27,11 +27,14 @@ class Storm {
   void isolate(Endpoint replica, Microseconds until);
   void crash_and_restart(Node& node);
   void restart_after(Node& node, Microseconds delay);
+  void wipe(Node& node);
+  void forget_again(Node& node);
   void crash_loop(Node& node, std::uint64_t times);
   void set_clock(Node& node, bool jump);
   void bury();  // those that are gone for good go
   [[nodiscard]] bool dead(std::uint32_t replica) const;
-  [[nodiscard]] Node& any_node();
+  [[nodiscard]] Node& any_node();  // of those that are not dead for good; the primary more often than others
+  [[nodiscard]] Node* primary();   // of the highest view; null where that is dead for good
   [[nodiscard]] Endpoint any_replica();
   [[nodiscard]] Microseconds lasts(Fault fault);
 

@@ -23,12 +23,13 @@ Checkers::Checkers(Findings& findings, const Plan& plan)
                   requests.ordered(batch);
                   outcomes.ordered(batch);
                 }),
-      promises(findings, plan.cluster.replicas),
+      promises(findings, plan.cluster),
       progress(findings, plan.cluster, plan.local) {}
 
 World::World(const Plan& run_plan, bool verbose)
     : plan(run_plan),
       trace(scheduler, verbose),
+      conspiracy(plan.seed),
       checkers(findings, plan),
       network(scheduler, trace, faults, plan,
               [this](Endpoint from, Endpoint to, const SharedBytes& frame) { deliver(from, to, frame); }),
@@ -39,6 +40,7 @@ World::World(const Plan& run_plan, bool verbose)
   Random random = Random::stream(plan.seed, "keys");
   for (std::uint8_t& byte : roster.cluster.bytes) byte = static_cast<std::uint8_t>(random.below(256));
   roster.epoch = cluster.epoch;
+  roster.signed_requests = cluster.signed_requests;
   for (std::uint32_t i = 0; i < cluster.replicas; ++i) {
     replica_identities.push_back(draw_identity(random));
     roster.replicas.push_back(replica_identities.back().public_key());
@@ -46,6 +48,7 @@ World::World(const Plan& run_plan, bool verbose)
   for (std::uint32_t i = 0; i < plan.clients.clients; ++i) {
     client_identities.push_back(draw_identity(random));
     client_channels.push_back(client_identities.back().curve().public_key);
+    if (plan.faulty_client(i)) checkers.requests.faulty(client_identities.back().client_id());
     if (!cluster.open_clients) cluster.clients.insert(client_identities.back().client_id());
   }
 }

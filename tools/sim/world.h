@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "node/crypto/authenticator.h"
+#include "tools/sim/byzantine/conspiracy.h"
+#include "tools/sim/byzantine/lies.h"
 #include "tools/sim/checkers/agreement.h"
 #include "tools/sim/checkers/model.h"
 #include "tools/sim/checkers/outcomes.h"
@@ -39,6 +41,20 @@ struct Sometimes {
   std::uint64_t refused_frames = 0;
   std::uint64_t client_refused = 0;  // a client was told that its session is gone or such
   std::uint64_t client_timed_out = 0;
+  std::uint64_t view_left = 0;
+  std::uint64_t view_joined = 0;  // left because f+1 others had
+  std::uint64_t view_entered = 0;
+  std::uint64_t carried = 0;               // slots with a batch that an honest primary's new-view took over
+  std::uint64_t null_batch = 0;            // executed
+  std::uint64_t restart_inactive = 0;      // a replica came back between two views
+  std::uint64_t cached_in_later_view = 0;  // a reply was given again in a later view than that of its execution
+  std::uint64_t vouched = 0;               // a PREPARE for a batch with a proof that does not hold at its sender
+  std::uint64_t client_suspected = 0;
+  std::uint64_t transfer_started = 0;
+  std::uint64_t transfer_finished = 0;
+  std::uint64_t transfer_between_views = 0;  // a transfer ran while its replica had no active view
+  std::uint64_t bad_source = 0;
+  std::uint64_t rejoined = 0;
 };
 
 struct Checkers {
@@ -65,6 +81,8 @@ struct World {
   Trace trace;
   Findings findings;
   FaultCounts faults{};
+  LieCounts lies{};
+  Conspiracy conspiracy;
   Sometimes sometimes;
   Checkers checkers;
   Network network;

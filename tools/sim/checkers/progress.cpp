@@ -34,8 +34,9 @@ void ProgressChecker::bounds(ReplicaId replica, const ReplicaStatus& status) {
   at_most("queued requests", status.queued_requests, local_.max_queued_requests);
   at_most("sessions", status.sessions, cluster_.max_sessions);
   at_most("width of the window", status.high.value - status.stable.value, cluster_.window);
-  // Catching up along the ledger may run ahead of the window; votes may not.
-  at_most("last accepted against the high water mark", status.last_accepted.value,
+  // A new view may begin above the window of a replica that lags behind; who proposes stays inside of its own.
+  if (!status.active || status.primary != replica) return;
+  at_most("last proposed against the high water mark", status.last_accepted.value,
           std::max(status.high.value, status.executed.value));
 }
 
@@ -48,8 +49,9 @@ void ProgressChecker::voted(ReplicaId replica, SequenceNumber n, SequenceNumber 
        fmt::format("voted at {}, {} above its stable checkpoint {}", n.value, n.value - stable.value, stable.value)});
 }
 
-void ProgressChecker::restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable) {
+void ProgressChecker::restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable, View view) {
   Last& last = last_[replica.value];
+  not_below(replica, "the view, over a restart,", last.view, view.value);
   not_below(replica, "the stable checkpoint, over a restart,", last.stable, stable.value);
   if (executed < stable) {
     findings_.report(

@@ -1,5 +1,5 @@
-// What may only grow, and what has a bound. The stable checkpoint never goes back, over restarts too; the executed
-// number goes back only with a restart and never below the stable checkpoint.
+// What may only grow, and what has a bound. The stable checkpoint and the view never go back, over restarts too; the
+// executed number goes back only with a restart and never below the stable checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,9 @@ class ProgressChecker {
   // The replica sends a PRE-PREPARE, PREPARE or COMMIT.
   void voted(ReplicaId replica, SequenceNumber n, SequenceNumber stable);
   // The replica starts with this much of it done.
-  void restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable);
+  void restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable, View view);
+  // The replica's disk is gone, and with it all that it had reached.
+  void wiped(ReplicaId replica) { last_[replica.value] = {}; }
 
  private:
   struct Last {

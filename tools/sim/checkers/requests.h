@@ -15,6 +15,8 @@ class RequestChecker {
  public:
   explicit RequestChecker(Findings& findings) : findings_(findings) {}
 
+  // Nothing is expected of this client: it may use one number for two operations.
+  void faulty(const ClientId& client) { faulty_.insert(client); }
   // A bundle left its client.
   void sent(const Bundle& bundle);
   // The next batch of the agreed order.
@@ -23,7 +25,8 @@ class RequestChecker {
  private:
   Findings& findings_;
   std::map<Digest, ClientId> bundles_;
-  std::map<RequestName, std::pair<RequestKind, Bytes>> requests_;
+  std::map<RequestName, std::set<std::pair<RequestKind, Bytes>>> requests_;
+  std::set<ClientId> faulty_;
   std::map<RequestName, Position> effects_;
 };
 

@@ -1,0 +1,136 @@
+#include "node/pbft/primary_watch.h"
+
+#include <algorithm>
+#include <cassert>
+#include <iterator>
+#include <utility>
+
+namespace pbft {
+
+// ---- What waits ------------------------------------------------------------------------------------
+
+void PrimaryWatch::heard(const Bundle& bundle) {
+  if (!waiting_.contains(bundle.client) && waiting_.size() >= most_clients) return;
+  std::deque<Waiting>& mine = waiting_[bundle.client];
+  const bool known =
+      std::any_of(mine.begin(), mine.end(), [&](const Waiting& one) { return one.request.digest == bundle.digest; });
+  if (known || mine.size() >= most_of_one) return;
+  Bundle request;
+  request.client = bundle.client;
+  request.session = bundle.session;
+  request.low = bundle.low;
+  request.digest = bundle.digest;
+  for (const Request& one : bundle.requests) request.requests.push_back({one.number, one.kind, {}});
+  mine.push_back({std::move(request), now_});
+}
+
+void PrimaryWatch::executed(const Batch& batch) {
+  executed_since_tick_ = true;
+  for (const BundlePtr& bundle : batch.bundles) {
+    in_period_ += bundle->requests.size();
+    const auto mine = waiting_.find(bundle->client);
+    if (mine == waiting_.end()) continue;
+    std::erase_if(mine->second, [&](const Waiting& one) { return one.request.digest == bundle->digest; });
+    if (mine->second.empty()) waiting_.erase(mine);
+  }
+}
+
+// ---- Views -----------------------------------------------------------------------------------------
+
+void PrimaryWatch::entered() {
+  entered_ = now_;
+  stalled_since_.reset();
+  progress_ = false;
+  in_period_ = 0;
+  period_start_ = now_;
+  waited_throughout_ = true;
+  best_period_ = 0;
+  // Every primary gets the whole time for what waits.
+  for (auto& [client, mine] : waiting_) {
+    for (Waiting& one : mine) one.since = now_;
+  }
+}
+
+void PrimaryWatch::left() {
+  if (!progress_) timeout_ = std::min<Ticks>(2 * timeout_, local_.view_timeout_max_ticks);
+  if (best_period_ > 0) {
+    best_of_views_.push_back(best_period_);
+    if (probes_ > 0) --probes_;
+  }
+  if (best_of_views_.size() > remembered) best_of_views_.pop_front();
+  best_period_ = 0;
+  progress_ = false;
+  stalled_since_.reset();
+}
+
+// ---- Judging ---------------------------------------------------------------------------------------
+
+std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
+  ++now_;
+  if (std::exchange(executed_since_tick_, false)) {
+    progress_ = true;
+    timeout_ = local_.view_timeout_ticks;
+    stalled_since_.reset();
+  }
+  const bool waits = !waiting_.empty() || standing.slot_waits;
+  if (!waits || !standing.watching) stalled_since_.reset();
+  const bool slow = too_slow(waits && standing.watching);
+  if (!waits || !standing.watching) return std::nullopt;
+  if (!stalled_since_) stalled_since_ = now_;
+  if (now_ - *stalled_since_ >= timeout_) {
+    if (!standing.slot_waits) forget_settled();
+    if (standing.slot_waits || !waiting_.empty()) return "nothing was executed for the timeout";
+    stalled_since_.reset();
+  }
+  if (now_ % 8 == 0) {
+    forget_settled();
+    if (someone_starves()) return "a client's request waits for too long";
+  }
+  if (slow) return "less is executed than earlier views achieved";
+  return std::nullopt;
+}
+
+// What has waited for long may have been answered in the meantime, in another bundle or by a transfer. Looked at only
+// when it matters, since it costs something.
+void PrimaryWatch::forget_settled() {
+  const auto settled = [&](const Waiting& one) { return !clients_.needs_order(one.request); };
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    std::deque<Waiting>& mine = at->second;
+    if (now_ - mine.front().since >= timeout_) std::erase_if(mine, settled);
+    at = mine.empty() ? waiting_.erase(at) : std::next(at);
+  }
+}
+
+bool PrimaryWatch::someone_starves() const {
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [&](const auto& entry) { return now_ - entry.second.front().since >= starvation * timeout_; });
+}
+
+// The floor rises over the first periods of a view to nine tenths of the best that the last views achieved in one
+// period. Only periods in which requests waited here all the time are judged: a primary cannot order what nobody asks
+// for.
+bool PrimaryWatch::too_slow(bool waits) {
+  waited_throughout_ = waited_throughout_ && waits;
+  if (now_ - period_start_ < period) return false;
+  const std::uint64_t executed = std::exchange(in_period_, 0);
+  const bool judged = std::exchange(waited_throughout_, true);
+  period_start_ = now_;
+  best_period_ = std::max(best_period_, executed);
+  if (!judged) return false;
+  const Ticks age = std::min<Ticks>((now_ - entered_) / period, grace);
+  if (probes_ > 0) return age == grace;
+  if (best_of_views_.empty()) return false;
+  const std::uint64_t best = *std::max_element(best_of_views_.begin(), best_of_views_.end());
+  const bool below = executed * 10 * grace < best * 9 * age;
+  // Whoever comes next is measured by less, or a load that has fallen would drive the view round and round.
+  if (below) best_of_views_.assign(1, best / 2);
+  return below;
+}
+
+void PrimaryWatch::invariants() const {
+  assert(waiting_.size() <= most_clients);
+  for (const auto& [client, mine] : waiting_) assert(!mine.empty() && mine.size() <= most_of_one);
+  assert(timeout_ >= local_.view_timeout_ticks || timeout_ == local_.view_timeout_max_ticks);
+}
+
+}  // namespace pbft

@@ -1,0 +1,88 @@
+// Whether the primary is to be trusted for longer (OSDI 1999, section 4.4, on timers; Aardvark, NSDI 2009, sections 4.3
+// and 4.4, on primaries that are slow on purpose). Three reasons to leave its view:
+//   1. something that is known here waits, and nothing new was executed for the view timeout;
+//   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make;
+//   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
+//      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.
+// The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once something
+// new is executed. Ticks, not clocks.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+
+#include "node/pbft/client_table.h"
+#include "node/pbft/message_log.h"
+#include "node/pbft/parameters.h"
+#include "node/pbft/quorum.h"
+
+namespace pbft {
+
+class PrimaryWatch {
+ public:
+  PrimaryWatch(const LocalParameters& local, const ClientTable& clients, const Quorum& quorum)
+      : local_(local), clients_(clients), probes_(quorum.weak()) {}
+
+  // A request that has still to be ordered came in, from its client or from another replica.
+  void heard(const Bundle& bundle);
+  // A batch was delivered to execution.
+  void executed(const Batch& batch);
+  // The state was replaced as a whole: what waits is judged anew.
+  void forget_requests() { waiting_.clear(); }
+
+  // The present view has become active.
+  void entered();
+  // It is left for a later one. What its primary achieved counts for those after it.
+  void left();
+
+  struct Standing {
+    bool watching = true;     // false: this replica is the primary, is behind the others, or hears too few of them
+    bool slot_waits = false;  // something is accepted here and not executed
+  };
+  // Once a tick. Why the primary is to be left now; nothing: it is not.
+  [[nodiscard]] std::optional<const char*> on_tick(const Standing& standing);
+
+  [[nodiscard]] Ticks timeout() const { return timeout_; }
+  // Requests that are known to wait; at most a few of each client.
+  [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
+  void invariants() const;
+
+ private:
+  static constexpr std::size_t most_clients = 10'000;
+  static constexpr std::size_t most_of_one = 4;
+  static constexpr Ticks starvation = 4;        // timeouts
+  static constexpr Ticks period = 100;          // ticks over which throughput is measured
+  static constexpr Ticks grace = 5;             // periods of a new view in which the floor rises to its full height
+  static constexpr std::size_t remembered = 8;  // earlier views whose best period counts
+
+  // One request of a bundle that stands for it; without its bytes.
+  struct Waiting {
+    Bundle request;
+    Ticks since = 0;
+  };
+  void forget_settled();
+  [[nodiscard]] bool someone_starves() const;
+  [[nodiscard]] bool too_slow(bool waits);
+
+  const LocalParameters& local_;
+  const ClientTable& clients_;
+  Ticks now_ = 0;
+  Ticks entered_ = 0;
+  std::optional<Ticks> stalled_since_;  // since when something waits without anything being executed
+  bool progress_ = false;               // in the present view
+  bool executed_since_tick_ = false;
+  Ticks timeout_ = local_.view_timeout_ticks;
+  // Invariant: no client has none, or more than most_of_one; at most most_clients.
+  std::map<ClientId, std::deque<Waiting>> waiting_;
+
+  // Throughput, in requests executed per period.
+  std::uint64_t in_period_ = 0;
+  Ticks period_start_ = 0;
+  bool waited_throughout_ = true;  // requests waited here in every tick of the period
+  std::uint64_t best_period_ = 0;  // of the present view
+  std::deque<std::uint64_t> best_of_views_;
+  std::uint32_t probes_;  // views that are still to be measured before the floor is known
+};
+
+}  // namespace pbft

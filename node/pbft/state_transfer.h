@@ -1,0 +1,100 @@
+// Catching up to a proven checkpoint by its state (TOCS 2002, section 5.3, with a flat tree of hashed buckets): learns
+// the digests of all buckets, fetches those that differ here, from several replicas at once, and replaces the state in
+// one step. Nothing is executed meanwhile, and nothing unproven is ever visible. What was fetched survives a crash and
+// a change of the target, since buckets are known by their digests.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "node/pbft/checkpointing.h"
+#include "node/pbft/delivery.h"
+#include "node/pbft/input.h"
+#include "node/pbft/message_log.h"
+#include "node/pbft/outbox.h"
+#include "node/pbft/parameters.h"
+
+namespace pbft {
+
+class StateTransfer {
+ public:
+  StateTransfer(const ClusterParameters& cluster, const LocalParameters& local, const MessageLog& log,
+                Delivery& delivery, const Checkpointing& checkpointing);
+
+  // `ledger_gone`: nobody serves the batches in between any more.
+  void on_tick(Ticks now, bool ledger_gone, Outbox& out);
+  void on_tree(ReplicaId sender, const Tree& message, Outbox& out);
+  void on_bucket_part(ReplicaId sender, const BucketPart& message, Outbox& out);
+  void on_planned(const TransferPlanned& done, Outbox& out);
+  void on_staged(const BucketStaged& done, Outbox& out);
+  // The proof of what was installed; nothing where no transfer is under way that ends with this.
+  [[nodiscard]] std::optional<StableCheckpoint> on_installed(const StateInstalled& done, Outbox& out);
+
+  // Serving others.
+  void on_fetch_tree(ReplicaId sender, const FetchTree& message, Outbox& out);
+  void on_fetch_bucket(ReplicaId sender, const FetchBucket& message, Outbox& out);
+
+  [[nodiscard]] bool active() const { return phase_ != Phase::idle; }
+  struct Progress {
+    SequenceNumber to;
+    std::uint32_t buckets = 0;  // that were or are to be fetched
+    std::uint32_t left = 0;     // of them
+    std::uint64_t bytes = 0;
+  };
+  [[nodiscard]] Progress progress() const;
+  [[nodiscard]] std::string waiting_for(std::vector<ReplicaId>& from) const;
+  void invariants() const;
+
+ private:
+  enum class Phase : std::uint8_t { idle, tree, planning, fetching, installing };
+  struct Fetch {
+    ReplicaId source;
+    Ticks sent = 0;
+    std::uint32_t skip = 0;
+    bool staging = false;  // a part is here and being looked at
+  };
+  struct Source {
+    std::uint32_t outstanding = 0;
+    std::uint32_t unanswered = 0;  // in a row
+    bool bad = false;              // sent what does not have its digest
+    Ticks served = 0;              // tick in which it was served last
+    std::uint32_t served_in_tick = 0;
+    std::optional<Ticks> served_tree;
+  };
+
+  [[nodiscard]] bool wanted(bool ledger_gone) const;
+  [[nodiscard]] std::optional<ReplicaId> next_source();
+  void start(Outbox& out);
+  void stop();
+  void ask_for_tree(Outbox& out);
+  void ask_for_buckets(Outbox& out);
+  void expire(Outbox& out);
+  void give_back(std::uint32_t bucket);
+  void accuse(ReplicaId source, const char* what, Outbox& out);
+
+  const ClusterParameters& cluster_;
+  const LocalParameters& local_;
+  const MessageLog& log_;
+  Delivery& delivery_;
+  const Checkpointing& checkpointing_;
+
+  Phase phase_ = Phase::idle;
+  std::optional<StableCheckpoint> target_;  // Invariant: set in every phase but idle
+  CheckpointSummary summary_;               // of the target, from phase planning on
+  std::optional<ReplicaId> tree_source_;
+  Ticks tree_asked_ = 0;
+  std::deque<std::uint32_t> missing_;       // buckets that nobody has been asked for
+  std::map<std::uint32_t, Fetch> fetches_;  // Invariant: disjoint from missing_
+  std::uint32_t buckets_ = 0;
+  std::uint64_t pairs_ = 0;
+  std::uint64_t bytes_ = 0;
+  std::vector<Source> sources_;
+  std::uint32_t turns_ = 0;
+  std::uint32_t fruitless_ = 0;  // requests that nobody answered since something came in
+  Ticks now_ = 0;
+};
+
+}  // namespace pbft

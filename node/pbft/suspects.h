@@ -1,0 +1,55 @@
+// Clients whose MACs did not hold somewhere, and who therefore have to sign their requests: each costs the cluster one
+// delay and not a series. A report proves nothing against the client, since a faulty primary may have broken the MAC,
+// or the reporter may lie: it costs the client signatures and nothing else. In memory: a restart forgets it.
+#pragma once
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "node/pbft/message_log.h"
+#include "node/pbft/outbox.h"
+#include "node/pbft/parameters.h"
+
+namespace pbft {
+
+class Suspects {
+ public:
+  Suspects(const ClusterParameters& cluster, const LocalParameters& local)
+      : cluster_(cluster), local_(local), quorum_(cluster.replicas), reporters_(cluster.replicas) {}
+
+  // Whether requests of this client are taken with a signature only.
+  [[nodiscard]] bool must_sign(const ClientId& client, Ticks now) const;
+  // Bundles with MACs in this proposal did not hold here: reports their clients to all.
+  void found_in_batch(const PrePrepare& message, Ticks now, Outbox& out);
+  // A bundle that a backup handed on did not hold here. One backup may have broken it; f+1 of them did not.
+  void found_in_forward(ReplicaId from, const Bundle& bundle, Ticks now, Outbox& out);
+  // Own reports come here too, once they are signed.
+  void on_report(ReplicaId from, const ClientReport& report, Ticks now, Outbox& out);
+
+  void invariants() const;
+
+ private:
+  // A single replica's word counts for so many clients at a time, so that it cannot push everybody to signatures.
+  static constexpr std::size_t alone = 8;
+  static constexpr std::size_t most_reported = 4096;  // by one replica; what it says of further ones is not kept
+  static constexpr std::size_t most_forwards = 1024;
+  static constexpr Ticks remembered = 360'000;  // an hour of 10 ms ticks
+  static constexpr Ticks again = 100;           // a report may get lost, so it is made again
+
+  struct Reporter {
+    std::map<ClientId, Ticks> clients;  // reported at
+    std::set<ClientId> counts_alone;    // Invariant: a subset of these, at most `alone`
+  };
+  void report(const ClientId& client, Ticks now, Outbox& out);
+  void expire(Reporter& reporter, Ticks now) const;
+
+  const ClusterParameters& cluster_;
+  const LocalParameters& local_;
+  const Quorum quorum_;
+  std::vector<Reporter> reporters_;  // by replica
+  std::map<ClientId, Ticks> said_;   // own reports: last made at
+  std::map<Digest, std::set<ReplicaId>> forwards_;
+};
+
+}  // namespace pbft

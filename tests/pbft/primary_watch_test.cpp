@@ -1,0 +1,268 @@
+// Rules 12, 27, 37 and 38: when a primary is left, and when it is not.
+#include "node/pbft/primary_watch.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/pbft/views.h"
+
+using namespace pbft;
+using namespace pbft::testing;
+
+namespace {
+
+const ClientId alice = client_id(1);
+const ClientId bob = client_id(2);
+using Flight = CoreCluster::InFlight;
+
+// A watch alone, of one backup of four.
+struct Watch {
+  // Ticks until the primary is left; `most` if it is not.
+  Ticks wait(Ticks most, bool slot_waits = false) {
+    for (Ticks i = 1; i <= most; ++i) {
+      reason = watch.on_tick({true, slot_waits});
+      watch.invariants();
+      if (reason) return i;
+    }
+    return most;
+  }
+  void execute(std::uint64_t requests) {
+    for (std::uint64_t i = 0; i < requests; ++i)
+      watch.executed(*make_batch(1, {make_bundle(bob, SessionId{9}, 1, {1})}));
+  }
+  // A view in which requests wait all the time and `rate` of them are executed each period; ticks until it is left.
+  Ticks view_at(std::uint64_t rate, Ticks most) {
+    watch.entered();
+    for (Ticks i = 1; i <= most; ++i) {
+      if (i % (100 / rate) == 0) execute(1);
+      reason = watch.on_tick({true, true});
+      if (reason) {
+        watch.left();
+        return i;
+      }
+    }
+    return most;
+  }
+
+  ClusterParameters cluster = [] {
+    ClusterParameters parameters;
+    parameters.clients = {alice, bob};
+    return parameters;
+  }();
+  LocalParameters local = [] {
+    LocalParameters parameters;
+    parameters.view_timeout_ticks = 20;
+    parameters.view_timeout_max_ticks = 70;
+    return parameters;
+  }();
+  ClientTable clients{cluster, {}, {}};
+  PrimaryWatch watch{local, clients, Quorum{4}};
+  std::optional<const char*> reason;
+};
+
+std::size_t views_left(CoreCluster& cluster) {
+  std::size_t result = 0;
+  for (std::uint32_t i = 0; i < cluster.size(); ++i) result += events_of<ViewLeft>(cluster.node(i)).size();
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("rule 27: the timeout runs while something waits, and only then", "[watch]") {
+  Watch w;
+  CHECK(w.wait(1000) == 1000);
+  w.watch.heard(*make_open(alice, 1));
+  CHECK(w.wait(1000) == 21);  // from the first tick on that it waited in
+  CHECK(w.watch.waiting() == 1);
+}
+
+TEST_CASE("rule 27: it doubles with each view without progress up to its maximum, and only execution resets it",
+          "[watch]") {
+  Watch w;
+  w.watch.heard(*make_open(alice, 1));
+  for (const Ticks expected : {20U, 40U, 70U, 70U}) {
+    CHECK(w.watch.timeout() == expected);
+    w.watch.entered();
+    CHECK(w.wait(1000) == expected + 1);
+    w.watch.left();
+    w.watch.heard(*make_open(alice, 2));  // hearing of something is no progress
+    CHECK(w.wait(0) == 0);
+  }
+  w.watch.entered();
+  CHECK(w.watch.timeout() == 70);  // nor is a view
+  w.execute(1);
+  CHECK_FALSE(w.watch.on_tick({true, false}));
+  CHECK(w.watch.timeout() == 20);
+  w.watch.left();  // a view with progress does not double it
+  CHECK(w.watch.timeout() == 20);
+}
+
+TEST_CASE("rule 27: no timer of a request runs while no view is active", "[watch]") {
+  Watch w;
+  w.watch.heard(*make_open(alice, 1));
+  for (int i = 0; i < 1000; ++i) CHECK_FALSE(w.watch.on_tick({false, true}));
+  w.watch.entered();
+  CHECK(w.wait(1000) == 21);  // the whole timeout from here on
+}
+
+TEST_CASE("rule 37: a starved client's request drives the primary out, whatever progress others make", "[watch]") {
+  Watch w;
+  w.watch.heard(*make_open(alice, 1));
+  Ticks left = 0;
+  for (Ticks i = 1; left == 0 && i < 1000; ++i) {
+    if (i % 3 == 0) w.execute(1);
+    w.reason = w.watch.on_tick({true, false});
+    if (w.reason) left = i;
+  }
+  CHECK(std::string{*w.reason} == "a client's request waits for too long");
+  CHECK(left >= 80);
+  CHECK(left <= 88);
+}
+
+TEST_CASE("what was answered on another path starves nobody", "[watch]") {
+  Watch w;
+  w.watch.heard(*make_open(alice, 1));
+  w.clients.load({{alice, RequestNumber{1}, SessionId{4}}}, {});
+  CHECK(w.wait(1000) == 1000);
+  CHECK(w.watch.waiting() == 0);
+}
+
+TEST_CASE("rule 37: a primary that executes just often enough for the timeout is left by the floor", "[watch]") {
+  Watch w;
+  // Two primaries are measured at a good rate, which f+1 views have to be.
+  for (int view = 0; view < 2; ++view) CHECK(w.view_at(50, 2000) <= 600);
+  CHECK(w.view_at(50, 5000) == 5000);  // then the same rate is good enough for as long as one likes
+  w.watch.left();
+  // One batch in almost every timeout is not.
+  CHECK(w.view_at(6, 5000) <= 200);
+  CHECK(std::string{*w.reason} == "less is executed than earlier views achieved");
+}
+
+TEST_CASE("rule 37: a load that falls drives no view, and one view change is enough where all are slower", "[watch]") {
+  Watch w;
+  for (int view = 0; view < 2; ++view) w.view_at(50, 2000);
+  w.watch.entered();
+  for (int i = 0; i < 5000; ++i) {  // a tenth of the load, but nobody waits for long
+    if (i % 20 == 0) w.execute(1);
+    CHECK_FALSE(w.watch.on_tick({true, i % 20 == 0}));
+  }
+  w.watch.left();
+  // Where everybody has become slower, the floor falls with them.
+  Ticks stays = 0;
+  int views = 0;
+  while (stays < 3000 && views < 6) {
+    stays = w.view_at(10, 3000);
+    ++views;
+  }
+  CHECK(stays == 3000);
+  CHECK(views <= 5);
+}
+
+TEST_CASE("rule 35: what waits is bounded, of one client and of all", "[watch]") {
+  Watch w;
+  for (std::uint64_t i = 1; i <= 100; ++i) w.watch.heard(*make_bundle(alice, SessionId{1}, 1, {i}));
+  for (std::uint32_t i = 0; i < 20'000; ++i) {
+    ClientId id;
+    id.bytes[0] = static_cast<std::uint8_t>(i);
+    id.bytes[1] = static_cast<std::uint8_t>(i >> 8);
+    w.watch.heard(*make_open(id, 1));
+  }
+  w.watch.invariants();  // asserts the bounds
+  CHECK(w.watch.waiting() == 10'000);
+}
+
+TEST_CASE("rule 37: no view change in an idle cluster, nor in one that is asked all the time", "[watch]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  cluster.settle(2000);
+  CHECK(views_left(cluster) == 0);
+  for (std::uint64_t i = 1; i <= 1000; ++i) {
+    cluster.request(static_cast<std::uint32_t>(i % 4), make_bundle(alice, session, i, {i}));
+    cluster.settle(2);
+  }
+  CHECK(views_left(cluster) == 0);
+  CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
+}
+
+TEST_CASE("rule 12: a retransmission of an executed request starts no timer", "[watch]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  fill(cluster, alice, session, 1, 1);
+  cluster.crash(0);
+  for (int round = 0; round < 200; ++round) {
+    for (std::uint32_t i = 1; i < 4; ++i) cluster.request(i, make_bundle(alice, session, 1, {1}));
+    cluster.settle(1);
+  }
+  for (std::uint32_t i = 1; i < 4; ++i) CHECK(cluster.node(i).status().waiting_clients == 0);
+  CHECK(views_left(cluster) == 0);
+}
+
+TEST_CASE("rule 38: a client that talks to backups only cannot cause view changes when it is served or refused",
+          "[watch]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    for (std::uint32_t to = 1; to < 4; ++to) {
+      cluster.request(to, make_bundle(alice, session, i, {i}));                   // served
+      cluster.request(to, make_bundle(alice, session, i, {i + 500}));             // outside of the window
+      cluster.request(to, make_bundle(alice, SessionId{i + 1'000'000}, 1, {1}));  // no such session
+      cluster.request(to, make_bundle(client_id(77), session, 1, {i}));           // no client
+      cluster.request(to, make_open(alice, 1));                                   // stale
+    }
+    cluster.settle(3);
+  }
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(cluster.node(i).status().waiting_clients == 0);
+  CHECK(views_left(cluster) == 0);
+}
+
+TEST_CASE("rule 38: garbage that a backup hands on drives no primary out", "[watch]") {
+  CoreCluster cluster{4, 4, 8, false};
+  for (std::uint64_t i = 1; i <= 200; ++i) {
+    for (std::uint32_t to = 0; to < 3; ++to) {
+      cluster.send(3, to, Forward{make_bundle(alice, SessionId{1}, 1, {i}), false});
+      cluster.send(3, to, Forward{make_bundle(client_id(99), SessionId{1}, 1, {i}), true});
+    }
+    cluster.settle(1);
+  }
+  CHECK(views_left(cluster) == 0);
+  CHECK(cluster.node(0).count(Reject::bundle_not_authentic) == 200);
+  CHECK(cluster.node(1).count(Reject::not_primary) == 400);
+  CHECK_FALSE(cluster.node(0).core().must_sign(alice));  // the word of one backup is not enough
+}
+
+TEST_CASE("a replica that hears too few of the others has nothing to hold against the primary", "[watch]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  const auto cut_off = [](const Flight& m) { return m.to == ReplicaId{3} || m.from == ReplicaId{3}; };
+  cluster.settle(40, cut_off);
+  cluster.request(3, make_bundle(alice, session, 1, {1}));
+  cluster.settle(300, cut_off);
+  CHECK(cluster.node(3).status().view == View{});
+  CHECK(cluster.node(3).status().waiting_clients == 1);
+  cluster.request(3, make_bundle(alice, session, 1, {1}));  // its client asks again
+  cluster.settle(10);
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
+  CHECK(views_left(cluster) == 0);
+}
+
+TEST_CASE("a primary that lets one backup run ahead and the others wait is left", "[watch]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  // Replica 0, which is faulty, shows slot 2 to the replicas 1 and 2 only, and its COMMIT to 1 only; and says no more.
+  const auto faulty = [](const Flight& m) {
+    if (m.from != ReplicaId{0}) return false;
+    if (is<Status>(m)) return false;
+    if (is<PrePrepare>(m)) return m.to == ReplicaId{3};
+    return !(is<Commit>(m) && m.to == ReplicaId{1});
+  };
+  cluster.request(0, make_bundle(alice, session, 1, {1}));
+  cluster.run(faulty);
+  REQUIRE(cluster.node(1).executed.size() == 2);
+  REQUIRE(cluster.node(2).executed.size() == 1);
+  REQUIRE(cluster.node(3).executed.size() == 1);
+  for (std::uint32_t i = 1; i < 4; ++i) cluster.request(i, make_bundle(alice, session, 1, {2}));
+  cluster.settle(300, [&](const Flight& m) { return faulty(m) || (is<PrePrepare>(m) && m.from == ReplicaId{0}); });
+  for (std::uint32_t i = 1; i < 4; ++i) {
+    CHECK(cluster.node(i).status().view > View{});
+    CHECK(runs_of(cluster.node(i), session, 2) == 1);
+  }
+}

@@ -1,0 +1,152 @@
+// Rule 6: a client whose MACs hold at some replicas only costs the cluster one delay, and signs from then on.
+#include "node/pbft/suspects.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/pbft/views.h"
+
+using namespace pbft;
+using namespace pbft::testing;
+
+namespace {
+
+const ClientId alice = client_id(1);
+const ClientId bob = client_id(2);
+
+BundlePtr signed_copy(const BundlePtr& bundle) {
+  Bundle copy = *bundle;
+  copy.proof = SharedBytes::own(Bytes{Bundle::signature_proof});
+  return std::make_shared<const Bundle>(std::move(copy));
+}
+
+ClientId numbered(std::uint32_t number) {
+  ClientId id;
+  id.bytes[0] = static_cast<std::uint8_t>(number);
+  id.bytes[1] = static_cast<std::uint8_t>(number >> 8);
+  id.bytes[2] = 7;
+  return id;
+}
+
+std::size_t told_to_sign(const std::vector<Send>& sends) {
+  return static_cast<std::size_t>(std::count_if(sends.begin(), sends.end(), [](const Send& send) {
+    const auto* reply = std::get_if<SendReply>(&send);
+    return reply != nullptr && reply->reply.status == ReplyStatus::sign;
+  }));
+}
+
+std::vector<Send> ask(CoreCluster& cluster, std::uint32_t at, const BundlePtr& bundle) {
+  return cluster.node(at).step(ClientInput{Forge::client(bundle->client, ClientRequest{bundle}), Origin{1}});
+}
+
+}  // namespace
+
+TEST_CASE("MACs that hold at the primary and too few backups cost one view change, and signatures after it",
+          "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  const SessionId session = cluster.open(alice);
+  const BundlePtr half = make_bundle(alice, session, 1, {1});
+  // The proof holds at the replicas 0 and 1.
+  const auto judged = [&](const CoreCluster::InFlight& m) {
+    if (is<PrePrepare>(m)) {
+      auto& proposal = const_cast<PrePrepare&>(std::get<PrePrepare>(m.message));
+      proposal.authentic.clear();
+      for (const BundlePtr& bundle : proposal.batch->bundles) {
+        proposal.authentic.push_back(bundle->is_signed() || bundle->client != alice || m.to.value < 2);
+      }
+    }
+    return false;
+  };
+  cluster.request(0, half);
+  cluster.settle(100, judged);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CHECK(cluster.node(i).status().view == View{1});
+    CHECK(cluster.node(i).core().must_sign(alice));
+    CHECK_FALSE(cluster.node(i).core().must_sign(bob));
+    CHECK(events_of<ClientSuspected>(cluster.node(i)).size() == 1);
+  }
+  // The wedge is gone: the new view goes on, for others with MACs and for this client with a signature.
+  CHECK(told_to_sign(ask(cluster, 1, half)) == 1);
+  CHECK(cluster.node(1).count(Reject::signature_required) >= 1);
+  cluster.request(1, signed_copy(half));
+  cluster.request(1, make_open(bob, 1));
+  cluster.settle(10, judged);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CHECK(runs_of(cluster.node(i), session, 1) == 1);
+    CHECK(runs_of(cluster.node(i), SessionId{}, 1) == 2);
+    CHECK(cluster.node(i).status().view == View{1});
+  }
+}
+
+TEST_CASE("one replica's word counts for a few clients only; that of f+1 for any number", "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  const auto suspected = [&] {
+    std::uint32_t count = 0;
+    for (std::uint32_t i = 0; i < 100; ++i) count += cluster.node(0).core().must_sign(numbered(i)) ? 1U : 0U;
+    return count;
+  };
+  for (std::uint32_t i = 0; i < 100; ++i) cluster.send(3, 0, ClientReport{numbered(i), signature(3)});
+  CHECK(suspected() == 8);
+  for (std::uint32_t i = 0; i < 100; ++i) cluster.send(3, 0, ClientReport{numbered(i), signature(3)});  // once more
+  CHECK(suspected() == 8);
+  for (std::uint32_t i = 0; i < 100; ++i) cluster.send(2, 0, ClientReport{numbered(i), signature(2)});
+  CHECK(suspected() == 100);
+}
+
+TEST_CASE("f+1 replicas have to hand on what does not hold before their word counts", "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  const BundlePtr bundle = make_bundle(alice, SessionId{1}, 1, {1});
+  for (int i = 0; i < 10; ++i) cluster.send(3, 0, Forward{bundle, false});
+  CHECK_FALSE(cluster.node(0).core().must_sign(alice));
+  cluster.send(2, 0, Forward{bundle, false});
+  CHECK(cluster.node(0).core().must_sign(alice));
+  CHECK(under_way<ClientReport>(cluster, 0).size() == 1);
+  cluster.send(1, 0, Forward{bundle, false});
+  CHECK(under_way<ClientReport>(cluster, 0).size() == 1);  // not said again at once
+}
+
+TEST_CASE("a signature that does not hold makes nobody a suspect, nor does a report where all sign", "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  const BatchPtr batch = make_batch(cluster.clock_us, {signed_copy(make_open(alice, 1))});
+  cluster.send(0, 3, PrePrepare{View{}, SequenceNumber{1}, batch, {false}});
+  CHECK(under_way<ClientReport>(cluster, 3).empty());
+  CHECK_FALSE(cluster.node(3).core().must_sign(alice));
+  CoreCluster all_sign{4};
+  all_sign.send(2, 3, ClientReport{alice, signature(2)});
+  CHECK(all_sign.node(3).count(Reject::not_asked_for) == 1);
+  CHECK(events_of<ClientSuspected>(all_sign.node(3)).empty());
+}
+
+TEST_CASE("suspicion is forgotten after a long while", "[suspects]") {
+  ClusterParameters cluster;
+  cluster.signed_requests = false;
+  LocalParameters local;
+  Suspects suspects{cluster, local};
+  Outbox out;
+  suspects.on_report(ReplicaId{2}, ClientReport{alice, {}}, 10, out);
+  CHECK(suspects.must_sign(alice, 360'010));
+  CHECK_FALSE(suspects.must_sign(alice, 360'011));
+  // Its place among the few that one word is enough for is free again.
+  for (std::uint32_t i = 0; i < 8; ++i) suspects.on_report(ReplicaId{2}, ClientReport{numbered(i), {}}, 400'000, out);
+  for (std::uint32_t i = 0; i < 8; ++i) CHECK(suspects.must_sign(numbered(i), 400'001));
+}
+
+TEST_CASE("rule 35: reports, forwards and votes of one liar take a bounded place", "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  for (std::uint32_t i = 0; i < 6000; ++i) {
+    cluster.send(3, 0, ClientReport{numbered(i), signature(3)});
+    cluster.send(3, 0, Forward{make_bundle(alice, SessionId{1}, 1, {i + 1}), false});
+  }
+  CHECK(cluster.node(0).count(Reject::too_many_reports) == 6000 - 4096);
+  // One VIEW-CHANGE of each sender is held, the one for the highest view; one PREPARE in each slot.
+  for (std::uint64_t view = 1; view <= 1000; ++view) {
+    cluster.send(3, 0, view_change(view, 3));
+    const Digest digest = tagged_digest("flood", as_bytes(std::to_string(view)));
+    cluster.send(3, 0, Prepare{View{4 * view + 1}, SequenceNumber{view % 8 + 1}, digest});
+  }
+  cluster.send(3, 0, view_change(7, 3));
+  CHECK(cluster.node(0).count(Reject::wrong_view) == 1);
+  cluster.node(0).core().invariants();  // asserts the bounds of the reports
+  const SessionId session = cluster.open(alice);
+  fill(cluster, alice, session, 1, 5);
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 5) == 1);
+}

@@ -1,0 +1,72 @@
+#include "tools/sim/checkers/new_view.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/simulation/history_maker.h"
+
+using namespace pbft;
+using namespace pbft::sim;
+using namespace pbft::sim::testing;
+
+namespace {
+
+SlotMark mark(std::uint64_t n, const std::string& what, std::uint64_t view) {
+  return {SequenceNumber{n}, digest(what), View{view}};
+}
+
+struct Fixture {
+  std::vector<NewView::Signed> sent;
+
+  void add(std::vector<SlotMark> prepared, std::vector<SlotMark> voted, std::uint64_t low = 0) {
+    ViewChange change{View{9}, {}, std::move(prepared), std::move(voted), {}};
+    if (low > 0) change.stable = StableCheckpoint{SequenceNumber{low}, {}, {}};
+    sent.push_back({ReplicaId{static_cast<std::uint32_t>(sent.size())}, std::move(change)});
+  }
+  [[nodiscard]] std::optional<OpenedView> open() const { return open_view(sent, 4, 8); }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "nothing prepared opens an empty view at the highest checkpoint") {
+  add({}, {}, 4);
+  add({}, {});
+  REQUIRE_FALSE(open());  // two of four are not enough
+  add({}, {});
+  REQUIRE(open());
+  CHECK(open()->start == 4);
+  CHECK(open()->slots.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "what a quorum may have prepared is carried over, and gaps below it are null") {
+  add({mark(3, "d", 0)}, {mark(3, "d", 0)});
+  add({}, {mark(3, "d", 0)});
+  add({}, {});
+  REQUIRE(open());
+  CHECK(open()->slots ==
+        std::map<std::uint64_t, Digest>{{1, null_batch_digest()}, {2, null_batch_digest()}, {3, digest("d")}});
+}
+
+TEST_CASE_METHOD(Fixture, "the later view wins (A1)") {
+  add({mark(1, "old", 0)}, {mark(1, "old", 0), mark(1, "new", 2)});
+  add({mark(1, "new", 2)}, {mark(1, "old", 0), mark(1, "new", 2)});
+  add({}, {});
+  REQUIRE(open());
+  CHECK(open()->slots.at(1) == digest("new"));
+}
+
+TEST_CASE_METHOD(Fixture, "what nobody else voted for binds nothing (A2), and one more has to be waited for") {
+  add({mark(1, "invented", 7)}, {mark(1, "invented", 7)});
+  add({}, {});
+  add({}, {});
+  CHECK_FALSE(open());
+  add({}, {});
+  REQUIRE(open());
+  CHECK(open()->slots.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "a vote of an earlier view does not vouch") {
+  add({mark(1, "d", 3)}, {mark(1, "d", 3)});
+  add({}, {mark(1, "d", 2)});
+  add({}, {});
+  CHECK_FALSE(open());
+}

@@ -1,0 +1,111 @@
+// Stories that chance tells too seldom, each to its end: after the healing every request has to be answered and all
+// replicas have to agree, or the run reports it.
+#include <catch2/catch.hpp>
+
+#include "tools/sim/runner.h"
+
+using namespace pbft;
+using namespace pbft::sim;
+
+namespace {
+
+using Nodes = std::vector<std::unique_ptr<Node>>;
+
+// Four replicas, no chance but the clients', a checkpoint every four batches, and a history of eight.
+Plan stage(std::uint64_t seed) {
+  Plan plan = draw_plan(seed);
+  plan.cluster = ClusterParameters{};
+  plan.cluster.checkpoint_interval = 4;
+  plan.cluster.window = 8;
+  plan.local = LocalParameters{};
+  plan.local.max_batch_requests = 4;
+  plan.local.transfer_above = 8;
+  plan.ledger_keep = 4;
+  plan.tick = 10 * millisecond;
+  plan.local.view_timeout_ticks = 80;
+  plan.local.view_timeout_max_ticks = 400;
+  plan.network = NetworkPlan{};
+  plan.cadence = {};
+  plan.clock_skew_max = 0;
+  plan.dead = {};
+  plan.wiped = {};
+  plan.liars = {};
+  plan.ed25519 = false;
+  plan.clients = ClientPlan{};
+  plan.clients.operations = 250;
+  plan.clients.think_max = 400 * millisecond;
+  plan.duration = 20 * second;
+  return plan;
+}
+
+void cut_off(World& world, Endpoint replica, Microseconds until) {
+  for (Endpoint other = 0; other < world.cluster.replicas; ++other) {
+    world.network.cut(replica, other, until, Fault::isolate);
+    world.network.cut(other, replica, until, Fault::isolate);
+  }
+}
+
+std::string what(const RunResult& result) {
+  return result.findings.empty() ? std::string{}
+                                 : result.findings.front().invariant + ": " + result.findings.front().what;
+}
+
+}  // namespace
+
+TEST_CASE("three of four lose power, one of them behind what is kept, the fourth is gone for good") {
+  Plan plan = stage(1);
+  plan.dead = {3};
+  plan.dead_at = 8 * second;
+  std::uint64_t behind = 0;
+  const RunResult result = run_plan(plan, false, [&](World& world, Nodes& nodes) {
+    world.scheduler.at(second, [&] { cut_off(world, 2, 9 * second); });
+    world.scheduler.at(8 * second + millisecond, [&] {
+      behind = nodes[0]->status().stable.value - nodes[2]->status().executed.value;
+      for (std::uint32_t i = 0; i < 3; ++i) nodes[i]->crash(0);
+    });
+    world.scheduler.at(9 * second, [&] {
+      for (std::uint32_t i = 0; i < 3; ++i) {
+        if (!nodes[i]->running()) nodes[i]->start();
+      }
+    });
+  });
+  CHECK(what(result) == "");
+  CHECK(behind > 8);
+  CHECK(result.sometimes.transfer_finished >= 1);
+}
+
+TEST_CASE("a replica that was cut off during three view changes converges") {
+  Plan plan = stage(2);
+  std::uint64_t view = 0;
+  std::uint64_t own = 0;
+  const RunResult result = run_plan(plan, false, [&](World& world, Nodes& nodes) {
+    world.scheduler.at(second, [&] { cut_off(world, 3, 15 * second); });
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      const Microseconds at = (2 + 4 * i) * second;
+      world.scheduler.at(at, [&nodes, i, at] { nodes[i]->pause(at + 2 * second); });
+    }
+    world.scheduler.at(14 * second, [&] {
+      view = nodes[0]->status().view.value;
+      own = nodes[3]->status().executed.value;
+    });
+  });
+  CHECK(what(result) == "");
+  CHECK(view >= 3);
+  CHECK(own < result.batches);
+}
+
+TEST_CASE("a new primary that lacks batches and the state to start from fetches both") {
+  Plan plan = stage(3);
+  plan.dead = {0};
+  plan.dead_at = 9 * second;
+  std::uint64_t behind = 0;
+  const RunResult result = run_plan(plan, false, [&](World& world, Nodes& nodes) {
+    world.scheduler.at(second, [&] { cut_off(world, 1, 9 * second); });
+    world.scheduler.at(9 * second - millisecond,
+                       [&] { behind = nodes[0]->status().stable.value - nodes[1]->status().executed.value; });
+  });
+  CHECK(what(result) == "");
+  CHECK(behind > 8);
+  CHECK(result.sometimes.view_entered >= 3);
+  CHECK(result.sometimes.transfer_finished >= 1);
+}
