@@ -75,9 +75,11 @@ Result<void> Store::Impl::rebuild() {
   if (!lost) return tl::unexpected(lost.error());
   std::vector<Family> families{Family::undo, Family::tree, Family::buckets};
   for (const Namespace name_space : *lost) families.push_back(family_of(name_space));
-  if (auto reset = engine->reset(families); !reset) {
-    failure = reset.error();
-    return reset;
+  auto readable = engine->reset(families);
+  if (readable) readable = engine->forget_damage();
+  if (!readable) {
+    failure = readable.error();
+    return readable;
   }
   for (const Namespace name_space : *lost) {
     if (auto restored = restore(name_space); !restored) return restored;
