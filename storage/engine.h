@@ -29,10 +29,10 @@ enum class Family : std::uint8_t {
   count_
 };
 [[nodiscard]] const char* to_string(Family family);
-// The replicated state and what is derived from it. What is lost of these the other replicas can give back; of all
-// others they cannot.
-inline constexpr Family repairable_families[] = {Family::state, Family::clients, Family::undo, Family::tree,
-                                                 Family::buckets};
+// The replicated state, what is derived from it, and what was fetched of it. What is lost of these the other replicas
+// can give back; of all others they cannot.
+inline constexpr Family repairable_families[] = {Family::state, Family::clients, Family::undo,
+                                                 Family::tree,  Family::buckets, Family::staging};
 [[nodiscard]] bool is_repairable(Family family);
 
 struct StorageError {
@@ -119,13 +119,15 @@ class Engine : public Reader {
   // its engine, nor a reset of a family that is read through it.
   [[nodiscard]] virtual std::shared_ptr<const Reader> snapshot() const = 0;
 
-  // Something in the repairable families cannot be read, or is not what it should be. Until they are reset, nothing
+  // Something in the repairable families cannot be read, or is not what it should be. As long as that is noted, nothing
   // touches them by itself (a compaction that meets a bad block would end all writing); durable.
   [[nodiscard]] virtual Result<void> note_damage() { return {}; }
   // Noted, perhaps by the engine itself.
   [[nodiscard]] virtual bool damage_noted() const { return false; }
-  // Empties these families, whatever state they are in, and forgets the note. Durable, but not atomic: a crash leaves
-  // some of them as they were, and some perhaps missing, which is an error (damaged) of every read.
+  // All of them can be read to their ends again.
+  [[nodiscard]] virtual Result<void> forget_damage() { return {}; }
+  // Empties these families, whatever state they are in. Durable, but not atomic: a crash leaves some of them as they
+  // were, and some perhaps missing, which is an error (damaged) of every read.
   [[nodiscard]] virtual Result<void> reset(const std::vector<Family>& families);
 };
 

@@ -279,6 +279,12 @@ Result<void> RocksEngine::note_damage() {
   return hold_compactions(true);
 }
 
+Result<void> RocksEngine::forget_damage() {
+  if (failure_) return tl::unexpected(*failure_);
+  if (auto held = hold_compactions(false); !held) return held;
+  return set_note(false);
+}
+
 Result<void> RocksEngine::make_anew(Family family) {
   const std::unique_lock lock{handles_mutex_};
   FamilyHandle& of = handles_[static_cast<std::size_t>(family)];
@@ -289,7 +295,7 @@ Result<void> RocksEngine::make_anew(Family family) {
     of.reset();
   }
   rocksdb::ColumnFamilyOptions options = options_[static_cast<std::size_t>(family)];
-  options.disable_auto_compactions = false;
+  options.disable_auto_compactions = damage_noted_;
   rocksdb::ColumnFamilyHandle* made = nullptr;
   if (const auto status = database_->CreateColumnFamily(options, to_string(family), &made); !status.ok()) {
     return tl::unexpected(classify(status, where_));
@@ -306,8 +312,7 @@ Result<void> RocksEngine::reset(const std::vector<Family>& families) {
       return made;
     }
   }
-  if (auto held = hold_compactions(false); !held) return held;
-  return set_note(false);
+  return {};
 }
 
 }  // namespace pbft::storage

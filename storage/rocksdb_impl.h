@@ -55,6 +55,7 @@ class RocksEngine final : public Engine {
   [[nodiscard]] std::shared_ptr<const Reader> snapshot() const override;
   [[nodiscard]] Result<void> note_damage() override;
   [[nodiscard]] bool damage_noted() const override { return damage_noted_; }
+  [[nodiscard]] Result<void> forget_damage() override;
   [[nodiscard]] Result<void> reset(const std::vector<Family>& families) override;
 
   // From now on the mark follows the log. An existing one must not be ahead of it.

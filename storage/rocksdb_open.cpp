@@ -120,8 +120,8 @@ Result<std::set<std::string>> check_families(const fs::path& directory, const ro
                                                         " that this program does not know; run the newer program that "
                                                         "wrote it");
   }
-  if (lost == Family::staging && !present.contains(to_string(Family::buckets))) {
-    return refuse(StorageError::Kind::older_format, std::string{"has no family staging: "} + older_store);
+  if (!present.contains(to_string(Family::staging)) && !present.contains(to_string(Family::buckets))) {
+    return refuse(StorageError::Kind::older_format, std::string{"has no families buckets and staging: "} + older_store);
   }
   if (lost) {
     return refuse(StorageError::Kind::corrupt,

@@ -26,17 +26,6 @@ bool is_finding(const StorageError& error) {
   return error.kind == StorageError::Kind::damaged;
 }
 
-// The bucket's digest as it is stored.
-Result<LtHash> stored_hash(const StateView& view, std::uint32_t bucket) {
-  const auto bytes = view.reader().get(Family::tree, bucket_key(bucket));
-  if (!bytes) return tl::unexpected(bytes.error());
-  if (!*bytes) return LtHash{};
-  if ((*bytes)->size() != LtHash::byte_size) {
-    return tl::unexpected(damage_error(view.where(), "bucket " + std::to_string(bucket) + " of family tree"));
-  }
-  return LtHash::from_bytes(**bytes);
-}
-
 }  // namespace
 
 Result<ScrubReport> Scrub::step(const StateView& view, SequenceNumber interval, std::size_t pairs) {
@@ -63,16 +52,16 @@ double Scrub::share() const {
 // What the pairs in the bucket's list had at the last checkpoint, against the bucket's digest.
 Result<std::size_t> Scrub::check_bucket(const StateView& view, ScrubReport& report) {
   const std::uint32_t bucket = bucket_++;
-  const auto names = view.listed(bucket);
-  if (!names && !is_finding(names.error())) return tl::unexpected(names.error());
-  if (!names) {
-    report.damage.push_back(of_bucket(bucket, names.error().message));
+  const auto pairs = view.listed(bucket);
+  if (!pairs && !is_finding(pairs.error())) return tl::unexpected(pairs.error());
+  if (!pairs) {
+    report.damage.push_back(of_bucket(bucket, pairs.error().message));
     return 0;
   }
-  listed_ += names->size();
+  listed_ += pairs->size();
   LtHash hash;
   const std::size_t findings = report.damage.size();
-  for (const Bytes& name : *names) {
+  for (const auto& [name, listed] : *pairs) {
     auto before = view.find_before(interval_, name);
     auto value = before && *before ? Result<std::optional<Bytes>>{std::move(**before)} : view.now(name);
     if (!before) value = tl::unexpected(before.error());
@@ -83,18 +72,20 @@ Result<std::size_t> Scrub::check_bucket(const StateView& view, ScrubReport& repo
       highest = std::max(highest, to_key(name));
     } else if (!*value) {
       report.damage.push_back(of_pair(name, "it is in the list of its bucket and is missing"));
+    } else if (hash_of(name, **value) != listed) {
+      report.damage.push_back(of_pair(name, "its value is not the one in the list of its bucket"));
     } else {
       hash.add(pair_element(space_of(name), key_of(name), **value));
     }
   }
-  const auto stored = stored_hash(view, bucket);
+  const auto stored = load_bucket(view.reader(), view.where(), bucket);
   if (!stored && !is_finding(stored.error())) return tl::unexpected(stored.error());
   if (!stored) {
     report.damage.push_back(of_bucket(bucket, stored.error().message));
   } else if (report.damage.size() == findings && *stored != hash) {
     report.damage.push_back(of_bucket(bucket, "its content does not have its digest"));
   }
-  return names->size();
+  return pairs->size();
 }
 
 Family Scrub::family() const {

@@ -96,11 +96,10 @@ Result<const ServingSession::Listing*> ServingSession::listing(std::uint32_t buc
   }
   auto made = std::make_unique<Listing>();
   made->bucket = bucket;
-  auto visited = view_.visit(bucket, changes_, [&](const Bytes& name, Bytes&& value) {
-    made->pairs.push_back({name, pair_hash(space_of(name), key_of(name), value)});
-  });
-  if (!visited) return tl::unexpected(visited.error());
-  for (const Pair& pair : made->pairs) made->hashes.push_back(pair.hash);
+  auto pairs = view_.pairs_at(bucket, changes_);
+  if (!pairs) return tl::unexpected(pairs.error());
+  made->pairs = std::move(*pairs);
+  for (const ListedPair& pair : made->pairs) made->hashes.push_back(pair.hash);
   std::ranges::sort(made->hashes);
   if (listings_.size() == max_listings) listings_.erase(listings_.begin());
   listings_.push_back(std::move(made));
@@ -111,8 +110,8 @@ Result<std::optional<BucketPart>> ServingSession::part(const FetchBucket& reques
   if (request.bucket >= DigestTree::bucket_count || !std::ranges::is_sorted(request.have)) return std::nullopt;
   const auto list = listing(request.bucket);
   if (!list) return tl::unexpected(list.error());
-  std::vector<const Pair*> lacking;
-  for (const Pair& pair : (*list)->pairs) {
+  std::vector<const ListedPair*> lacking;
+  for (const ListedPair& pair : (*list)->pairs) {
     if (!std::ranges::binary_search(request.have, pair.hash)) lacking.push_back(&pair);
   }
   BucketPart part{request.n, request.bucket, request.skip, static_cast<std::uint32_t>(lacking.size()), {}, {}};
@@ -126,14 +125,16 @@ Result<std::optional<BucketPart>> ServingSession::part(const FetchBucket& reques
   return part;
 }
 
-Result<void> ServingSession::fill(BucketPart& part, const std::vector<const Pair*>& lacking) const {
+Result<void> ServingSession::fill(BucketPart& part, const std::vector<const ListedPair*>& lacking) const {
   const Changes::OfBucket& changed = changes_.in(part.bucket);
   std::size_t bytes = 0;
   for (std::size_t i = part.skip; i < lacking.size() && part.pairs.size() < Limits::max_bucket_pairs; ++i) {
     const Bytes& name = lacking[i]->name;
     auto value = view_.value(name, changed);
     if (!value) return tl::unexpected(value.error());
-    if (!*value) return tl::unexpected(damage_error(where_, "the pair " + to_hex(name) + " is missing"));
+    if (!*value || hash_of(name, **value) != lacking[i]->hash) {
+      return tl::unexpected(damage_error(where_, "the pair " + to_hex(name) + " is not what it was"));
+    }
     const std::size_t size = name.size() - 1 + (*value)->size();
     if (!part.pairs.empty() && bytes + size > Limits::bucket_part_bytes) break;
     bytes += size;

@@ -16,18 +16,14 @@ class ServingSession {
                                                                     SequenceNumber n, std::string where);
 
   [[nodiscard]] const Tree& tree() const { return tree_; }
-  // As Store::bucket_part. The first call for a bucket reads all of it, further ones what they send.
+  // As Store::bucket_part. The first call for a bucket reads its list.
   [[nodiscard]] Result<std::optional<BucketPart>> part(const FetchBucket& request);
 
  private:
-  struct Pair {
-    Bytes name;
-    PairHash hash;
-  };
   struct Listing {
     std::uint32_t bucket = 0;
-    std::vector<Pair> pairs;       // ascending names
-    std::vector<PairHash> hashes;  // the same, ascending
+    std::vector<ListedPair> pairs;  // ascending names
+    std::vector<PairHash> hashes;   // the same, ascending
   };
   static constexpr std::size_t max_listings = 8;
 
@@ -35,7 +31,7 @@ class ServingSession {
       : snapshot_(std::move(snapshot)), where_(std::move(where)), view_(*snapshot_, where_) {}
   [[nodiscard]] Result<void> load_tree(SequenceNumber n, SequenceNumber interval);
   [[nodiscard]] Result<const Listing*> listing(std::uint32_t bucket);
-  [[nodiscard]] Result<void> fill(BucketPart& part, const std::vector<const Pair*>& lacking) const;
+  [[nodiscard]] Result<void> fill(BucketPart& part, const std::vector<const ListedPair*>& lacking) const;
 
   std::shared_ptr<const Reader> snapshot_;
   std::string where_;

@@ -36,6 +36,16 @@ std::optional<Before> decode_before(BytesView key, BytesView value) {
   return before;
 }
 
+Result<LtHash> load_bucket(const Reader& reader, const std::string& where, std::uint32_t bucket) {
+  const auto bytes = reader.get(Family::tree, bucket_key(bucket));
+  if (!bytes) return tl::unexpected(bytes.error());
+  if (!*bytes) return LtHash{};
+  if ((*bytes)->size() != LtHash::byte_size) {
+    return tl::unexpected(damage_error(where, "bucket " + std::to_string(bucket) + " of family tree cannot be read"));
+  }
+  return LtHash::from_bytes(**bytes);
+}
+
 Result<std::map<std::uint32_t, LtHash>> load_buckets(const Reader& reader, const std::string& where) {
   std::map<std::uint32_t, LtHash> buckets;
   const auto entries = reader.scan(Family::tree, {}, {});
@@ -88,18 +98,22 @@ Result<std::optional<Bytes>> StateView::before(std::uint64_t interval, BytesView
   return std::move(**found);
 }
 
-Result<std::vector<Bytes>> StateView::listed(std::uint32_t bucket) const {
-  std::vector<Bytes> names;
+Result<std::vector<ListedPair>> StateView::listed(std::uint32_t bucket) const {
+  std::vector<ListedPair> pairs;
   const auto entries = reader_->scan(Family::buckets, index_key(bucket, {}), index_key(bucket + 1, {}));
   for (; entries->valid(); entries->next()) {
     FieldReader key{entries->key()};
     static_cast<void>(key.u16());
     const BytesView name = key.rest();
-    if (name.empty() || name[0] > 1) return damaged("entry " + to_hex(entries->key()) + " of family buckets");
-    names.emplace_back(name.begin(), name.end());
+    FieldReader value{entries->value()};
+    const auto hash = value.fixed<PairHash>();
+    if (name.empty() || name[0] > 1 || !value.complete()) {
+      return damaged("entry " + to_hex(entries->key()) + " of family buckets cannot be read");
+    }
+    pairs.push_back({{name.begin(), name.end()}, hash});
   }
   if (auto status = entries->status(); !status) return tl::unexpected(status.error());
-  return names;
+  return pairs;
 }
 
 Result<Changes> StateView::changes_since(SequenceNumber checkpoint) const {
@@ -124,44 +138,40 @@ Result<std::optional<Bytes>> StateView::value(BytesView name, const Changes::OfB
 }
 
 // A pair that was there at a checkpoint is in the list of the last one, or has changed since.
-Result<std::vector<Bytes>> StateView::candidates(std::uint32_t bucket, const Changes::OfBucket& changes) const {
-  auto names = listed(bucket);
-  if (!names || changes.empty()) return names;
-  std::vector<Bytes> all;
-  auto at = names->begin();
-  for (const auto& [name, interval] : changes) {
-    for (; at != names->end() && *at < name; ++at) all.push_back(std::move(*at));
-    if (at != names->end() && *at == name) ++at;
-    all.push_back(name);
+Result<std::vector<ListedPair>> StateView::merged(std::uint32_t bucket, const Changes& changes,
+                                                  const Find& find) const {
+  auto list = listed(bucket);
+  const Changes::OfBucket& changed = changes.in(bucket);
+  if (!list || changed.empty()) return list;
+  std::vector<ListedPair> all;
+  auto at = list->begin();
+  for (const auto& [name, first] : changed) {
+    for (; at != list->end() && at->name < name; ++at) all.push_back(std::move(*at));
+    if (at != list->end() && at->name == name) ++at;
+    const auto found = find(name, first);
+    if (!found) return tl::unexpected(found.error());
+    if (*found) all.push_back({name, hash_of(name, **found)});
   }
-  std::move(at, names->end(), std::back_inserter(all));
+  std::move(at, list->end(), std::back_inserter(all));
   return all;
 }
 
-Result<void> StateView::visit(std::uint32_t bucket, const Changes& changes, const Visit& each) const {
-  const Changes::OfBucket& changed = changes.in(bucket);
-  const auto names = candidates(bucket, changed);
-  if (!names) return tl::unexpected(names.error());
-  for (const Bytes& name : *names) {
-    auto found = value(name, changed);
-    if (!found) return tl::unexpected(found.error());
-    if (*found) each(name, std::move(**found));
-  }
-  return {};
+Result<std::vector<ListedPair>> StateView::pairs_at(std::uint32_t bucket, const Changes& changes) const {
+  return merged(bucket, changes, [&](const Bytes& name, std::uint64_t first) { return before(first, name); });
+}
+
+Result<std::vector<ListedPair>> StateView::pairs_now(std::uint32_t bucket, const Changes& changes) const {
+  return merged(bucket, changes, [&](const Bytes& name, std::uint64_t) { return now(name); });
 }
 
 Result<void> StateView::visit_now(std::uint32_t bucket, const Changes& changes, const Visit& each) const {
-  const Changes::OfBucket& changed = changes.in(bucket);
-  const auto names = candidates(bucket, changed);
-  if (!names) return tl::unexpected(names.error());
-  for (const Bytes& name : *names) {
-    auto found = now(name);
+  const auto pairs = pairs_now(bucket, changes);
+  if (!pairs) return tl::unexpected(pairs.error());
+  for (const ListedPair& pair : *pairs) {
+    auto found = now(pair.name);
     if (!found) return tl::unexpected(found.error());
-    if (*found) {
-      each(name, std::move(**found));
-    } else if (!changed.contains(name)) {
-      return damaged("the pair " + to_hex(name) + " is missing");
-    }
+    if (!*found) return damaged("the pair " + to_hex(pair.name) + " is missing");
+    each(pair.name, std::move(**found));
   }
   return {};
 }

@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "node/pbft/messages.h"
+#include "node/pbft/digests.h"
 #include "storage/engine.h"
 #include "storage/lthash.h"
 
@@ -34,7 +34,17 @@ struct Before {
 // Nothing where key and value are no entry of undo. Views into both.
 [[nodiscard]] std::optional<Before> decode_before(BytesView key, BytesView value);
 
-// Family tree: the buckets that are not empty.
+// A pair in the list of its bucket: what its value was when the list was made is told by its hash.
+struct ListedPair {
+  Bytes name;
+  PairHash hash;
+};
+[[nodiscard]] inline PairHash hash_of(BytesView name, BytesView value) {
+  return pair_hash(space_of(name), key_of(name), value);
+}
+
+// Family tree: one bucket; all that are not empty.
+[[nodiscard]] Result<LtHash> load_bucket(const Reader& reader, const std::string& where, std::uint32_t bucket);
 [[nodiscard]] Result<std::map<std::uint32_t, LtHash>> load_buckets(const Reader& reader, const std::string& where);
 
 // Which pairs changed since a checkpoint, by bucket, each with the first interval in which it did: what it had at the
@@ -66,20 +76,25 @@ class StateView {
   // The same; the outer optional is empty where it did not change in that interval.
   [[nodiscard]] Result<std::optional<std::optional<Bytes>>> find_before(std::uint64_t interval, BytesView name) const;
   // The pairs of the bucket at the checkpoint that was taken last, ascending.
-  [[nodiscard]] Result<std::vector<Bytes>> listed(std::uint32_t bucket) const;
+  [[nodiscard]] Result<std::vector<ListedPair>> listed(std::uint32_t bucket) const;
   [[nodiscard]] Result<Changes> changes_since(SequenceNumber checkpoint) const;
 
-  // The bucket at the checkpoint that `changes` began at: its pairs ascending, and each one's value. `changes` goes to
-  // the present: it holds at least all of the current interval.
+  // The pairs of a bucket, ascending, at the checkpoint that `changes` began at, and as they are now; the latter with
+  // the changes of the current interval. No value is read of what did not change: it may be another than its hash says.
+  [[nodiscard]] Result<std::vector<ListedPair>> pairs_at(std::uint32_t bucket, const Changes& changes) const;
+  [[nodiscard]] Result<std::vector<ListedPair>> pairs_now(std::uint32_t bucket, const Changes& changes) const;
+  // What the pair had at the checkpoint that `changes` began at.
   [[nodiscard]] Result<std::optional<Bytes>> value(BytesView name, const Changes::OfBucket& changes) const;
+  // The pairs as they are now, with their values. `changes` are those of the current interval.
   using Visit = std::function<void(const Bytes& name, Bytes&& value)>;
-  [[nodiscard]] Result<void> visit(std::uint32_t bucket, const Changes& changes, const Visit& each) const;
-  // The same as the state is now; `changes` are those of the current interval.
   [[nodiscard]] Result<void> visit_now(std::uint32_t bucket, const Changes& changes, const Visit& each) const;
 
  private:
+  using Find = std::function<Result<std::optional<Bytes>>(const Bytes& name, std::uint64_t first_interval)>;
   [[nodiscard]] tl::unexpected<StorageError> damaged(const std::string& what) const;
-  [[nodiscard]] Result<std::vector<Bytes>> candidates(std::uint32_t bucket, const Changes::OfBucket& changes) const;
+  // The list of the bucket, with what `find` says of what changed.
+  [[nodiscard]] Result<std::vector<ListedPair>> merged(std::uint32_t bucket, const Changes& changes,
+                                                       const Find& find) const;
 
   const Reader* reader_;
   std::string where_;

@@ -111,15 +111,15 @@ Result<void> Store::Impl::update_tree(WriteBatch& batch) {
     const BytesView key = key_of(before.name);
     if (before.value) tree.remove(name_space, key, *before.value);
     if (now) tree.add(name_space, key, *now);
-    list(batch, before, now.has_value());
+    list(batch, before.name, now);
   });
 }
 
-void Store::Impl::list(WriteBatch& batch, const Before& before, bool present) {
-  if (before.value.has_value() == present) return;
-  Bytes key = index_key(DigestTree::bucket_of(before.name), before.name);
-  if (present) {
-    batch.put(Family::buckets, std::move(key), {});
+void Store::Impl::list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value) {
+  Bytes key = index_key(DigestTree::bucket_of(name), name);
+  if (value) {
+    const PairHash hash = hash_of(name, *value);
+    batch.put(Family::buckets, std::move(key), {hash.bytes.begin(), hash.bytes.end()});
   } else {
     batch.erase(Family::buckets, std::move(key));
   }

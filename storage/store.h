@@ -19,7 +19,7 @@
 
 namespace pbft::storage {
 
-inline constexpr std::uint32_t format_version = 2;
+inline constexpr std::uint32_t format_version = 3;
 
 struct StoreIdentity {
   ClusterId cluster;

@@ -53,7 +53,8 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
   if (auto noted = engine->note_damage(); !noted) return noted;
   WriteBatch batch;
   batch.put(Family::meta, damaged_key, {0});
-  batch.erase(Family::staging, installing_key());
+  const auto marker = engine->get(Family::staging, installing_key());
+  if (marker && *marker) batch.erase(Family::staging, installing_key());
   if (auto written = write(batch, options.durability); !written) return written;
   damage = found;
   rebuilt = false;
@@ -69,18 +70,30 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
 // salvaged waits in staging meanwhile: a crash leads here again.
 Result<void> Store::Impl::rebuild() {
   sessions.clear();
+  if (auto usable = clear_staging(); !usable) return usable;
   const auto lost = salvage_all();
   if (!lost) return tl::unexpected(lost.error());
   std::vector<Family> families{Family::undo, Family::tree, Family::buckets};
   for (const Namespace name_space : *lost) families.push_back(family_of(name_space));
-  if (auto reset = engine->reset(families); !reset) {
-    failure = reset.error();
-    return reset;
+  auto readable = engine->reset(families);
+  if (readable) readable = engine->forget_damage();
+  if (!readable) {
+    failure = readable.error();
+    return readable;
   }
   for (const Namespace name_space : *lost) {
     if (auto restored = restore(name_space); !restored) return restored;
   }
   return derive();
+}
+
+// Where staging itself cannot be read, all in it is fetched again, what was salvaged there too.
+Result<void> Store::Impl::clear_staging() {
+  const auto read = read_all(Family::staging);
+  if (read || !is_damage(read.error())) return read;
+  auto reset = engine->reset({Family::staging});
+  if (!reset) failure = reset.error();
+  return reset;
 }
 
 // The namespaces whose families have to be made anew; what can be read of them is in staging.
@@ -172,7 +185,8 @@ Result<void> Store::Impl::derive() {
     for (; entries->valid(); entries->next()) {
       tree.add(name_space, entries->key(), entries->value());
       const Bytes name = pair_name(name_space, entries->key());
-      auto put = bulk.put(Family::buckets, index_key(DigestTree::bucket_of(name), name), {});
+      const PairHash hash = hash_of(name, entries->value());
+      auto put = bulk.put(Family::buckets, index_key(DigestTree::bucket_of(name), name), hash.view());
       if (!put) return put;
     }
     if (auto status = entries->status(); !status) return status;

@@ -60,8 +60,8 @@ struct Store::Impl {
   using VisitChanged = std::function<void(const Before&, const std::optional<Bytes>& now)>;
   [[nodiscard]] Result<void> visit_changes(const VisitChanged& each) const;
   [[nodiscard]] Result<void> update_tree(WriteBatch& batch);
-  // Keeps the list of the pair's bucket, where it has come or gone.
-  static void list(WriteBatch& batch, const Before& before, bool present);
+  // Keeps the list of the pair's bucket.
+  static void list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value);
   static void put_bucket(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
 
   // Journal.
@@ -116,6 +116,7 @@ struct Store::Impl {
   // Damage.
   [[nodiscard]] Result<void> mark_damaged(const StorageError& found);
   [[nodiscard]] Result<void> rebuild();
+  [[nodiscard]] Result<void> clear_staging();
   [[nodiscard]] Result<std::vector<Namespace>> salvage_all();
   // damaged where it cannot be read to its end.
   [[nodiscard]] Result<void> read_all(Family family) const;

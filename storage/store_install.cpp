@@ -172,7 +172,8 @@ Result<void> Store::Impl::install_bucket(std::uint32_t bucket) {
     const BytesView key = key_of(name);
     if (value) {
       batch.put(family, {key.begin(), key.end()}, {value->begin(), value->end()});
-      batch.put(Family::buckets, index_key(bucket, name), {});
+      const PairHash hash = hash_of(name, *value);
+      batch.put(Family::buckets, index_key(bucket, name), {hash.bytes.begin(), hash.bytes.end()});
     } else {
       batch.erase(family, {key.begin(), key.end()});
       batch.erase(Family::buckets, index_key(bucket, name));
@@ -201,8 +202,8 @@ Result<void> Store::Impl::conclude_install(const PersistStable& stable,
   for (const auto& [bucket, hash] : now->touched) {
     if (!staged.contains(bucket)) put_bucket(batch, bucket, &hash);
   }
-  auto listed = visit_changes(
-      [&](const Before& before, const std::optional<Bytes>& value) { list(batch, before, value.has_value()); });
+  auto listed =
+      visit_changes([&](const Before& before, const std::optional<Bytes>& value) { list(batch, before.name, value); });
   if (!listed) return listed;
   batch.erase_all(Family::undo);
   batch.erase_all(Family::staging);

@@ -60,7 +60,8 @@ Result<void> Store::Impl::load() {
     if (result || result.error().kind != StorageError::Kind::damaged) return result;
     return mark_damaged(result.error());
   };
-  if (engine->damage_noted() && !damage) {
+  // What was put in order has no note any more: this is a block that went bad after that.
+  if (engine->damage_noted() && (!damage || rebuilt)) {
     if (auto marked = mark_damaged(noted_damage()); !marked) return marked;
   }
   if (auto finished = tolerate(finish_install()); !finished) return finished;

@@ -111,6 +111,7 @@ Result<std::map<Bytes, Bytes>> Store::clients_at(SequenceNumber checkpoint) cons
 // ---- State transfer -------------------------------------------------------------------------------------
 
 Result<std::optional<Tree>> Store::tree_at(SequenceNumber n) {
+  if (impl_->damage) return std::nullopt;
   auto session = impl_->sessions.at(n, *impl_->engine);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;
@@ -118,6 +119,7 @@ Result<std::optional<Tree>> Store::tree_at(SequenceNumber n) {
 }
 
 Result<std::optional<BucketPart>> Store::bucket_part(const FetchBucket& request) {
+  if (impl_->damage) return std::nullopt;
   auto session = impl_->sessions.at(request.n, *impl_->engine);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;

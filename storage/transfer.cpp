@@ -23,6 +23,20 @@ std::vector<std::uint32_t> Transfer::missing() const {
   return buckets;
 }
 
+// ---- What is here ---------------------------------------------------------------------------------------
+
+Result<StagedChanges> Transfer::staged_changes(const StateView& view, std::uint32_t bucket) const {
+  StagedChanges changes;
+  if (!staged_.contains(bucket)) return changes;
+  auto visited = visit_staged(view, bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
+    auto& change = changes[{name.begin(), name.end()}];
+    if (value) change.emplace(value->begin(), value->end());
+    return {};
+  });
+  if (!visited) return tl::unexpected(visited.error());
+  return changes;
+}
+
 Result<Transfer::Content> Transfer::present(const StateView& view, std::uint32_t bucket) const {
   Content content;
   auto visited = view.visit_now(bucket, present_.changes, [&](const Bytes& name, Bytes&& value) {
@@ -34,30 +48,56 @@ Result<Transfer::Content> Transfer::present(const StateView& view, std::uint32_t
 
 Result<Transfer::Content> Transfer::here(const StateView& view, std::uint32_t bucket) const {
   auto content = present(view, bucket);
-  if (!content || !staged_.contains(bucket)) return content;
-  auto applied = visit_staged(view, bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
-    const Bytes key{name.begin(), name.end()};
+  if (!content) return content;
+  auto changes = staged_changes(view, bucket);
+  if (!changes) return tl::unexpected(changes.error());
+  for (auto& [name, value] : *changes) {
     if (value) {
-      (*content)[key].assign(value->begin(), value->end());
+      (*content)[name] = std::move(*value);
     } else {
-      content->erase(key);
+      content->erase(name);
     }
-    return {};
-  });
-  if (!applied) return tl::unexpected(applied.error());
+  }
   return content;
 }
+
+// From the lists alone where nothing speaks against them: the values are many.
+Result<std::vector<ListedPair>> Transfer::listed(const StateView& view, std::uint32_t bucket) const {
+  std::vector<ListedPair> pairs;
+  if (doubted_.contains(bucket)) {
+    const auto content = here(view, bucket);
+    if (!content) return tl::unexpected(content.error());
+    for (const auto& [name, value] : *content) pairs.push_back({name, hash_of(name, value)});
+    return pairs;
+  }
+  auto now = view.pairs_now(bucket, present_.changes);
+  const auto changes = staged_changes(view, bucket);
+  if (!changes) return tl::unexpected(changes.error());
+  if (!now || changes->empty()) return now;
+  for (ListedPair& pair : *now) {
+    if (!changes->contains(pair.name)) pairs.push_back(std::move(pair));
+  }
+  for (const auto& [name, value] : *changes) {
+    if (value) pairs.push_back({name, hash_of(name, *value)});
+  }
+  return pairs;
+}
+
+// ---- Asking ---------------------------------------------------------------------------------------------
 
 Result<std::vector<PairHash>> Transfer::hashes(const StateView& view, std::uint32_t bucket) {
   auto found = gatherings_.find(bucket);
   if (found == gatherings_.end()) {
-    const auto content = here(view, bucket);
-    if (!content) return tl::unexpected(content.error());
+    auto pairs = listed(view, bucket);
+    if (!pairs) return tl::unexpected(pairs.error());
     Gathering gathering;
     gathering.order = asked_++;
-    for (const auto& [name, value] : *content) {
-      if (gathering.have.size() == Limits::max_bucket_hashes) break;  // the others are sent once more
-      gathering.have.emplace_back(pair_hash(space_of(name), key_of(name), value), name);
+    for (ListedPair& pair : *pairs) {
+      if (gathering.have.size() < Limits::max_bucket_hashes) {
+        gathering.have.emplace_back(pair.hash, std::move(pair.name));
+      } else {
+        gathering.untold.push_back(std::move(pair.name));
+      }
     }
     std::ranges::sort(gathering.have);
     if (gatherings_.size() >= max_gatherings) {
@@ -70,6 +110,8 @@ Result<std::vector<PairHash>> Transfer::hashes(const StateView& view, std::uint3
   for (const auto& [hash, name] : found->second.have) list.push_back(hash);
   return list;
 }
+
+// ---- Receiving ------------------------------------------------------------------------------------------
 
 bool Transfer::begin(Gathering& gathering, const BucketPart& part) {
   gathering.begun = true;
@@ -118,35 +160,84 @@ Result<Transfer::Outcome> Transfer::add(const StateView& view, const BucketPart&
   return outcome;
 }
 
-// What is here of the bucket, without what is wrong of it, and what was received: proven by the digest of it all.
-Result<Transfer::Outcome> Transfer::complete(const StateView& view, std::uint32_t bucket,
-                                             const Gathering& gathering) const {
+// Where the digest is not the planned one, it may be what is here that lies: then the values themselves decide, and if
+// that does not help either, the next to be asked is told of them.
+Result<Transfer::Outcome> Transfer::complete(const StateView& view, std::uint32_t bucket, const Gathering& gathering) {
+  auto made = make(view, bucket, gathering);
+  if (made && *made && leaf_digest((*made)->hash) != leaves_[bucket]) made = make_of_content(view, bucket, gathering);
+  if (!made) return tl::unexpected(made.error());
+  if (!*made || leaf_digest((*made)->hash) != leaves_[bucket]) {
+    doubted_.insert(bucket);
+    return Outcome{};
+  }
+  doubted_.erase(bucket);
+  Outcome outcome{Staged::whole, {}};
+  stage(outcome.whole, bucket, {present_.leaves[bucket], leaves_[bucket]}, (*made)->hash, (*made)->changes);
+  return outcome;
+}
+
+// What is here of the bucket, without what is wrong of it, and what was received: only of these the values are read.
+Result<std::optional<Transfer::Made>> Transfer::make(const StateView& view, std::uint32_t bucket,
+                                                     const Gathering& gathering) const {
+  auto changes = staged_changes(view, bucket);
+  if (!changes) return tl::unexpected(changes.error());
+  auto hash = staged_.contains(bucket) ? staged_hash(view, bucket) : present_hash(view, bucket);
+  if (!hash) return tl::unexpected(hash.error());
+  Made made{*hash, std::move(*changes)};
+  const auto drop = [&](const Bytes& name) -> Result<void> {
+    const auto staged = made.changes.find(name);
+    auto value = staged == made.changes.end() ? view.now(name) : Result<std::optional<Bytes>>{staged->second};
+    if (!value) return tl::unexpected(value.error());
+    if (*value) made.hash.remove(pair_element(space_of(name), key_of(name), **value));
+    made.changes[name] = std::nullopt;
+    return {};
+  };
+  for (const auto& [own_hash, name] : gathering.have) {
+    if (!gathering.wrong.contains(name)) {
+      if (gathering.received.contains(name)) return std::nullopt;
+    } else if (auto dropped = drop(name); !dropped) {
+      return tl::unexpected(dropped.error());
+    }
+  }
+  for (const Bytes& name : gathering.untold) {
+    if (auto dropped = drop(name); !dropped) return tl::unexpected(dropped.error());
+  }
+  for (const auto& [name, value] : gathering.received) {
+    made.hash.add(pair_element(space_of(name), key_of(name), value));
+    made.changes[name] = value;
+  }
+  return made;
+}
+
+Result<LtHash> Transfer::present_hash(const StateView& view, std::uint32_t bucket) const {
+  const auto touched = present_.touched.find(bucket);
+  if (touched != present_.touched.end()) return touched->second;
+  return load_bucket(view.reader(), view.where(), bucket);
+}
+
+// The same, from nothing but the values.
+Result<std::optional<Transfer::Made>> Transfer::make_of_content(const StateView& view, std::uint32_t bucket,
+                                                                const Gathering& gathering) const {
   auto own = here(view, bucket);
   if (!own) return tl::unexpected(own.error());
   Content content = gathering.received;
   for (const auto& [hash, name] : gathering.have) {
-    if (gathering.wrong.contains(name)) continue;
     const auto at = own->find(name);
-    // A pair that is received although it is here and right, or is not here any more.
-    if (at == own->end() || !content.emplace(name, at->second).second) return Outcome{};
+    if (at == own->end() || gathering.wrong.contains(name)) continue;
+    if (!content.emplace(name, at->second).second) return std::nullopt;
   }
-  LtHash hash;
-  for (const auto& [name, value] : content) hash.add(pair_element(space_of(name), key_of(name), value));
-  if (leaf_digest(hash) != leaves_[bucket]) return Outcome{};
-
+  Made made;
+  for (const auto& [name, value] : content) made.hash.add(pair_element(space_of(name), key_of(name), value));
   auto base = staged_.contains(bucket) ? present(view, bucket) : Result<Content>{std::move(*own)};
   if (!base) return tl::unexpected(base.error());
-  StagedChanges difference;
   for (const auto& [name, value] : *base) {
-    if (!content.contains(name)) difference.emplace(name, std::nullopt);
+    if (!content.contains(name)) made.changes.emplace(name, std::nullopt);
   }
   for (auto& [name, value] : content) {
     const auto at = base->find(name);
-    if (at == base->end() || at->second != value) difference.emplace(name, std::move(value));
+    if (at == base->end() || at->second != value) made.changes.emplace(name, std::move(value));
   }
-  Outcome outcome{Staged::whole, {}};
-  stage(outcome.whole, bucket, {present_.leaves[bucket], leaves_[bucket]}, hash, difference);
-  return outcome;
+  return made;
 }
 
 }  // namespace pbft::storage

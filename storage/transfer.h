@@ -47,6 +47,7 @@ class Transfer {
   struct Gathering {
     std::uint64_t order = 0;
     std::vector<std::pair<PairHash, Bytes>> have;  // hash and name, ascending
+    std::vector<Bytes> untold;                     // names of what is here and found no room in `have`
     std::set<Bytes> wrong;                         // names among `have`
     std::uint32_t total = 0;
     std::size_t bytes = 0;
@@ -54,18 +55,32 @@ class Transfer {
     bool begun = false;
   };
 
+  struct Made {
+    LtHash hash;
+    StagedChanges changes;  // to the present state
+  };
+
+  [[nodiscard]] Result<std::vector<ListedPair>> listed(const StateView& view, std::uint32_t bucket) const;
+  [[nodiscard]] Result<StagedChanges> staged_changes(const StateView& view, std::uint32_t bucket) const;
   [[nodiscard]] Result<Content> present(const StateView& view, std::uint32_t bucket) const;
   [[nodiscard]] Result<Content> here(const StateView& view, std::uint32_t bucket) const;
   // False where the part is not what can follow. begin: the first part of an answer.
   [[nodiscard]] static bool begin(Gathering& gathering, const BucketPart& part);
   [[nodiscard]] static bool take(Gathering& gathering, const BucketPart& part);
-  [[nodiscard]] Result<Outcome> complete(const StateView& view, std::uint32_t bucket, const Gathering& gathering) const;
+  [[nodiscard]] Result<Outcome> complete(const StateView& view, std::uint32_t bucket, const Gathering& gathering);
+  [[nodiscard]] Result<LtHash> present_hash(const StateView& view, std::uint32_t bucket) const;
+  // Nothing where a pair was received that is here and right.
+  [[nodiscard]] Result<std::optional<Made>> make(const StateView& view, std::uint32_t bucket,
+                                                 const Gathering& gathering) const;
+  [[nodiscard]] Result<std::optional<Made>> make_of_content(const StateView& view, std::uint32_t bucket,
+                                                            const Gathering& gathering) const;
 
   CheckpointSummary target_;
   std::vector<Digest> leaves_;
   Present present_;
   std::map<std::uint32_t, StagedHead> staged_;  // Invariant: their base is what is present
   std::map<std::uint32_t, Gathering> gatherings_;
+  std::set<std::uint32_t> doubted_;  // buckets that came out wrong: what is here of them may not be what its list says
   std::uint64_t asked_ = 0;
 };
 

@@ -247,7 +247,9 @@ tl::expected<void, std::string> Node::turn() {
 storage::Result<void> Node::scrub(Clock::time_point now) {
   constexpr std::size_t most_pairs = 512;
   const std::uint64_t period = inputs_.config.scrub_period_s;
-  if (period == 0 || diverged_) return {};
+  // A repair names what differed. Where none is to come, it is left to the scrub to find the keys.
+  const bool known = inputs_.config.local.repair || !scrub_.damage.empty();
+  if (period == 0 || (diverged_ && known)) return {};
   const double due = std::chrono::duration<double>(now - pass_started_).count() / static_cast<double>(period);
   if (scrub_.share >= due) {
     scrub_pairs_ = std::max<std::size_t>(scrub_pairs_ / 2, 1);
@@ -264,9 +266,9 @@ storage::Result<void> Node::scrub(Clock::time_point now) {
   scrub_.passes = report->passes;
   if (report->damage.empty()) return {};
   for (const storage::Damage& damage : report->damage) {
-    scrub_.damage = describe_damage(damage);
-    spdlog::critical("the state is DAMAGED, found by the scrub: {}", scrub_.damage);
+    spdlog::critical("the state is DAMAGED, found by the scrub: {}", describe_damage(damage));
   }
+  scrub_.damage = describe_damage(report->damage.front());
   return driver_->state_damaged();
 }
 
@@ -274,7 +276,7 @@ void Node::refresh_status(Clock::time_point now) {
   next_status_ = now + status_interval;
   const ReplicaStatus status = replica_->status();
   diverged_ = status.diverged;
-  if (!observer_.located().empty()) scrub_.damage = observer_.located();
+  if (std::string located = observer_.take_located(); !located.empty()) scrub_.damage = std::move(located);
   observer_.summarize_refusals(now);
   auto counters = observer_.counters();
   for (const auto& [name, value] : bus_->counters().values) counters[name] += value;

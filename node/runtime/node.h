@@ -34,7 +34,7 @@ struct StartOptions {
 struct ScrubStatus {
   double share = 0;  // of the present pass, 0 to 1
   std::uint64_t passes = 0;
-  std::string damage;  // the last that was found; empty: none
+  std::string damage;  // the first of what was found last; empty: nothing
 };
 
 // What a replica needs besides its store and its sockets, each checked against the genesis.

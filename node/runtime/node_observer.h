@@ -31,8 +31,9 @@ class NodeObserver final : public Observer {
   void summarize_refusals(std::chrono::steady_clock::time_point now);
 
   [[nodiscard]] const std::map<std::string, std::uint64_t>& counters() const { return counters_; }
-  // Where the state differed from the certified one, as the last transfer found it; for people, empty: nowhere.
-  [[nodiscard]] const std::string& located() const { return located_; }
+  // Where the state differed from the certified one, as a transfer found it since the last call; for people, empty:
+  // nowhere.
+  [[nodiscard]] std::string take_located() { return std::exchange(located_, {}); }
 
  private:
   void count(const std::string& name) { ++counters_[name]; }

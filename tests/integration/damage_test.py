@@ -19,12 +19,13 @@ class Damage(ClusterTest):
         cluster.await_equal()
         return cluster
 
-    def damage(self, cluster, name, *what):
+    def damage(self, cluster, name, *what, before_start=lambda: None):
         """The replica is stopped, its store is changed behind its back, and it starts again while the others serve."""
         cluster.stop(name)
         subprocess.run([str(BIN / "cluster_damage"), str(cluster.dir / name / "data"), *what], check=True)
         load = cluster.load("--clients", "4")
         load.await_more(20, f"without {name}")
+        before_start()
         cluster.start(name)
         return load
 
@@ -52,7 +53,7 @@ class Damage(ClusterTest):
         cluster = self.with_data()
         name, key = cluster.names[2], "key00000042"
         load = self.damage(cluster, name, "value", key, "something else")
-        self.assertIn("bucket", self.await_found(cluster, name))
+        self.assertIn(key, self.await_found(cluster, name))
         self.check_repaired(cluster, name, load)
 
     def test_a_bad_block_is_found_and_repaired(self):
@@ -66,7 +67,8 @@ class Damage(ClusterTest):
         cluster = self.with_data("--on-divergence", "stop")
         name, key = cluster.names[1], "key00000123"
         load = self.damage(cluster, name, "value", key, "something else")
-        self.assertIn("bucket", self.await_found(cluster, name))
+        found = self.await_found(cluster, name)
+        self.assertIn(f'from "{key}" to "{key}"', found)
         stopped = cluster.await_status(name, lambda s: s["diverged"], "to say that it has stopped")
         self.assertIn("--repair", stopped["waiting_for"])
 
@@ -81,7 +83,12 @@ class Damage(ClusterTest):
         self.assertEqual(code, 503)
         self.assertIn("diverged", body)
         load.await_more(100, f"while {name} is stopped")
-        self.assertEqual(cluster.peek(name)[name]["executed"], stopped["executed"])
+        still = cluster.peek(name)[name]
+        self.assertEqual(still["executed"], stopped["executed"])
+        # Which key it is was known without any repair.
+        self.assertTrue(still["diverged"])
+        self.assertEqual(still["scrub"]["damage"], found)
+        self.assertEqual(still["counters"].get("transfers_started", 0), 0)
         self.assertIn("DIVERGED", cluster.ctl("status", check=False).stdout)
 
         # Another start changes nothing by itself.
@@ -93,6 +100,18 @@ class Damage(ClusterTest):
         cluster.start(name, options=["--repair"])
         self.check_repaired(cluster, name, load)
         wait_until(lambda: health()[0] == 200, f"{name} to be healthy")
+
+    def test_what_a_stopped_replica_differs_in_is_looked_for(self):
+        cluster = self.with_data("--on-divergence", "stop")
+        name, key = cluster.names[1], "key00000200"  # in one of the last buckets that a pass comes to
+        cluster.configure(name, scrub_period_s=30)
+        # Written again before the scrub comes by, the old value misleads the digest.
+        load = self.damage(cluster, name, "value", key, "something else", before_start=lambda: cluster.ctl(
+            "exec", "put", key, "new"))
+        cluster.await_status(name, lambda s: s["counters"].get("diverged", 0) > 0, "to see that it differs")
+        self.assertIn("bucket", self.await_found(cluster, name))
+        self.assertEqual(cluster.peek(name)[name]["counters"].get("transfers_started", 0), 0)
+        self.check(load)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ class CrashingEngine final : public Engine {
     return engine_->note_damage();
   }
   [[nodiscard]] bool damage_noted() const override { return engine_->damage_noted(); }
+  [[nodiscard]] Result<void> forget_damage() override {
+    boundary();
+    return engine_->forget_damage();
+  }
   // One family at a time: each of them may be the last.
   [[nodiscard]] Result<void> reset(const std::vector<Family>& families) override {
     for (const Family family : families) {

@@ -196,6 +196,56 @@ TEST_CASE("a bad block that is met in use says so, and promises go on", "[damage
   f.repair();
 }
 
+TEST_CASE("a bad block in what was fetched costs no more than to fetch it again", "[damage]") {
+  Fixture f;
+  fetch_all(*f.source.store, *f.machine.store, f.target.n, plan(*f.source.store, *f.machine.store, f.target));
+  f.spoil(Family::staging);
+  f.open();
+  CHECK_FALSE(must(f.machine.store->recover()).damaged);
+  const auto tree = must(f.source.store->tree_at(f.target.n));
+  CHECK(refusal(f.machine.store->plan_transfer(f.target, tree->leaves)).kind == Kind::damaged);
+  must(f.machine.store->mark_damaged());
+  f.repair();
+}
+
+TEST_CASE("bad blocks in what was fetched and in the state at once", "[damage]") {
+  Fixture f;
+  fetch_all(*f.source.store, *f.machine.store, f.target.n, plan(*f.source.store, *f.machine.store, f.target));
+  f.spoil(Family::staging);
+  f.spoil(Family::state);
+  f.open();
+  must(f.machine.store->mark_damaged());
+  f.repair();
+}
+
+TEST_CASE("the note of damage outlives all but its end", "[damage]") {
+  Fixture f;
+  Engine& engine = f.machine.engine();
+  must(engine.note_damage());
+  must(engine.reset({Family::staging}));  // the bad block may be in another one
+  CHECK(engine.damage_noted());
+  f.stop();
+  f.machine.disk.restart();
+  CHECK(f.machine.engine().damage_noted());
+  must(f.machine.engine().forget_damage());
+  CHECK_FALSE(f.machine.engine().damage_noted());
+  f.stop();
+  f.machine.disk.restart();
+  CHECK_FALSE(f.machine.engine().damage_noted());
+}
+
+TEST_CASE("a block may go bad after the state was put in order", "[damage]") {
+  Fixture f;
+  must(f.machine.store->mark_damaged());
+  static_cast<void>(plan(*f.source.store, *f.machine.store, f.target));
+  CHECK_FALSE(f.machine.engine().damage_noted());
+  f.spoil(Family::state);
+  must(f.machine.engine().note_damage());  // as where a compaction has met it
+  f.open();
+  CHECK(must(f.machine.store->recover()).damaged);
+  f.repair();
+}
+
 TEST_CASE("a bad block that a compaction meets stops the replica, and is known after its restart", "[damage]") {
   Fixture f;
   f.spoil(Family::state);

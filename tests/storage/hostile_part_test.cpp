@@ -137,6 +137,9 @@ TEST_CASE("a later part that does not follow is wrong", "[hostile]") {
   SECTION("what is wrong, once more") {
     f.second.wrong = f.first.wrong;
   }
+  SECTION("a part that brings nothing on") {
+    f.second.pairs.clear();
+  }
   SECTION("a pair that was there") {
     f.second.pairs = f.first.pairs;
   }
