@@ -232,7 +232,7 @@ TEST_CASE("a loss of power loses unsynced batches and nothing else", "[rocksdb]"
   const auto store = must(Store::open(disk.engine(), identity(), {}));
   const Recovered recovered = must(store->recover());
   CHECK(recovered.executed == SequenceNumber{3});
-  CHECK(recovered.slots.size() == 1);
+  CHECK(promised(recovered).size() == 1);
   CHECK(content_of(store->state_scan({}, {})) == synced.state);
   must(store->apply(synced.next({put("b", "again")})));
   CHECK(take(*store, 4).state == must(store->recompute_state_digest()));

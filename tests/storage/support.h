@@ -43,6 +43,15 @@ class TemporaryDirectory {
 // What every error says that leaves a replica without its memory.
 inline const std::string leave_it_down = "older copy of the store";
 
+// Slots in which something was promised; the others are known for what was executed in them.
+inline std::vector<SequenceNumber> promised(const Recovered& recovered) {
+  std::vector<SequenceNumber> slots;
+  for (const auto& [n, slot] : recovered.slots) {
+    if (!slot.batches.empty()) slots.push_back(n);
+  }
+  return slots;
+}
+
 // What was returned, with the error's message in the failure where it is one.
 template <class T>
 T must(Result<T> result) {
