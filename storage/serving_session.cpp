@@ -168,4 +168,15 @@ void ServingSessions::tick(std::uint64_t ticks) {
   std::erase_if(sessions_, [](const Open& one) { return one.idle >= idle_ticks || one.age >= life_ticks; });
 }
 
+void ServingSessions::asked_for_batch(SequenceNumber n) {
+  for (Open& one : sessions_) {
+    if (one.n < n) one.idle = 0;
+  }
+}
+
+std::optional<SequenceNumber> ServingSessions::lowest() const {
+  const auto found = std::ranges::min_element(sessions_, {}, &Open::n);
+  return found == sessions_.end() ? std::nullopt : std::optional{found->n};
+}
+
 }  // namespace pbft::storage

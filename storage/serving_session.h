@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "storage/state_view.h"
 
@@ -52,6 +53,10 @@ class ServingSessions {
   // Null where the state at n is not kept.
   [[nodiscard]] Result<ServingSession*> at(SequenceNumber n, const Engine& engine);
   void tick(std::uint64_t ticks);
+  // Who has fetched a state goes on with the batches behind it. So they stay, too, as long as the session does, and
+  // asking for them keeps it: otherwise the next state would have to be fetched, and so on, under load without an end.
+  void asked_for_batch(SequenceNumber n);
+  [[nodiscard]] std::optional<SequenceNumber> lowest() const;
   void clear() { sessions_.clear(); }
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
 

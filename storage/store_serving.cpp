@@ -6,6 +6,7 @@
 namespace pbft::storage {
 
 Result<std::optional<Bytes>> Store::batch_bytes(SequenceNumber n, const Digest& digest) const {
+  impl_->sessions.asked_for_batch(n);
   if (digest == null_batch_digest()) return wire::encode_batch(*null_batch());
   return impl_->engine->get(Family::batches, batch_key(n, digest));
 }
@@ -29,6 +30,7 @@ Result<std::optional<CheckpointSummary>> Store::Impl::own_summary(SequenceNumber
 }
 
 Result<std::optional<LedgerRange>> Store::ledger_range(SequenceNumber first, SequenceNumber last) const {
+  impl_->sessions.asked_for_batch(first);
   const Impl& impl = *impl_;
   // Below this there may be an entry that only stands for the head of the ledger.
   const auto bytes = impl.engine->get(Family::meta, kept_key);

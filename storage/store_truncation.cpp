@@ -51,7 +51,8 @@ Result<void> Store::truncate(SequenceNumber n) {
   // The entry of the batch that was executed last always stays: opening checks it.
   const std::uint64_t keep = impl.options.ledger_keep;
   if (keep != 0 && n.value > keep && executed > 0) {
-    kept.first_ledger = std::max(kept.first_ledger, std::min(n.value - keep + 1, executed));
+    const std::uint64_t first = std::min(n.value - keep, impl.sessions.lowest().value_or(n).value) + 1;
+    kept.first_ledger = std::max(kept.first_ledger, std::min(first, executed));
     erase(Family::ledger, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
     erase(Family::batches, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
     const std::uint64_t first_summary = std::min(kept.first_ledger, kept.previous.value);

@@ -59,7 +59,8 @@ void CatchUp::on_tick(Ticks now, View view, Outbox& out) {
   }
   if (now_ - progress_ < patience_ticks) return;
   // Where the way is this long, the state itself is fetched.
-  if (target->n.value - delivery_.delivered().value > local_.transfer_above) return;
+  const bool far = target->n.value - delivery_.delivered().value > local_.transfer_above;
+  if (far && !delivery_.follows_state()) return;
   if (request_ && now_ - request_->sent < local_.fetch_timeout_ticks) return;
   if (request_) ++unanswered_;
   ask_for_range(out);

@@ -38,6 +38,7 @@ void Delivery::installed(const CheckpointSummary& summary) {
   ledger_head_ = summary.ledger_head;
   stopped_ = false;
   held_ = false;
+  follows_state_ = true;
 }
 
 bool Delivery::on_executed(SequenceNumber n) {

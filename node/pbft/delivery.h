@@ -37,7 +37,11 @@ class Delivery {
   void release() { held_ = false; }
   // The state is that of this checkpoint now, as a quorum certified it.
   void installed(const CheckpointSummary& summary);
+  // It is no longer far behind what a quorum certified since.
+  void came_near() { follows_state_ = false; }
 
+  // Since a state was installed the others have not been caught up with yet.
+  [[nodiscard]] bool follows_state() const { return follows_state_; }
   [[nodiscard]] bool stopped() const { return stopped_; }
   [[nodiscard]] bool open() const { return !stopped_ && !held_; }
   [[nodiscard]] SequenceNumber next() const { return delivered_.next(); }
@@ -58,6 +62,7 @@ class Delivery {
   Timestamp time_;
   bool stopped_;
   bool held_ = false;
+  bool follows_state_ = false;
 };
 
 }  // namespace pbft

@@ -29,13 +29,19 @@ StateTransfer::StateTransfer(const ClusterParameters& cluster, const LocalParame
 // ---- When ------------------------------------------------------------------------------------------
 
 // A state that is not what a quorum certified is replaced by any proven one; one that is behind, by a later one, where
-// the way through the batches is long or gone.
-bool StateTransfer::wanted(bool ledger_gone) const {
+// the way through the batches is long or gone. From a state that was fetched just now it is the only way, as long as it
+// is there: to fetch the next would take as long again, and under load lead nowhere.
+bool StateTransfer::wanted(bool ledger_gone) {
   const auto& proven = checkpointing_.highest_proven();
   if (!proven || cluster_.replicas == 1) return false;
   if (delivery_.stopped()) return local_.repair;
-  if (proven->n <= delivery_.delivered()) return false;
-  return ledger_gone || proven->n.value - delivery_.delivered().value > local_.transfer_above;
+  if (proven->n <= delivery_.delivered()) {
+    delivery_.came_near();
+    return false;
+  }
+  const bool far = proven->n.value - delivery_.delivered().value > local_.transfer_above;
+  if (!far) delivery_.came_near();
+  return ledger_gone || (far && !delivery_.follows_state());
 }
 
 void StateTransfer::on_tick(Ticks now, bool ledger_gone, Outbox& out) {

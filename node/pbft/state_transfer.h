@@ -66,7 +66,7 @@ class StateTransfer {
     std::optional<Ticks> served_tree;
   };
 
-  [[nodiscard]] bool wanted(bool ledger_gone) const;
+  [[nodiscard]] bool wanted(bool ledger_gone);
   [[nodiscard]] std::optional<ReplicaId> next_source();
   void start(Outbox& out);
   void stop();

@@ -30,7 +30,7 @@ def bug(name, breaks, *edits, by_walk=False):
 
 # What the switch itself needs.
 SWITCH = (
-    Edit("tools/sim/main.cpp", "options.mutant.empty()", "!pbft::plant(options.mutant)"),
+    Edit("tools/sim/main.cpp", "!options.mutant.empty()", "!pbft::plant(options.mutant)"),
 )
 
 BUGS = (
@@ -176,8 +176,11 @@ BUGS = (
          "    const auto entries = impl_->engine->scan(family_of(name_space), {}, {});\n")),
     bug("chunk_unverified", "a state-transfer chunk taken on trust",
         ("storage/transfer.cpp",
-         "  if (leaf_digest(hash) != leaves_[bucket]) return Outcome{};",
-         "  if (leaf_digest(hash) != leaves_[bucket] && !planted(\"chunk_unverified\")) return Outcome{};")),
+         "  if (made && *made && leaf_digest((*made)->hash) != leaves_[bucket]) made =",
+         "  if (made && *made && !planted(\"chunk_unverified\") && leaf_digest((*made)->hash) != leaves_[bucket]) made ="),
+        ("storage/transfer.cpp",
+         "  if (!*made || leaf_digest((*made)->hash) != leaves_[bucket]) {",
+         "  if (!*made || (!planted(\"chunk_unverified\") && leaf_digest((*made)->hash) != leaves_[bucket])) {")),
     bug("viewchange_not_resent", "VIEW-CHANGE sent once only",
         ("node/pbft/view_changer.cpp",
          "  const bool lacks = status.view < view_.view || !holds;",

@@ -1,6 +1,7 @@
 // Rule 35: whatever one replica says, however often, the memory that it takes has a bound.
-#include <catch2/catch.hpp>
 #include <malloc.h>
+
+#include <catch2/catch.hpp>
 
 #include "tests/pbft/views.h"
 

@@ -87,7 +87,8 @@ TEST_CASE("rule 11: a read does not wait for a slot that a later NEW-VIEW has le
   CHECK(answers(read(node)) == 0);
   const SlotMark first{SequenceNumber{1}, node.executed.at(SequenceNumber{1}), View{}};
   std::vector<NewView::Signed> all;
-  for (const std::uint32_t from : {0U, 1U, 3U}) all.push_back({ReplicaId{from}, view_change(1, from, {first}, {first})});
+  for (const std::uint32_t from : {0U, 1U, 3U})
+    all.push_back({ReplicaId{from}, view_change(1, from, {first}, {first})});
   CHECK(answers_after(gone.cluster, 1, new_view(1, 1, all)) == 1);
   CHECK(answers(read(node)) == 1);
 }

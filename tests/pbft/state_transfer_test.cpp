@@ -26,14 +26,6 @@ struct FarBehind {
     return node().status().executed == cluster.node(1).status().executed && !node().status().transferring &&
            node().status().last_root == cluster.node(1).status().last_root;
   }
-  // Ticks on until replica 3 has asked for a bucket; the question is under way.
-  void until_it_asks_for_a_bucket() {
-    for (int i = 0; i < 100 && under_way<FetchBucket>(cluster, 3).empty(); ++i) {
-      cluster.tick_all();
-      cluster.run(is<FetchBucket>);
-      cluster.tick_all();
-    }
-  }
   std::vector<BadSource> accused() { return events_of<BadSource>(node()); }
 
   CoreCluster cluster{4, 4, 8, true, 10};
@@ -127,7 +119,8 @@ TEST_CASE("rule 16: a wrong bucket names its sender and is not installed", "[tra
   CHECK(accused > 0);
 }
 
-TEST_CASE("rule 16: a source that trickles, part by part without an end, is named, and others are asked", "[transfer]") {
+TEST_CASE("rule 16: a source that trickles, part by part without an end, is named, and others are asked",
+          "[transfer]") {
   for (const std::uint32_t liar : {0U, 1U, 2U}) {
     FarBehind b;
     std::vector<BucketPart> held;
@@ -206,6 +199,28 @@ TEST_CASE("rule 17: the target is gone and moves; under load it is caught up wit
   }
   b.cluster.settle(100);
   CHECK(b.caught_up());
+}
+
+TEST_CASE("rule 17: behind a state that was fetched come the batches, however far the others are by then",
+          "[transfer]") {
+  FarBehind b;
+  std::vector<Flight> parts;
+  const auto hold = [&](const Flight& m) {
+    if (is<BucketPart>(m)) parts.push_back(m);
+    return is<BucketPart>(m);
+  };
+  for (int i = 0; i < 100 && parts.empty(); ++i) b.cluster.settle(1, hold);
+  REQUIRE_FALSE(parts.empty());
+  for (std::uint32_t i = 0; i < 4; ++i) b.cluster.node(i).keeps_ledger = true;
+  fill(b.cluster, alice, b.session, 51, 90, 0, hold);
+  for (const auto& part : parts) b.cluster.send(part.from.value, 3, part.message);
+  REQUIRE(events_of<TransferFinished>(b.node()).size() == 1);
+  b.cluster.settle(60);
+  CHECK(b.caught_up());
+  CHECK(events_of<TransferStarted>(b.node()).size() == 1);
+  CHECK(events_of<CatchUpFinished>(b.node()).size() >= 1);
+  // From then on a long way is one for the state again.
+  CHECK(b.node().status().executed.value > 80);
 }
 
 TEST_CASE("rule 15: a replica whose state went wrong stops, is repaired, and goes on", "[transfer]") {

@@ -134,7 +134,8 @@ std::uint64_t late_throughput(std::map<std::uint32_t, std::vector<Lie>> liars, s
   return at_60 - at_40;
 }
 
-TEST_CASE("rule 37: a primary that is slow on purpose, or starves a client, costs no more than half of the throughput") {
+TEST_CASE(
+    "rule 37: a primary that is slow on purpose, or starves a client, costs no more than half of the throughput") {
   std::uint64_t lies = 0;
   const std::uint64_t honest = late_throughput({}, lies);
   REQUIRE(lies == 0);

@@ -1,5 +1,6 @@
 // What truncation drops, what it keeps, and what peers are served from it.
 #include "storage/fields.h"
+#include "storage/serving_session.h"
 #include "tests/storage/support.h"
 
 using namespace pbft;
@@ -133,6 +134,29 @@ TEMPLATE_TEST_CASE("ledger, batches and summaries are kept as far as configured"
   for (std::uint64_t i = 0; i < 6; ++i) CHECK(range->digests[i] == committed_batch(11 + i)->digest);
   // Own checkpoints 12, 16, 20, 24, and the stable one.
   CHECK(fixture.count(Family::checkpoints) == 5);
+}
+
+TEMPLATE_TEST_CASE("the batches behind a state stay for as long as it is being given", "[truncation]", MemoryDisk,
+                   RocksDisk) {
+  Fixture<TestType> fixture{4};
+  fixture.run_to(12);
+  fixture.make_stable(8);
+  REQUIRE(must(fixture.store->tree_at(SequenceNumber{8})));
+  fixture.run_to(24);
+  for (std::uint64_t n = 12; n <= 20; n += 4) fixture.make_stable(n);
+  CHECK_FALSE(fixture.holds(8));
+  CHECK(fixture.range(9, 20));
+  // Whoever has the state goes on with them, and asks for no part of the state meanwhile.
+  fixture.store->tick_serving(ServingSessions::idle_ticks - 1);
+  CHECK(fixture.range(9, 20));
+  fixture.store->tick_serving(ServingSessions::idle_ticks - 1);
+  fixture.make_stable(24);
+  CHECK(fixture.range(9, 24));
+  fixture.store->tick_serving(ServingSessions::idle_ticks);
+  fixture.run_to(28);
+  fixture.make_stable(28);
+  CHECK_FALSE(fixture.range(9, 24));
+  CHECK(fixture.range(25, 28));
 }
 
 TEMPLATE_TEST_CASE("everything is kept where nothing is to be dropped", "[truncation]", MemoryDisk, RocksDisk) {

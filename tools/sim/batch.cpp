@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "tools/sim/reduce.h"
 #include "tools/sim/report.h"
 
 namespace pbft::sim {
@@ -35,9 +36,16 @@ struct Worker {
 };
 
 RunResult run_one(const BatchOptions& options, std::uint64_t seed) {
-  RunResult result = run_seed(seed, options.verbose);
+  const auto plan = reduced_plan(seed, options.reductions);
+  if (!plan) {
+    RunResult refused;
+    refused.seed = seed;
+    refused.findings.push_back({"usage", 0, {}, "a reduction does not fit this seed"});
+    return refused;
+  }
+  RunResult result = run_plan(*plan, options.verbose);
   if (!options.twice || !options.twice(seed)) return result;
-  const RunResult again = run_seed(seed, false);
+  const RunResult again = run_plan(*plan, false);
   if (again.hash != result.hash) {
     result.findings.push_back({"determinism", 0, {}, "trace " + result.hash + ", the second time " + again.hash});
   }

@@ -16,7 +16,8 @@ struct BatchOptions {
   bool verbose = false;
   // Which of the runs are done twice, to compare the trace hashes.
   std::function<bool(std::uint64_t seed)> twice;
-  std::size_t stop_after = 20;  // failures
+  std::size_t stop_after = 20;          // failures
+  std::vector<std::string> reductions;  // of the plan of each seed, as reduce.h knows them
 };
 
 // `done` is called in this process for each seed, in the order in which they end.

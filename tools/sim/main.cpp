@@ -1,5 +1,6 @@
 // pbft-sim: runs the real replica and client code over a simulated world, all from one seed.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +13,7 @@
 #include <thread>
 
 #include "tools/sim/batch.h"
+#include "tools/sim/reduce.h"
 #include "tools/sim/report.h"
 
 namespace {
@@ -25,6 +27,9 @@ struct Options {
   std::optional<std::uint64_t> seed;
   std::string seeds;
   std::string corpus;
+  std::string mutant;
+  std::optional<std::uint64_t> shrink;
+  std::vector<std::string> reductions;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
   std::size_t stop_after = 20;
   bool twice = false;
@@ -80,8 +85,14 @@ void show_progress(std::uint64_t done, std::size_t all, std::size_t failed) {
 }
 
 int run_single(const Options& options) {
+  if (!reduced_plan(*options.seed, options.reductions)) {
+    fmt::print(stderr, "pbft-sim: --reduce {}: not all of this is in the plan of seed {}, and in this order\n",
+               fmt::join(options.reductions, ","), *options.seed);
+    return exit_usage;
+  }
   BatchOptions batch;
   batch.seeds = {*options.seed};
+  batch.reductions = options.reductions;
   batch.verbose = options.verbose;
   batch.twice = [&options](std::uint64_t) { return options.twice; };
   bool failed = false;
@@ -94,6 +105,41 @@ int run_single(const Options& options) {
     }
   });
   return failed ? exit_violation : 0;
+}
+
+// The invariants that a run breaks, without its death taking this process along.
+std::set<std::string> broken_by(std::uint64_t seed, const std::vector<std::string>& reductions) {
+  BatchOptions batch;
+  batch.seeds = {seed};
+  batch.reductions = reductions;
+  std::set<std::string> broken;
+  run_batch(batch, [&](const RunResult& result) {
+    for (const Finding& finding : result.findings) broken.insert(finding.invariant);
+  });
+  return broken;
+}
+
+int run_shrink(const Options& options) {
+  const std::uint64_t seed = *options.shrink;
+  const std::set<std::string> broken = broken_by(seed, {});
+  if (broken.empty()) {
+    fmt::print("seed {} breaks no invariant\n", seed);
+    return 0;
+  }
+  const std::string& invariant = *broken.begin();
+  fmt::print(stderr, "seed {} breaks {}; shrinking\n", seed, fmt::join(broken, ", "));
+  std::size_t runs = 0;
+  const auto taken = shrink(seed, [&](const std::vector<std::string>& reductions) {
+    const bool fails = broken_by(seed, reductions).contains(invariant);
+    if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{} runs ", ++runs);
+    if (fails) fmt::print(stderr, "{} still with {}\n", invariant, fmt::join(reductions, ","));
+    return fails;
+  });
+  const std::string reduce = taken.empty() ? "" : fmt::format(" --reduce {}", fmt::join(taken, ","));
+  fmt::print("{}\n", describe(*reduced_plan(seed, taken)));
+  fmt::print("pbft-sim --seed {}{}{} --verbose\n", seed, reduce,
+             options.mutant.empty() ? "" : " --mutant " + options.mutant);
+  return exit_violation;
 }
 
 int run_many(const Options& options, std::vector<std::uint64_t> seeds) {
@@ -130,6 +176,13 @@ int main(int argc, char** argv) {
   app.add_option("--stop-after", options.stop_after, "Give up after so many seeds have failed")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_option("--mutant", options.mutant, "Switch on a planted bug (a build of tests/mutants/build)")
+      ->type_name("NAME");
+  app.add_option("--shrink", options.shrink, "Look for the smallest plan in which this seed still fails")
+      ->type_name("SEED");
+  app.add_option("--reduce", options.reductions, "With --seed: leave this out of the plan, as --shrink says")
+      ->delimiter(',')
+      ->type_name("LIST");
   app.add_flag("--twice", options.twice, "Run each seed twice and compare the traces (otherwise one seed in 100)");
   app.add_flag("--verbose", options.verbose, "With --seed: print the timeline");
   app.add_flag("--json", options.json, "Print the result as JSON");
@@ -137,6 +190,23 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_usage;
+  }
+  if (!options.mutant.empty()) {
+    fmt::print(stderr,
+               "pbft-sim: --mutant {}: there is no such bug in this program; tests/mutants/build makes one with "
+               "all of tests/mutants/planted_bugs.py\n",
+               options.mutant);
+    return exit_usage;
+  }
+  if (options.shrink) {
+    const bool alone = !options.seed && options.seeds.empty() && options.corpus.empty() && options.reductions.empty();
+    if (alone) return run_shrink(options);
+    fmt::print(stderr, "pbft-sim: --shrink SEED goes with --mutant only\n");
+    return exit_usage;
+  }
+  if (!options.reductions.empty() && !options.seed) {
+    fmt::print(stderr, "pbft-sim: --reduce goes with --seed\n");
+    return exit_usage;
   }
   if (options.seed.has_value() != (options.seeds.empty() && options.corpus.empty())) {
     fmt::print(stderr, "pbft-sim: give either --seed N, or --seeds FIRST..LAST and/or --corpus FILE\n");

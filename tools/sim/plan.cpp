@@ -179,7 +179,7 @@ std::string describe(const Plan& plan) {
   std::string text = fmt::format(
       "n = {}, K = {}, L = {}, session window {}, sessions {}, pipeline {}, batch {} requests {} bytes, tick {} ms\n"
       "{} clients x {} operations, {} outstanding, {} keys, {} reads/1000, {}; signatures {}\n"
-      "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms\n"
+      "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms{}\n"
       "view timeout {} to {} ms, ledger keeps {}, transfer above {}; dead [{}]{}, wiped [{}], faulty clients {}\n",
       plan.cluster.replicas, plan.cluster.checkpoint_interval, plan.cluster.window, plan.cluster.session_window,
       plan.cluster.max_sessions, plan.local.pipeline, plan.local.max_batch_requests, plan.local.max_batch_bytes,
@@ -191,6 +191,7 @@ std::string describe(const Plan& plan) {
       plan.ed25519 ? "Ed25519" : "simulated", plan.duration / second, plan.network.delay_min, plan.network.delay_max,
       plan.network.loss, plan.network.duplicate, plan.network.slow, plan.network.slow_max / millisecond,
       plan.network.corrupt, plan.network.reorder ? "reordering" : "in order", plan.clock_skew_max / millisecond,
+      plan.final_blackout ? ", and a last loss of power" : "",
       plan.local.view_timeout_ticks * plan.tick / millisecond,
       plan.local.view_timeout_max_ticks * plan.tick / millisecond, plan.ledger_keep, plan.local.transfer_above,
       fmt::join(plan.dead, " "),
