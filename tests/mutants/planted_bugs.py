@@ -20,12 +20,15 @@ class Bug:
     name: str
     breaks: str
     edits: tuple
-    # The walk finds what random schedules cannot.
-    by_walk: bool = False
+    # A test program, and which of its tests, that has to find what random schedules cannot: (), the seeds have to.
+    by_test: tuple = ()
 
 
-def bug(name, breaks, *edits, by_walk=False):
-    return Bug(name, breaks, tuple(Edit(*edit) for edit in edits), by_walk)
+WALK = ("test_new_view", "the exhaustive walk")
+
+
+def bug(name, breaks, *edits, by_test=()):
+    return Bug(name, breaks, tuple(Edit(*edit) for edit in edits), by_test)
 
 
 # What the switch itself needs.
@@ -105,12 +108,12 @@ BUGS = (
         ("node/pbft/new_view_rules.cpp",
          "  return std::count_if(all.begin(), all.end(), agrees) >= quorum.quorum();",
          "  return planted(\"newview_ignores_a1\") || std::count_if(all.begin(), all.end(), agrees) >= quorum.quorum();"),
-        by_walk=True),
+        by_test=WALK),
     bug("newview_ignores_a2", "a P entry nobody vouches for is chosen",
         ("node/pbft/new_view_rules.cpp",
          "  return std::count_if(all.begin(), all.end(), voted) >= quorum.weak();",
          "  return planted(\"newview_ignores_a2\") || std::count_if(all.begin(), all.end(), voted) >= quorum.weak();"),
-        by_walk=True),
+        by_test=WALK),
     bug("newview_trusts_primary", "backups do not recompute: what the primary shows is taken for enough",
         ("node/pbft/new_view_rules.cpp",
          "  if (view_changes.size() < quorum.quorum()) return std::nullopt;",
@@ -190,7 +193,9 @@ BUGS = (
          "  if (log_.low() < proposal_->decision.start || !missing().empty()) return;",
          "  if (log_.low() < proposal_->decision.start && planted(\"newview_not_retried_after_transfer\")) "
          "proposal_.reset();\n"
-         "  if (!proposal_ || log_.low() < proposal_->decision.start || !missing().empty()) return;")),
+         "  if (!proposal_ || log_.low() < proposal_->decision.start || !missing().empty()) return;"),
+        # The next primary, or the one after it, opens a view all the same: what is lost is one view's time.
+        by_test=("test_pbft", "rule 18: a new primary that is far behind opens its view once the transfer has ended")),
     bug("read_before_prepared", "a read answered before what had prepared is executed",
         ("node/pbft/reads.h",
          "    waiting_.push_back({highest_prepared,",

@@ -48,6 +48,16 @@ TEST_CASE_METHOD(Fixture, "two PREPAREs are found") {
   CHECK(findings.all().front().replicas == std::vector<std::uint32_t>{1});
 }
 
+TEST_CASE_METHOD(Fixture, "a checkpoint that is called stable without a quorum is found") {
+  StableCheckpoint stable{SequenceNumber{128}, digest("r"), {}};
+  for (const std::uint32_t voter : {0U, 1U, 2U}) stable.votes.push_back({ReplicaId{voter}, {}});
+  checker.sent(ReplicaId{1}, stable);
+  CHECK_FALSE(findings.any());
+  stable.votes.back().replica = ReplicaId{1};
+  checker.sent(ReplicaId{1}, stable);
+  CHECK(first_finding(findings) == "certificate");
+}
+
 TEST_CASE_METHOD(Fixture, "two PRE-PREPAREs are found") {
   auto one = std::make_shared<Batch>();
   auto two = std::make_shared<Batch>();

@@ -82,8 +82,10 @@ KvOperation SimClient::draw() {
 }
 
 void SimClient::submit_one() {
-  if (submitted_ >= world_.plan.clients.operations) return;
-  const KvOperation operation = draw();
+  if (submitted_ < world_.plan.clients.operations) submit(draw());
+}
+
+void SimClient::submit(const KvOperation& operation) {
   ++submitted_;
   const bool gives_up = random_.chance(world_.plan.clients.deadlines);
   const Microseconds deadline = gives_up ? now() + random_.between(50, 5'000) * millisecond : 0;
@@ -180,7 +182,19 @@ void SimClient::completed(const client::Completion& completion) {
     ++(outcome.kind == client::OutcomeKind::refused ? world_.sometimes.client_refused
                                                     : world_.sometimes.client_timed_out);
   }
+  const bool wrote = outcome.kind == client::OutcomeKind::ok && !waiting.operation.read_only();
+  if (wrote && random_.chance(300)) return look_at(waiting.operation.key);
   think();
+}
+
+// What a replica answers that does not wait for what it has prepared shows right behind a write.
+void SimClient::look_at(const std::string& key) {
+  world_.scheduler.after(1 + random_.below(2 * millisecond), [this, key, life = life_] {
+    if (life != life_ || !submitting_ || submitted_ >= world_.plan.clients.operations) return;
+    KvOperation read;
+    read.key = key;
+    submit(read);
+  });
 }
 
 std::string SimClient::oldest() const {

@@ -41,6 +41,8 @@ class SimClient {
   [[nodiscard]] Microseconds now() const { return world_.scheduler.now() + 1; }
   void think();
   void submit_one();
+  void submit(const KvOperation& operation);
+  void look_at(const std::string& key);
   [[nodiscard]] KvOperation draw();
   void advance();
   void schedule_wakeup();

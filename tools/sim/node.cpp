@@ -101,7 +101,7 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
     Opened<ReplicaToClientMessage> opened = open_reply_frame(frame);
     const ClientId client = world.client_identities[world.client_processes.at(to)].client_id();
     if (node.liar_) {
-      node.liar_->reply(opened.messages);
+      node.liar_->reply(client, opened.messages);
       frame = SharedBytes::own(authenticator->seal_to_client(client, opened.messages));
     }
     for (const ReplicaToClientMessage& message : opened.messages) {
@@ -462,7 +462,8 @@ void Node::take(const Frame& frame) {
     return process_->driver->peer_frame(frame.bytes, ReplicaId{frame.from});
   }
   const std::uint32_t client = world_.client_processes.at(frame.from);
-  if (liar_ && !liar_->hear(world_.client_identities[client].client_id())) return;
+  const ClientId id = world_.client_identities[client].client_id();
+  if (liar_ && !liar_->hear(id, open_client_frame(frame.bytes).messages)) return;
   process_->driver->client_frame(frame.bytes, world_.client_channels[client], Origin{frame.from});
 }
 

@@ -1,4 +1,7 @@
 // Lies about the state: checkpoints, what is served for state transfer, replies; and about clients.
+#include <map>
+#include <optional>
+
 #include "node/pbft/digests.h"
 #include "node/wire/codec.h"
 #include "tools/sim/byzantine/strategies.h"
@@ -104,22 +107,48 @@ class WrongTransfer final : public Strategy {
 class WrongReply final : public Strategy {
  public:
   using Strategy::Strategy;
-  void reply(ReplicaToClientMessage& message) override {
+  bool hear(const ClientId& client, const std::vector<ClientMessage>& messages) override {
+    for (const ClientMessage& message : messages) {
+      if (const auto* read = std::get_if<ReadRequest>(&message)) asked_[{client, read->number}] = read->operation;
+    }
+    return true;
+  }
+  void reply(const ClientId& client, ReplicaToClientMessage& message) override {
     if (auto* answer = std::get_if<Reply>(&message); answer != nullptr && tempted()) {
       answer->status = ReplyStatus::ok;
       const SharedBytes result = SharedBytes::own(to_bytes("a liar's"));
       answer->result_digest = reply_digest(answer->status, result.view());
       answer->result = result;
       mouth_.told(Lie::wrong_reply);
-    } else if (auto* read = std::get_if<ReadReply>(&message); read != nullptr && tempted()) {
-      read->status = ReplyStatus::ok;
-      read->result = SharedBytes::own(to_bytes("a liar's"));
-      mouth_.told(Lie::wrong_reply);
+    } else if (auto* read = std::get_if<ReadReply>(&message)) {
+      answer_read(client, *read);
     } else if (auto* welcome = std::get_if<Welcome>(&message); welcome != nullptr && tempted()) {
       welcome->view = View{~0ULL};
       mouth_.told(Lie::wrong_reply);
     }
   }
+
+ private:
+  // What it had answered before the last change: together with correct replicas that lag behind it may be a quorum.
+  void answer_read(const ClientId& client, ReadReply& read) {
+    const auto asked = asked_.extract({client, read.number});
+    if (asked.empty()) return;
+    const BytesView operation = asked.mapped().view();
+    Answers& answers = answered_[Bytes{operation.begin(), operation.end()}];
+    if (!answers.now || *answers.now != read.result) answers.before = std::exchange(answers.now, read.result);
+    if (!tempted()) return;
+    const bool stale = answers.before && random().chance(700);
+    read.status = ReplyStatus::ok;
+    read.result = stale ? *answers.before : SharedBytes::own(to_bytes("a liar's"));
+    mouth_.told(Lie::wrong_reply);
+  }
+
+  struct Answers {
+    std::optional<SharedBytes> now;
+    std::optional<SharedBytes> before;
+  };
+  std::map<std::pair<ClientId, RequestNumber>, SharedBytes> asked_;
+  std::map<Bytes, Answers> answered_;  // by operation
 };
 
 class FalseReport final : public Strategy {

@@ -26,9 +26,9 @@ std::vector<Liar::Outgoing> Liar::speak(ReplicaId to, const std::vector<PeerMess
   return frames;
 }
 
-void Liar::reply(std::vector<ReplicaToClientMessage>& messages) {
+void Liar::reply(const ClientId& client, std::vector<ReplicaToClientMessage>& messages) {
   for (ReplicaToClientMessage& message : messages) {
-    for (auto& strategy : strategies_) strategy->reply(message);
+    for (auto& strategy : strategies_) strategy->reply(client, message);
   }
 }
 
@@ -38,8 +38,9 @@ bool Liar::hear(const std::vector<PeerMessage>& messages) {
                        [&](auto& strategy) { return !strategy->hear(messages); }) == 0;
 }
 
-bool Liar::hear(const ClientId& client) {
-  return std::all_of(strategies_.begin(), strategies_.end(), [&](auto& strategy) { return strategy->hear(client); });
+bool Liar::hear(const ClientId& client, const std::vector<ClientMessage>& messages) {
+  return std::count_if(strategies_.begin(), strategies_.end(),
+                       [&](auto& strategy) { return !strategy->hear(client, messages); }) == 0;
 }
 
 }  // namespace pbft::sim

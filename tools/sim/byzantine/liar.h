@@ -19,9 +19,9 @@ class Liar {
   };
   // What becomes of a frame of the core's for one replica: nothing, or one or several frames.
   [[nodiscard]] std::vector<Outgoing> speak(ReplicaId to, const std::vector<PeerMessage>& messages);
-  void reply(std::vector<ReplicaToClientMessage>& messages);
+  void reply(const ClientId& client, std::vector<ReplicaToClientMessage>& messages);
   [[nodiscard]] bool hear(const std::vector<PeerMessage>& messages);
-  [[nodiscard]] bool hear(const ClientId& client);
+  [[nodiscard]] bool hear(const ClientId& client, const std::vector<ClientMessage>& messages);
 
  private:
   Mouth mouth_;

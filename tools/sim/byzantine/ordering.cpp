@@ -15,9 +15,16 @@ class Equivocate final : public Strategy {
  public:
   using Strategy::Strategy;
   void speak(Speech& speech) override {
+    std::vector<PeerMessage> second;
     for (PeerMessage& message : speech.messages) {
-      if (auto* proposal = std::get_if<PrePrepare>(&message)) split(*proposal, speech.to);
+      auto* proposal = std::get_if<PrePrepare>(&message);
+      if (proposal == nullptr) continue;
+      const PrePrepare first = *proposal;
+      split(*proposal, speech.to);
+      // Some are told both, one behind the other.
+      if (proposal->batch != first.batch && random().chance(200)) second.emplace_back(first);
     }
+    for (PeerMessage& message : second) speech.messages.push_back(std::move(message));
   }
 
  private:
@@ -118,7 +125,7 @@ class StarveClient final : public Strategy {
  public:
   explicit StarveClient(Mouth& mouth)
       : Strategy(mouth), victim_(mouth.client(mouth.random().below(mouth.plan().clients.clients))) {}
-  bool hear(const ClientId& client) override { return client != victim_ || deaf(); }
+  bool hear(const ClientId& client, const std::vector<ClientMessage>&) override { return client != victim_ || deaf(); }
   bool hear(const std::vector<PeerMessage>& messages) override {
     const bool of_victim = std::any_of(messages.begin(), messages.end(), [this](const PeerMessage& message) {
       const auto* forward = std::get_if<Forward>(&message);

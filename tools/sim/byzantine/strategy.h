@@ -28,14 +28,18 @@ class Strategy {
 
   // A broadcast comes here once for each receiver.
   virtual void speak(Speech& speech) { (void)speech; }
-  virtual void reply(ReplicaToClientMessage& message) { (void)message; }
+  virtual void reply(const ClientId& client, ReplicaToClientMessage& message) {
+    (void)client;
+    (void)message;
+  }
   // Before the core gets it; false: it does not get it.
   [[nodiscard]] virtual bool hear(const std::vector<PeerMessage>& messages) {
     (void)messages;
     return true;
   }
-  [[nodiscard]] virtual bool hear(const ClientId& client) {
+  [[nodiscard]] virtual bool hear(const ClientId& client, const std::vector<ClientMessage>& messages) {
     (void)client;
+    (void)messages;
     return true;
   }
 

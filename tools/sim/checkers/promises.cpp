@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "node/pbft/digests.h"
 #include "node/wire/codec.h"
@@ -33,6 +34,8 @@ void PromiseChecker::sent(ReplicaId replica, const PeerMessage& message) {
     vote(replica, said_[replica.value].prepared, "committed to", commit->view, commit->n, commit->digest);
   } else if (const auto* own_checkpoint = std::get_if<Checkpoint>(&message)) {
     if (own(replica, own_checkpoint->signed_bytes)) checkpoint(replica, *own_checkpoint);
+  } else if (const auto* stable = std::get_if<StableCheckpoint>(&message)) {
+    certificate(replica, *stable);
   } else if (const auto* change = std::get_if<ViewChange>(&message)) {
     if (own(replica, change->signed_bytes)) view_change(replica, *change);
   } else if (const auto* view = std::get_if<NewView>(&message)) {
@@ -90,8 +93,20 @@ bool PromiseChecker::once(ReplicaId replica, Words<std::uint64_t, SharedBytes>& 
   return false;
 }
 
+// f+1 votes prove a root, but promise only one correct replica that holds the state: stable takes a quorum.
+void PromiseChecker::certificate(ReplicaId replica, const StableCheckpoint& stable) {
+  std::set<std::uint32_t> voters;
+  for (const StableCheckpoint::Vote& vote : stable.votes) voters.insert(vote.replica.value);
+  if (2 * voters.size() > replicas_ + (replicas_ - 1) / 3) return;
+  findings_.report({"certificate",
+                    stable.n.value,
+                    {replica.value},
+                    fmt::format("calls a checkpoint stable with {} votes", voters.size())});
+}
+
 void PromiseChecker::view_change(ReplicaId replica, const ViewChange& change) {
   Said& said = said_[replica.value];
+  if (change.stable) certificate(replica, *change.stable);
   if (!once(replica, said.view_changes, "VIEW-CHANGEs", change.view, change.signed_bytes)) return;
   if (change.view.value < said.left) {
     findings_.report({"monotonic",

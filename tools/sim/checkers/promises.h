@@ -63,6 +63,7 @@ class PromiseChecker {
   void vote(ReplicaId replica, Words<Slot, Digest>& said, const char* what, View view, SequenceNumber n,
             const Digest& digest);
   void checkpoint(ReplicaId replica, const Checkpoint& checkpoint);
+  void certificate(ReplicaId replica, const StableCheckpoint& stable);
   void view_change(ReplicaId replica, const ViewChange& change);
   void new_view(ReplicaId replica, const NewView& view);
   void tells_all(ReplicaId replica, const ViewChange& change);
