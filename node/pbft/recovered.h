@@ -19,7 +19,7 @@ struct RecoveredSlot {
   std::map<View, Digest> accepted;        // every vote, by view
   std::optional<RecoveredMark> prepared;  // highest view
   std::map<Digest, BatchPtr> batches;
-  std::optional<Digest> executed;         // set up to Recovered::executed
+  std::optional<Digest> executed;  // set up to Recovered::executed
 };
 
 struct Recovered {

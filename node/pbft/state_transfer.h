@@ -95,7 +95,7 @@ class StateTransfer {
   std::uint64_t bytes_ = 0;
   std::vector<Source> sources_;
   std::uint32_t turns_ = 0;
-  Ticks allowance_ = 0;  // for all parts of one bucket; doubled each time that a source takes longer
+  Ticks allowance_ = 0;          // for all parts of one bucket; doubled each time that a source takes longer
   std::uint32_t fruitless_ = 0;  // requests that nobody answered since something came in
   Ticks now_ = 0;
 };

@@ -24,8 +24,8 @@ class Suspects {
   void found_in_batch(const PrePrepare& message, Ticks now, Outbox& out);
   // A bundle that a backup handed on did not hold here. One backup may have broken it; f+1 of them did not.
   void found_in_forward(ReplicaId from, const Bundle& bundle, Ticks now, Outbox& out);
-  // Requests with MACs were handed on for a client that has to sign: whoever did so does not know of it. A liar who told
-  // the primary alone could make backups wait for what the primary does not take.
+  // Requests with MACs were handed on for a client that has to sign: whoever did so does not know of it. A liar who
+  // told the primary alone could make backups wait for what the primary does not take.
   void refused_in_forward(const ClientId& client, Ticks now, Outbox& out) { report(client, now, out); }
   // Own reports come here too, once they are signed.
   void on_report(ReplicaId from, const ClientReport& report, Ticks now, Outbox& out);
