@@ -155,6 +155,36 @@ TEST_CASE("an evicted session ends what is outstanding and opens another one for
   CHECK_FALSE(cluster.done(waiting));
 }
 
+TEST_CASE("who is evicted soon again and again opens another session later and later") {
+  ScriptedCluster cluster{4};
+  std::vector<std::uint64_t> pauses;
+  std::uint64_t id = 100;
+  const auto evict = [&](std::uint64_t after) {
+    (void)cluster.core.submit(to_bytes("a"), 0);
+    (void)cluster.core.submit(to_bytes("b"), 0);
+    (void)cluster.open_session(++id);
+    cluster.now += after;
+    cluster.say_all(make_reply(SessionId{id}, RequestNumber{1}, ReplyStatus::unknown_session, {}, false));
+    const auto at_once = cluster.advance();
+    CHECK_FALSE(ScriptedCluster::open_number(at_once));  // nobody waits for anything
+    (void)cluster.core.submit(to_bytes("c"), 0);
+    const std::uint64_t due = std::max(cluster.core.next_wakeup_us(), cluster.now);
+    pauses.push_back(due - cluster.now);
+    if (due > cluster.now) {
+      CHECK_FALSE(ScriptedCluster::open_number(cluster.advance_by(due - cluster.now - 1)));
+      ++cluster.now;
+    }
+  };
+  for (int i = 0; i < 9; ++i) evict(1'000);
+  CHECK(pauses[0] == 0);
+  for (std::size_t i = 2; i < 7; ++i) CHECK(10 * pauses[i] > 19 * pauses[i - 1]);
+  CHECK(10 * pauses[8] < 11 * pauses[7]);
+  CHECK(pauses[8] < 30'000'000);
+  // A session that lasted makes up for it.
+  evict(1'000'000'000);
+  CHECK(pauses.back() == 0);
+}
+
 TEST_CASE("the opening is resent to all, and rests while nobody waits for it") {
   ScriptedCluster cluster{4};
   const Ticket ticket = cluster.core.submit(to_bytes("a"), cluster.now + 400'000);

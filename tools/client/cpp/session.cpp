@@ -112,6 +112,7 @@ void Session::opening_answered(const Votes::Agreed& agreed) {
   const std::optional<std::uint64_t> value = big_endian(agreed.result);
   if (agreed.status == ReplyStatus::ok && value && *value != 0) {
     id_ = SessionId{*value};
+    opened_at_ = now_;
     next_ = RequestNumber{1};
     last_hello_.reset();
     return;
@@ -174,7 +175,18 @@ void Session::answered(RequestNumber number, Votes::Agreed agreed) {
   landed(flight);
 }
 
+// Where more clients are at work than there are sessions, each that opens one pushes another client out. Who is pushed
+// out soon stays away for longer each time, so that the others get something done.
+void Session::back_off() {
+  const std::uint64_t least = options_.retransmit_us;
+  const bool soon = now_ - opened_at_ < 16 * std::max(pause_, least);
+  evicted_soon_ = soon ? std::min<std::uint32_t>(evicted_soon_ + 1, 7) : 0;
+  pause_ = evicted_soon_ < 2 ? 0 : least << (evicted_soon_ - 2);
+  reopen_at_ = saturating_add(now_, pause_ + pause_ * spread_ / 4096);
+}
+
 void Session::evicted() {
+  back_off();
   for (auto& [number, slot] : slots_) {
     if (slot.wish.kind == RequestKind::query) {
       waiting_.emplace(slot.ticket, std::move(slot.wish));  // A read has no effect: it may simply run again.
@@ -231,7 +243,7 @@ void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
   if (moved) {
     follow_primary(outbox);
   }
-  if (!id_ && !opening_ && !waiting_.empty()) {
+  if (!id_ && !opening_ && !waiting_.empty() && now_ >= reopen_at_) {
     open_session(outbox);
   }
   if (id_ && something_outstanding()) {
@@ -375,10 +387,14 @@ void Session::busy(FlightId id) {
 }
 
 std::uint64_t Session::next_wakeup_us() const {
-  if (!completions_.empty() || (!waiting_.empty() && (id_ ? window_open() : !opening_))) {
+  const bool has_to_open = !id_ && !opening_ && !waiting_.empty();
+  if (!completions_.empty() || (has_to_open && now_ >= reopen_at_) || (id_ && !waiting_.empty() && window_open())) {
     return 0;
   }
   std::uint64_t wakeup = schedule_.empty() ? never : schedule_.begin()->first;
+  if (has_to_open) {
+    wakeup = std::min(wakeup, reopen_at_);
+  }
   if (id_ && something_outstanding()) {
     wakeup = std::min(wakeup, last_hello_ ? saturating_add(*last_hello_, options_.hello_interval_us) : 0);
   }

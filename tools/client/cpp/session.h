@@ -60,6 +60,7 @@ class Session {
   void receive_answer(const Reply& reply, ReplicaId from);
   void answered(RequestNumber number, Votes::Agreed agreed);
   void evicted();
+  void back_off();
   void refuse_all(const std::string& message);
 
   void send_bundles(Outbox& outbox);
@@ -91,6 +92,10 @@ class Session {
   std::uint64_t spread_;          // differs between processes of one client
   std::optional<Votes> opening_;  // present while an open_session is not answered
   FlightId opening_flight_;
+  std::uint64_t opened_at_ = 0;
+  std::uint32_t evicted_soon_ = 0;  // times in a row, soon after the opening
+  std::uint64_t pause_ = 0;         // after the last eviction
+  std::uint64_t reopen_at_ = 0;     // no other session is opened before
 
   std::map<Ticket, Wish> waiting_;  // has no number yet
   std::map<RequestNumber, Slot> slots_;
