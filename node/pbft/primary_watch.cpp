@@ -72,9 +72,9 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
     timeout_ = local_.view_timeout_ticks;
     stalled_since_.reset();
   }
-  const bool waits = !waiting_.empty() || standing.slot_waits;
+  const bool waits = (!standing.primary && !waiting_.empty()) || standing.slot_waits;
   if (!waits || !standing.watching) stalled_since_.reset();
-  const bool slow = too_slow(waits && standing.watching);
+  const bool slow = too_slow(waits && standing.watching && !standing.primary);
   if (!waits || !standing.watching) return std::nullopt;
   if (!stalled_since_) stalled_since_ = now_;
   if (now_ - *stalled_since_ >= timeout_) {
@@ -82,6 +82,7 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
     if (standing.slot_waits || !waiting_.empty()) return "nothing was executed for the timeout";
     stalled_since_.reset();
   }
+  if (standing.primary) return std::nullopt;
   if (now_ % 8 == 0) {
     forget_settled();
     if (someone_starves()) return "a client's request waits for too long";

@@ -339,7 +339,8 @@ PrimaryWatch::Standing Replica::Parts::standing() const {
   const auto& proven = checkpointing.highest_proven();
   const bool behind = proven && proven->n > delivery.delivered();
   PrimaryWatch::Standing standing;
-  standing.watching = view.votes() && !normal.is_primary() && !behind && delivery.open() && retransmission.connected();
+  standing.watching = view.votes() && !behind && delivery.open() && retransmission.connected();
+  standing.primary = normal.is_primary();
   standing.slot_waits = slot_waits();
   return standing;
 }

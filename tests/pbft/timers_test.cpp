@@ -174,3 +174,26 @@ TEST_CASE("rule 36: each type of message of a view change may be lost once", "[v
     for (std::uint32_t i = 1; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
   }
 }
+
+// One backup has executed what the others lack and waits for nothing; one has left the view and votes no more. Only the
+// primary can make up the f+1 that everybody joins.
+TEST_CASE("a primary leaves its own view where its slots do not get through", "[timers]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(client_id(1));
+  cluster.crash(3);
+  const auto lost = [](const CoreCluster::InFlight& m) { return commits_view_0(m) && m.to != ReplicaId{1}; };
+  cluster.request(0, make_bundle(client_id(1), session, 1, {1}));
+  cluster.run(lost);
+  REQUIRE(runs_of(cluster.node(1), session, 1) == 1);
+  REQUIRE(runs_of(cluster.node(0), session, 1) == 0);
+  cluster.settle(80, lost);
+  CHECK(cluster.node(0).status().view > View{});
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    CHECK(runs_of(cluster.node(i), session, 1) == 1);
+    CHECK(cluster.node(i).status().active);
+  }
+  // Nothing more to do, no reason to leave: an idle primary stays.
+  const View view = cluster.node(0).status().view;
+  cluster.settle(200);
+  CHECK(cluster.node(0).status().view == view);
+}

@@ -148,3 +148,24 @@ TEST_CASE(
     CHECK(2 * reached >= honest);
   }
 }
+
+TEST_CASE("clusters of 10, 13 and 16 under the storms of the smaller ones") {
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    Plan plan = draw_plan(seed);
+    plan.cluster.replicas = 10 + 3 * static_cast<std::uint32_t>(seed % 3);
+    // Who is bad in the plan stays so; others are added up to f.
+    for (std::uint32_t i = plan.cluster.replicas - 1;
+         plan.dead.size() + plan.wiped.size() + plan.liars.size() < plan.f(); --i) {
+      if (plan.wiped.contains(i) || plan.lies(i)) continue;
+      if (seed % 2 == 0) {
+        plan.dead.insert(i);
+      } else {
+        plan.liars[i] = {static_cast<Lie>((seed + i) % lie_count)};
+      }
+    }
+    const RunResult result = run_plan(plan, false);
+    CAPTURE(seed, plan.cluster.replicas, result.plan);
+    CHECK(what(result) == "");
+    CHECK(result.answered > 0);
+  }
+}
