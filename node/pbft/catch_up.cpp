@@ -30,6 +30,7 @@ void CatchUp::reset() {
   request_.reset();
   range_.reset();
   unanswered_ = 0;
+  gave_up_ = false;
 }
 
 ReplicaId CatchUp::peer(std::uint32_t turn) const {
@@ -50,11 +51,13 @@ void CatchUp::on_tick(Ticks now, View view, Outbox& out) {
     const bool gone = next != range_->fetches.end() && next->second.tries > rounds * cluster_.replicas;
     if (!gone) return ask_for_batches(out);
     range_.reset();
+    gave_up_ = true;
   }
   const auto& target = checkpointing_.highest_proven();
   if (!target || target->n <= delivery_.delivered()) {
     request_.reset();
     unanswered_ = 0;
+    gave_up_ = false;
     return;
   }
   if (now_ - progress_ < patience_ticks) return;

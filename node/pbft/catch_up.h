@@ -30,8 +30,9 @@ class CatchUp {
   void deliver(View view, Outbox& out);
 
   [[nodiscard]] bool active() const { return range_.has_value(); }
-  // True where peers were asked and none can serve the range any more.
-  [[nodiscard]] bool needs_state_transfer() const { return unanswered_ > cluster_.replicas; }
+  // True where peers were asked and none can serve the range any more, or its batches: that a liar goes on to prove the
+  // one without giving the other does not count.
+  [[nodiscard]] bool needs_state_transfer() const { return gave_up_ || unanswered_ > cluster_.replicas; }
   // The state was replaced by a later one.
   void reset();
 
@@ -74,6 +75,7 @@ class CatchUp {
   std::optional<Range> range_;
   std::uint32_t turns_ = 0;
   std::uint32_t unanswered_ = 0;
+  bool gave_up_ = false;  // nobody gave a batch of a proven range; until the state is replaced, or the way is done
   Ticks now_ = 0;
   SequenceNumber seen_delivered_;
   Ticks progress_ = 0;  // tick of the last delivery

@@ -190,9 +190,13 @@ void StateTransfer::expire(Outbox& out) {
     if (!fetch.staging && (silent || now_ - fetch.began >= allowance_)) late.push_back(bucket);
   }
   for (const std::uint32_t bucket : late) expire_one(bucket, out);
-  // Nobody has this checkpoint any more: a later one is aimed at. What is staged stays of use.
+  // Nobody has this checkpoint any more, or liars at most, who take their time: a later one is aimed at. What is staged
+  // stays of use.
   const auto& proven = checkpointing_.highest_proven();
-  const bool gone = fruitless_ > 2 * cluster_.replicas;
+  const auto silent = std::count_if(sources_.begin(), sources_.end(),
+                                    [](const Source& source) { return source.unanswered >= patience; });
+  const bool gone =
+      fruitless_ > 2 * cluster_.replicas || static_cast<std::uint32_t>(silent) > (cluster_.replicas - 1) / 3;
   if (gone && proven->n > target_->n) {
     missing_.clear();
     fetches_.clear();

@@ -223,6 +223,26 @@ TEST_CASE("rule 17: behind a state that was fetched come the batches, however fa
   CHECK(b.node().status().executed.value > 80);
 }
 
+TEST_CASE("rule 17: a peer that proves the way through the batches and gives none of them holds nobody up",
+          "[transfer]") {
+  FarBehind b;
+  std::vector<Flight> parts;
+  const auto hold = [&](const Flight& m) {
+    if (is<BucketPart>(m)) parts.push_back(m);
+    return is<BucketPart>(m);
+  };
+  for (int i = 0; i < 100 && parts.empty(); ++i) b.cluster.settle(1, hold);
+  REQUIRE_FALSE(parts.empty());
+  b.cluster.node(2).keeps_ledger = true;
+  fill(b.cluster, alice, b.session, 51, 90, 0, hold);
+  for (const auto& part : parts) b.cluster.send(part.from.value, 3, part.message);
+  REQUIRE(events_of<TransferFinished>(b.node()).size() == 1);
+  b.cluster.settle(600, [](const Flight& m) { return is<BatchResponse>(m) && m.from == ReplicaId{2}; });
+  CHECK(b.caught_up());
+  CHECK(events_of<CatchUpStarted>(b.node()).size() >= 1);
+  CHECK(events_of<TransferFinished>(b.node()).size() == 2);
+}
+
 TEST_CASE("rule 15: a replica whose state went wrong stops, is repaired, and goes on", "[transfer]") {
   CoreCluster cluster{4};
   const SessionId session = cluster.open(alice);
