@@ -62,8 +62,7 @@ void CatchUp::on_tick(Ticks now, View view, Outbox& out) {
   }
   if (now_ - progress_ < patience_ticks) return;
   // Where the way is this long, the state itself is fetched.
-  const bool far = target->n.value - delivery_.delivered().value > local_.transfer_above;
-  if (far && !delivery_.follows_state()) return;
+  if (delivery_.is_far_from(target->n, local_.transfer_above) && !delivery_.follows_state()) return;
   if (request_ && now_ - request_->sent < local_.fetch_timeout_ticks) return;
   if (request_) ++unanswered_;
   ask_for_range(out);

@@ -39,6 +39,10 @@ class Delivery {
   void installed(const CheckpointSummary& summary);
   // It is no longer far behind what a quorum certified since.
   void came_near() { follows_state_ = false; }
+  // Whether the certified checkpoint n is so far ahead that its state is fetched rather than the batches in between.
+  [[nodiscard]] bool is_far_from(SequenceNumber n, std::uint64_t transfer_above) const {
+    return n > delivered_ && n.value - delivered_.value > transfer_above;
+  }
 
   // Since a state was installed the others have not been caught up with yet.
   [[nodiscard]] bool follows_state() const { return follows_state_; }

@@ -1,8 +1,7 @@
 // Whether the primary is to be trusted for longer (OSDI 1999, section 4.4, on timers; Aardvark, NSDI 2009, sections 4.3
 // and 4.4, on primaries that are slow on purpose). Three reasons to leave its view:
-//   1. something that is known here waits, and nothing new was executed for the view timeout. That holds for the
-//   primary
-//      itself, too: backups that have executed its slots have no reason to leave, those that have left do not vote;
+//   1. something that is known here waits, and nothing new was executed for the view timeout. The primary itself leaves
+//      for that, too: backups that have executed its slots have no reason to, and those that have left do not vote;
 //   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make;
 //   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.

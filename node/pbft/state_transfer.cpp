@@ -35,13 +35,9 @@ bool StateTransfer::wanted(bool ledger_gone) {
   const auto& proven = checkpointing_.highest_proven();
   if (!proven || cluster_.replicas == 1) return false;
   if (delivery_.stopped()) return local_.repair;
-  if (proven->n <= delivery_.delivered()) {
-    delivery_.came_near();
-    return false;
-  }
-  const bool far = proven->n.value - delivery_.delivered().value > local_.transfer_above;
+  const bool far = delivery_.is_far_from(proven->n, local_.transfer_above);
   if (!far) delivery_.came_near();
-  return ledger_gone || (far && !delivery_.follows_state());
+  return proven->n > delivery_.delivered() && (ledger_gone || (far && !delivery_.follows_state()));
 }
 
 void StateTransfer::on_tick(Ticks now, bool ledger_gone, Outbox& out) {
@@ -196,7 +192,7 @@ void StateTransfer::expire(Outbox& out) {
   const auto silent = std::count_if(sources_.begin(), sources_.end(),
                                     [](const Source& source) { return source.unanswered >= patience; });
   const bool gone =
-      fruitless_ > 2 * cluster_.replicas || static_cast<std::uint32_t>(silent) > (cluster_.replicas - 1) / 3;
+      fruitless_ > 2 * cluster_.replicas || static_cast<std::uint32_t>(silent) >= Quorum{cluster_.replicas}.weak();
   if (gone && proven->n > target_->n) {
     missing_.clear();
     fetches_.clear();

@@ -26,10 +26,26 @@ struct FarBehind {
     return node().status().executed == cluster.node(1).status().executed && !node().status().transferring &&
            node().status().last_root == cluster.node(1).status().last_root;
   }
+  // Ticks on until the state is under way to replica 3, and holds it back.
+  void hold_the_state() {
+    for (int i = 0; i < 100 && held.empty(); ++i) cluster.settle(1, hold);
+    REQUIRE_FALSE(held.empty());
+  }
+  // It comes when the others are far ahead again.
+  void get_the_state_late() {
+    fill(cluster, alice, session, 51, 90, 0, hold);
+    for (const Flight& part : held) cluster.send(part.from.value, 3, part.message);
+    REQUIRE(events_of<TransferFinished>(node()).size() == 1);
+  }
   std::vector<BadSource> accused() { return events_of<BadSource>(node()); }
 
   CoreCluster cluster{4, 4, 8, true, 10};
   SessionId session;
+  std::vector<Flight> held;
+  const CoreCluster::Filter hold = [this](const Flight& m) {
+    if (is<BucketPart>(m)) held.push_back(m);
+    return is<BucketPart>(m);
+  };
 };
 
 // What replica `from` sends passes `twist` on its way.
@@ -204,17 +220,9 @@ TEST_CASE("rule 17: the target is gone and moves; under load it is caught up wit
 TEST_CASE("rule 17: behind a state that was fetched come the batches, however far the others are by then",
           "[transfer]") {
   FarBehind b;
-  std::vector<Flight> parts;
-  const auto hold = [&](const Flight& m) {
-    if (is<BucketPart>(m)) parts.push_back(m);
-    return is<BucketPart>(m);
-  };
-  for (int i = 0; i < 100 && parts.empty(); ++i) b.cluster.settle(1, hold);
-  REQUIRE_FALSE(parts.empty());
+  b.hold_the_state();
   for (std::uint32_t i = 0; i < 4; ++i) b.cluster.node(i).keeps_ledger = true;
-  fill(b.cluster, alice, b.session, 51, 90, 0, hold);
-  for (const auto& part : parts) b.cluster.send(part.from.value, 3, part.message);
-  REQUIRE(events_of<TransferFinished>(b.node()).size() == 1);
+  b.get_the_state_late();
   b.cluster.settle(60);
   CHECK(b.caught_up());
   CHECK(events_of<TransferStarted>(b.node()).size() == 1);
@@ -226,17 +234,9 @@ TEST_CASE("rule 17: behind a state that was fetched come the batches, however fa
 TEST_CASE("rule 17: a peer that proves the way through the batches and gives none of them holds nobody up",
           "[transfer]") {
   FarBehind b;
-  std::vector<Flight> parts;
-  const auto hold = [&](const Flight& m) {
-    if (is<BucketPart>(m)) parts.push_back(m);
-    return is<BucketPart>(m);
-  };
-  for (int i = 0; i < 100 && parts.empty(); ++i) b.cluster.settle(1, hold);
-  REQUIRE_FALSE(parts.empty());
+  b.hold_the_state();
   b.cluster.node(2).keeps_ledger = true;
-  fill(b.cluster, alice, b.session, 51, 90, 0, hold);
-  for (const auto& part : parts) b.cluster.send(part.from.value, 3, part.message);
-  REQUIRE(events_of<TransferFinished>(b.node()).size() == 1);
+  b.get_the_state_late();
   b.cluster.settle(600, [](const Flight& m) { return is<BatchResponse>(m) && m.from == ReplicaId{2}; });
   CHECK(b.caught_up());
   CHECK(events_of<CatchUpStarted>(b.node()).size() >= 1);

@@ -40,9 +40,9 @@ TEST_CASE("without faults every operation is answered and no fault is counted") 
 }
 
 TEST_CASE("the same seed gives the same trace, another one another") {
-  const std::string first = run_seed(5, false).hash;
-  CHECK(run_seed(5, false).hash == first);
-  CHECK(run_seed(6, false).hash != first);
+  const std::string first = run_plan(draw_plan(5), false).hash;
+  CHECK(run_plan(draw_plan(5), false).hash == first);
+  CHECK(run_plan(draw_plan(6), false).hash != first);
 }
 
 TEST_CASE("a quorum that is gone for good shows as a stall") {

@@ -229,8 +229,4 @@ RunResult Run::result() const {
 RunResult run_plan(const Plan& plan, bool verbose, const Script& script) {
   return Run{plan, verbose}.go(script);
 }
-RunResult run_seed(std::uint64_t seed, bool verbose) {
-  return run_plan(draw_plan(seed), verbose);
-}
-
 }  // namespace pbft::sim

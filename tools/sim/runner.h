@@ -40,7 +40,6 @@ struct RunResult {
 using Script = std::function<void(World&, std::vector<std::unique_ptr<Node>>&)>;
 
 // Prints the timeline on standard output where `verbose`.
-[[nodiscard]] RunResult run_seed(std::uint64_t seed, bool verbose);
 [[nodiscard]] RunResult run_plan(const Plan& plan, bool verbose, const Script& script = {});
 
 }  // namespace pbft::sim

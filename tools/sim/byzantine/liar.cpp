@@ -32,15 +32,19 @@ void Liar::reply(const ClientId& client, std::vector<ReplicaToClientMessage>& me
   }
 }
 
-bool Liar::hear(const std::vector<PeerMessage>& messages) {
-  // All of them listen, whatever one of them decides.
+// All of them listen, whatever one of them decides.
+template <class... What>
+bool Liar::all_hear(const What&... what) {
   return std::count_if(strategies_.begin(), strategies_.end(),
-                       [&](auto& strategy) { return !strategy->hear(messages); }) == 0;
+                       [&](auto& strategy) { return !strategy->hear(what...); }) == 0;
+}
+
+bool Liar::hear(const std::vector<PeerMessage>& messages) {
+  return all_hear(messages);
 }
 
 bool Liar::hear(const ClientId& client, const std::vector<ClientMessage>& messages) {
-  return std::count_if(strategies_.begin(), strategies_.end(),
-                       [&](auto& strategy) { return !strategy->hear(client, messages); }) == 0;
+  return all_hear(client, messages);
 }
 
 }  // namespace pbft::sim

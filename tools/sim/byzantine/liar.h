@@ -24,6 +24,9 @@ class Liar {
   [[nodiscard]] bool hear(const ClientId& client, const std::vector<ClientMessage>& messages);
 
  private:
+  template <class... What>
+  [[nodiscard]] bool all_hear(const What&... what);
+
   Mouth mouth_;
   std::vector<std::unique_ptr<Strategy>> strategies_;
 };

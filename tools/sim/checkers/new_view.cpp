@@ -59,9 +59,13 @@ struct Chooser {
 
 }  // namespace
 
+std::size_t quorum_of(std::uint32_t replicas) {
+  return (replicas + (replicas - 1) / 3) / 2 + 1;
+}
+
 std::optional<OpenedView> open_view(const Sent& view_changes, std::uint32_t replicas, std::uint64_t window) {
   const std::uint32_t f = (replicas - 1) / 3;
-  const Chooser chooser{view_changes, (replicas + f) / 2 + 1, f + 1};
+  const Chooser chooser{view_changes, quorum_of(replicas), f + 1};
   if (view_changes.size() < chooser.quorum) return std::nullopt;
   OpenedView opened;
   for (const NewView::Signed& one : view_changes) opened.start = std::max(opened.start, one.message.low().value);

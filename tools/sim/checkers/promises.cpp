@@ -97,7 +97,7 @@ bool PromiseChecker::once(ReplicaId replica, Words<std::uint64_t, SharedBytes>& 
 void PromiseChecker::certificate(ReplicaId replica, const StableCheckpoint& stable) {
   std::set<std::uint32_t> voters;
   for (const StableCheckpoint::Vote& vote : stable.votes) voters.insert(vote.replica.value);
-  if (2 * voters.size() > replicas_ + (replicas_ - 1) / 3) return;
+  if (voters.size() >= quorum_of(replicas_)) return;
   findings_.report({"certificate",
                     stable.n.value,
                     {replica.value},
