@@ -196,7 +196,8 @@ void StateTransfer::expire(Outbox& out) {
   if (gone && proven->n > target_->n) {
     missing_.clear();
     fetches_.clear();
-    for (Source& source : sources_) source.outstanding = 0;
+    // What they left unanswered was of the old target, and says nothing of the new one.
+    for (Source& source : sources_) source.outstanding = source.unanswered = 0;
     fruitless_ = 0;
     phase_ = Phase::tree;
     tree_source_.reset();
