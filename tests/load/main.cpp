@@ -83,25 +83,6 @@ class Lanes {
   std::size_t running_ = 0;  // guarded by mutex_
 };
 
-// Every client has a session of its own; where there are more of them than keys, some share one.
-ctl::Result<std::vector<std::unique_ptr<client::Client>>> connect_all(const Options& options) {
-  std::vector<runtime::ClientConfig> configs;
-  for (std::size_t i = 0; i < options.clients; ++i) {
-    const auto file = options.directory / (i == 0 ? "client" : fmt::format("client-{}", i + 1)) / "client.toml";
-    if (i != 0 && !std::filesystem::exists(file)) break;
-    auto config = runtime::load_client_config(file);
-    if (!config) return tl::unexpected(config.error());
-    configs.push_back(std::move(*config));
-  }
-  std::vector<std::unique_ptr<client::Client>> clients;
-  for (std::size_t i = 0; i < options.clients; ++i) {
-    auto client = ctl::connect(configs[i % configs.size()]);
-    if (!client) return tl::unexpected(client.error());
-    clients.push_back(std::move(*client));
-  }
-  return clients;
-}
-
 nlohmann::json as_json(const Tally::Counts& counts) {
   return {{"acknowledged", counts.acknowledged}, {"unknown", counts.unknown},
           {"refused", counts.refused},           {"seconds", counts.seconds},
@@ -130,7 +111,10 @@ void obey(Lanes& lanes, Tally& tally) {
 }
 
 int run(const Options& options) {
-  auto clients = connect_all(options);
+  auto clients =
+      runtime::load_client_config(options.directory / "client" / "client.toml").and_then([&](const auto& config) {
+        return ctl::connect_many(config, options.clients);
+      });
   if (!clients) {
     fmt::print(stderr, "cluster_load: {}\n", clients.error());
     return 2;

@@ -49,6 +49,27 @@ Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& con
   return client::Client::open(std::move(options));
 }
 
+Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime::ClientConfig& config,
+                                                                  std::size_t count) {
+  std::vector<runtime::ClientConfig> configs{config};
+  const fs::path cluster = fs::absolute(config.file).parent_path().parent_path();
+  while (configs.size() < count) {
+    const fs::path file = cluster / fmt::format("client-{}", configs.size() + 1) / "client.toml";
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) break;
+    auto further = runtime::load_client_config(file);
+    if (!further) return tl::unexpected(further.error());
+    configs.push_back(std::move(*further));
+  }
+  std::vector<std::unique_ptr<client::Client>> clients;
+  while (clients.size() < count) {
+    auto client = connect(configs[clients.size() % configs.size()]);
+    if (!client) return tl::unexpected(client.error());
+    clients.push_back(std::move(*client));
+  }
+  return clients;
+}
+
 Result<std::unique_ptr<execution::Plugin>> load_text_form(const runtime::ClientConfig& config) {
   if (config.plugin_file.empty()) {
     return tl::unexpected(fmt::format(

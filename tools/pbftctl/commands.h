@@ -57,7 +57,7 @@ void add_down(CLI::App& app, Globals& globals, Action& action);        // down.c
 void add_status(CLI::App& app, Globals& globals, Action& action);      // status.cpp
 void add_exec(CLI::App& app, Globals& globals, Action& action);        // exec.cpp
 void add_query(CLI::App& app, Globals& globals, Action& action);       // query.cpp
-void add_bench(CLI::App& app, Globals& globals, Action& action);       // latency.cpp
+void add_bench(CLI::App& app, Globals& globals, Action& action);       // bench.cpp
 void add_completion(CLI::App& app, Globals& globals, Action& action);  // completion.cpp
 
 }  // namespace pbft::ctl

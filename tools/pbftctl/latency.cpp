@@ -6,8 +6,7 @@
 #include <thread>
 #include <zmq.hpp>
 
-#include "tools/pbftctl/cluster.h"
-#include "tools/pbftctl/output.h"
+#include "tools/pbftctl/bench.h"
 
 namespace pbft::ctl {
 namespace {
@@ -15,29 +14,15 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
-struct Percentiles {
-  std::int64_t p50_us = 0;
-  std::int64_t p99_us = 0;
-  std::int64_t max_us = 0;
-};
-
-Percentiles percentiles(std::vector<std::int64_t> samples) {
-  std::sort(samples.begin(), samples.end());
-  const auto at = [&](std::size_t percent) {  // nearest rank
-    return samples[(samples.size() * percent + 99) / 100 - 1];
-  };
-  return {at(50), at(99), samples.back()};
-}
-
 template <class Run>
-std::int64_t time_us(Run run) {
+std::uint64_t time_us(Run run) {
   const auto start = steady_clock::now();
   run();
-  return std::chrono::duration_cast<microseconds>(steady_clock::now() - start).count();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<microseconds>(steady_clock::now() - start).count());
 }
 
 // DEALER to ROUTER and back over TCP on loopback, without encryption, two threads of this process.
-Percentiles zeromq_round_trip(std::size_t count) {
+Histogram zeromq_round_trip(std::size_t count) {
   zmq::context_t context;
   zmq::socket_t router{context, zmq::socket_type::router};
   zmq::socket_t dealer{context, zmq::socket_type::dealer};
@@ -54,67 +39,63 @@ Percentiles zeromq_round_trip(std::size_t count) {
       router.send(body, zmq::send_flags::none);
     }
   }};
-  std::vector<std::int64_t> samples;
+  Histogram samples;
   for (std::size_t i = 0; i < count + warm_up; ++i) {
-    const std::int64_t us = time_us([&] {
+    const std::uint64_t us = time_us([&] {
       dealer.send(zmq::message_t{256}, zmq::send_flags::none);
       zmq::message_t answer;
       (void)dealer.recv(answer);
     });
-    if (i >= warm_up) {
-      samples.push_back(us);
-    }
+    if (i >= warm_up) samples.add(us);
   }
   echo.join();
-  return percentiles(std::move(samples));
+  return samples;
 }
 
-// {i} in a word becomes the number of the operation.
-std::vector<std::string> numbered(std::vector<std::string> words, std::size_t i) {
-  for (std::string& word : words) {
-    for (std::size_t at = word.find("{i}"); at != std::string::npos; at = word.find("{i}", at)) {
-      word.replace(at, 3, std::to_string(i));
-    }
-  }
-  return words;
-}
-
-void print_result(const Percentiles& operations, const Percentiles& zeromq, std::size_t count, double seconds,
-                  const Globals& globals) {
-  const double per_second = static_cast<double>(count) / seconds;
+void print_result(const Histogram& operations, const Histogram& zeromq, double seconds, const Globals& globals) {
+  const double per_second = static_cast<double>(operations.count()) / seconds;
   if (globals.json) {
-    const auto as_json = [](const Percentiles& p) {
-      return nlohmann::json{{"p50_us", p.p50_us}, {"p99_us", p.p99_us}, {"max_us", p.max_us}};
-    };
-    nlohmann::json value = as_json(operations);
-    value["operations"] = count;
+    nlohmann::json value = to_json(operations);
+    value["operations"] = operations.count();
     value["per_second"] = per_second;
-    value["zeromq_round_trip"] = as_json(zeromq);
+    value["zeromq_round_trip"] = to_json(zeromq);
     print_json(value);
     return;
   }
-  fmt::print("{} operations, one after the other, {:.0f} per second\n", count, per_second);
-  fmt::print("operation          p50 {:>7} us   p99 {:>7} us   max {:>7} us\n", operations.p50_us, operations.p99_us,
-             operations.max_us);
-  fmt::print("ZeroMQ round trip  p50 {:>7} us   p99 {:>7} us   max {:>7} us\n", zeromq.p50_us, zeromq.p99_us,
-             zeromq.max_us);
+  fmt::print("{} operations, one after the other, {:.0f} per second\n", operations.count(), per_second);
+  fmt::print("operation          {}\n", describe(operations));
+  fmt::print("ZeroMQ round trip  {}\n", describe(zeromq));
 }
 
-int bench(const std::vector<std::string>& words, std::size_t count, const Globals& globals) {
+}  // namespace
+
+nlohmann::json to_json(const Histogram& latency) {
+  return {{"p50_us", latency.percentile(0.5)},  {"p90_us", latency.percentile(0.9)},
+          {"p99_us", latency.percentile(0.99)}, {"p999_us", latency.percentile(0.999)},
+          {"max_us", latency.largest()},        {"mean_us", latency.mean()}};
+}
+
+std::string describe(const Histogram& latency) {
+  return fmt::format("p50 {:>7} us   p99 {:>7} us   p99.9 {:>7} us   max {:>7} us", latency.percentile(0.5),
+                     latency.percentile(0.99), latency.percentile(0.999), latency.largest());
+}
+
+int bench_sequential(OperationOptions words, std::size_t count, const Globals& globals) {
   const auto connection = connect(globals);
-  if (!connection) {
-    return usage_error(connection.error());
-  }
-  std::vector<std::int64_t> samples;
+  if (!connection) return usage_error(connection.error());
+  OperationMaker maker{*connection->plugin, std::move(words)};
+  Histogram samples;
   auto start = steady_clock::now();
   for (std::size_t i = 0; i <= count; ++i) {  // The first one opens the session and is not counted.
-    const auto parsed = parse_operation(*connection->plugin, numbered(words, i));
-    if (!parsed) {
-      return usage_error(parsed.error());
-    }
+    const auto parsed = maker.next(i);
+    if (!parsed) return usage_error(parsed.error());
     client::Outcome outcome;
-    const std::int64_t us =
-        time_us([&] { outcome = connection->client->submit(parsed->operation, globals.timeout()).get(); });
+    const std::uint64_t us = time_us([&] {
+      auto& client = *connection->client;
+      outcome = (parsed->read_only && i > 0 ? client.query(parsed->operation, globals.timeout())
+                                            : client.submit(parsed->operation, globals.timeout()))
+                    .get();
+    });
     if (outcome.kind != client::OutcomeKind::ok) {
       print_error(fmt::format("operation {}: {}", i, describe(*connection->plugin, parsed->operation, outcome)));
       return exit_code(outcome.kind);
@@ -122,31 +103,12 @@ int bench(const std::vector<std::string>& words, std::size_t count, const Global
     if (i == 0) {
       start = steady_clock::now();
     } else {
-      samples.push_back(us);
+      samples.add(us);
     }
   }
   const double seconds = std::chrono::duration<double>(steady_clock::now() - start).count();
-  print_result(percentiles(std::move(samples)), zeromq_round_trip(std::max<std::size_t>(count, 1000)), count, seconds,
-               globals);
+  print_result(samples, zeromq_round_trip(std::max<std::size_t>(count, 1000)), seconds, globals);
   return exit_ok;
-}
-
-}  // namespace
-
-void add_bench(CLI::App& app, Globals& globals, Action& action) {
-  CLI::App* command = app.add_subcommand("bench", "Measure: bench --sequential 1000 put k{i} v");
-  add_global_options(*command, globals);
-  auto count = std::make_shared<std::size_t>(1000);
-  command->add_option("--sequential", *count, "Operations of one client, one after the other; prints their latency")
-      ->type_name("N")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{10'000'000}))
-      ->capture_default_str();
-  command->prefix_command();
-  command->footer(
-      "pbftctl bench [OPTIONS] WORDS...\nOptions come before the words; {i} in a word is the number of the operation.");
-  command->callback([command, count, &globals, &action] {
-    action = [command, count, &globals] { return bench(command->remaining(), *count, globals); };
-  });
 }
 
 }  // namespace pbft::ctl

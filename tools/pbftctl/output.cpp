@@ -26,6 +26,16 @@ bool stdout_is_terminal() {
   return isatty(STDOUT_FILENO) != 0;
 }
 
+void print_progress(const std::string& line) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  fmt::print(stderr, "\r\x1b[K{}", line);
+  std::fflush(stderr);
+}
+
+void end_progress() {
+  print_progress({});
+}
+
 namespace {
 
 std::size_t columns_of(const std::string& text) {  // code points, which is near enough for names and numbers

@@ -18,6 +18,9 @@ void print_error(const std::string& message);  // "pbftctl: message"
 // One line of JSON. Bytes that are no UTF-8 are shown as the replacement character.
 void print_json(const nlohmann::json& value);
 [[nodiscard]] bool stdout_is_terminal();
+// On standard error, where that is a terminal: a line that the next one replaces, until the end.
+void print_progress(const std::string& line);
+void end_progress();
 
 // The text as one that may come from a faulty replica is shown: control characters, which could forge rows or command
 // the terminal, become question marks.
