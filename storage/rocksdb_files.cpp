@@ -102,4 +102,14 @@ Result<std::unique_ptr<rocksdb::FSRandomRWFile>> Files::open(const fs::path& fil
   return opened;
 }
 
+void Files::move_away(const fs::path& from, const fs::path& to) const {
+  if (exists(from)) system_->RenameFile(from.string(), to.string(), {}, nullptr).PermitUncheckedError();
+}
+
+std::unique_ptr<rocksdb::FSWritableFile> Files::begin(const fs::path& file) const {
+  std::unique_ptr<rocksdb::FSWritableFile> made;
+  if (!system_->NewWritableFile(file.string(), {}, &made, nullptr).ok()) made.reset();
+  return made;
+}
+
 }  // namespace pbft::storage

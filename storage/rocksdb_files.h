@@ -35,6 +35,10 @@ class Files {
   [[nodiscard]] Result<void> create(const std::filesystem::path& file, BytesView content) const;
   [[nodiscard]] Result<void> remove(const std::filesystem::path& file) const;
   [[nodiscard]] Result<std::unique_ptr<rocksdb::FSRandomRWFile>> open(const std::filesystem::path& file) const;
+  // Gives `from` another name where it is there and that can be done.
+  void move_away(const std::filesystem::path& from, const std::filesystem::path& to) const;
+  // A new file that is appended to; null where there can be none.
+  [[nodiscard]] std::unique_ptr<rocksdb::FSWritableFile> begin(const std::filesystem::path& file) const;
 
  private:
   std::shared_ptr<rocksdb::FileSystem> system_;

@@ -8,6 +8,7 @@
 
 #include "storage/leave_down.h"
 #include "storage/rocksdb_impl.h"
+#include "storage/rocksdb_log.h"
 
 namespace pbft::storage {
 namespace {
@@ -29,8 +30,6 @@ rocksdb::DBOptions database_options(const RocksOptions& options, OpenMode mode) 
   made.max_total_wal_size = 4 * options.write_buffer_bytes;
   made.max_open_files = 512;
   made.keep_log_file_num = 4;
-  made.max_log_file_size = 4U << 20;
-  made.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   made.stats_dump_period_sec = 0;
   made.stats_persist_period_sec = 0;
   made.max_bgerror_resume_count = 0;  // see BackgroundErrors
@@ -126,6 +125,7 @@ Result<std::shared_ptr<Engine>> open_database(const fs::path& directory, OpenMod
   auto settings = database_options(options, mode);
   const auto background = std::make_shared<BackgroundErrors>();
   settings.listeners.push_back(background);
+  settings.info_log = std::make_shared<InfoLog>(files, directory);
   std::set<std::string> present;
   if (mode == OpenMode::existing) {
     auto families = check_families(directory, settings);

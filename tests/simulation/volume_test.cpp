@@ -108,7 +108,7 @@ TEST_CASE("volume: a block that is written over is old, new or garbage, and its 
   CHECK(torn.substr(Volume::block_bytes) != std::string(Volume::block_bytes, '0'));
 }
 
-TEST_CASE("volume: failures hit what they are for, and change nothing") {
+TEST_CASE("volume: failures hit what they are for; a full disk takes a part") {
   Machine machine;
   const auto log = machine.make("1.log");
   const auto table = machine.make("2.sst");
@@ -117,7 +117,8 @@ TEST_CASE("volume: failures hit what they are for, and change nothing") {
   failure.syncs = false;
   failure.suffix = ".sst";
   machine.volume->fail(failure);
-  CHECK(machine.volume->append(*table, "x") == Outcome::no_space);
+  CHECK(machine.volume->append(*table, "half") == Outcome::no_space);
+  CHECK(content(*machine.volume, "2.sst") == "ha");
   CHECK(machine.volume->sync(*table) == Outcome::done);
   CHECK(machine.volume->append(*log, "x") == Outcome::done);
   Volume::FilePtr other;

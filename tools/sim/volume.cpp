@@ -170,7 +170,10 @@ Volume::Outcome Volume::create(const std::string& path, FilePtr& made) {
 
 Volume::Outcome Volume::append(File& file, std::string_view bytes) {
   const std::lock_guard lock{mutex_};
-  if (const auto failure = failure_of(file.name, false)) return *failure;
+  if (const auto failure = failure_of(file.name, false)) {
+    if (*failure == Outcome::no_space) file.now += bytes.substr(0, bytes.size() / 2);  // as much as there was room for
+    return *failure;
+  }
   file.now += bytes;
   return Outcome::done;
 }

@@ -134,13 +134,6 @@ class Lock final : public rocksdb::FileLock {
   const std::string path;
 };
 
-class NoLogger final : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char*, va_list) override {}
-  size_t GetLogFileSize() const override { return 0; }  // the one that turns over asks for it
-};
-
 class Files final : public rocksdb::FileSystem {
  public:
   explicit Files(VolumePtr volume) : volume_(std::move(volume)) {}
@@ -228,10 +221,9 @@ class Files final : public rocksdb::FileSystem {
   IOStatus GetTestDirectory(const IOOptions&, std::string*, IODebugContext*) override {
     return IOStatus::NotSupported();
   }
-  IOStatus NewLogger(const std::string&, const IOOptions&, std::shared_ptr<rocksdb::Logger>* made,
+  IOStatus NewLogger(const std::string&, const IOOptions&, std::shared_ptr<rocksdb::Logger>*,
                      IODebugContext*) override {
-    *made = std::make_shared<NoLogger>();
-    return IOStatus::OK();
+    return IOStatus::NotSupported();
   }
   IOStatus GetAbsolutePath(const std::string& path, const IOOptions&, std::string* absolute, IODebugContext*) override {
     *absolute = path;
