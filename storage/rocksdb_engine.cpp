@@ -1,14 +1,11 @@
 // What a database does once it is open.
 #include "storage/rocksdb_engine.h"
 
-#include <fcntl.h>
 #include <rocksdb/iterator.h>
 #include <rocksdb/metadata.h>
 #include <rocksdb/write_batch.h>
-#include <unistd.h>
 
 #include <mutex>
-#include <system_error>
 
 #include "storage/leave_down.h"
 #include "storage/rocksdb_impl.h"
@@ -26,22 +23,23 @@ StorageError classify(const rocksdb::Status& status, const std::string& where, s
     return {Kind::damaged, where + ": family " + to_string(*family) + " is damaged (" + text + "); " + repair};
   }
   if (unreadable) return {Kind::corrupt, where + ": the store is corrupt (" + text + "); " + leave_down};
-  if (status.IsNoSpace()) return {Kind::no_space, where + ": the disk is full (" + text + "); make room and restart"};
+  // Before the lock: where the disk is full or read-only, that cannot be had either.
+  if (auto disk = disk_error(status, where)) return *disk;
   if (status.IsIOError() && text.find("lock") != std::string::npos && text.find("LOCK") != std::string::npos) {
     return {Kind::locked, where + ": another process has the store open (" + text +
                               "); stop it: two processes with one replica's identity are a faulty replica"};
   }
-  return {Kind::io, where + ": " + text};
+  return io_error(status, where);
 }
 
-Result<void> sync_directory(const fs::path& directory) {
-  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
-  const int code = errno;
-  if (descriptor >= 0) ::close(descriptor);
-  if (synced) return {};
-  return tl::unexpected(StorageError{StorageError::Kind::io, directory.string() + ": cannot sync the directory: " +
-                                                                 std::generic_category().message(code)});
+void BackgroundErrors::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) {
+  const std::lock_guard lock{mutex_};
+  if (!first_) first_ = *status;
+}
+
+std::optional<rocksdb::Status> BackgroundErrors::first() const {
+  const std::lock_guard lock{mutex_};
+  return first_;
 }
 
 namespace {
@@ -118,12 +116,13 @@ class RocksSnapshot final : public Reader {
 
 }  // namespace
 
-RocksEngine::RocksEngine(std::string where, std::shared_ptr<rocksdb::DB> database, FamilyHandles handles,
-                         FamilyOptions options, bool damage_noted)
+RocksEngine::RocksEngine(std::string where, Files files, Opened opened, bool damage_noted)
     : where_(std::move(where)),
-      database_(std::move(database)),
-      options_(std::move(options)),
-      handles_(std::move(handles)),
+      files_(std::move(files)),
+      background_(std::move(opened.background)),
+      database_(std::move(opened.database)),
+      options_(std::move(opened.options)),
+      handles_(std::move(opened.handles)),
       damage_noted_(damage_noted) {}
 
 RocksEngine::~RocksEngine() {
@@ -188,6 +187,7 @@ Result<void> RocksEngine::write(const WriteBatch& batch, Sync sync) {
 }
 
 Result<void> RocksEngine::perform(const WriteBatch& batch, Sync sync) {
+  if (const auto failed = background_->first()) return tl::unexpected(blame(*failed));
   rocksdb::WriteBatch operations;
   for (const auto& operation : batch.operations) {
     const Family family = std::visit([](const auto& one) { return one.family; }, operation);
@@ -246,22 +246,9 @@ Result<void> RocksEngine::follow(std::unique_ptr<SyncedMark> mark) {
 Result<void> RocksEngine::set_note(bool noted) {
   const fs::path directory{where_};
   const fs::path file = directory / damage_file;
-  if (noted) {
-    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (descriptor < 0) {
-      return tl::unexpected(StorageError{StorageError::Kind::io,
-                                         file.string() + ": cannot create: " + std::generic_category().message(errno)});
-    }
-    ::close(descriptor);
-  } else {
-    std::error_code code;
-    fs::remove(file, code);
-    if (code) {
-      return tl::unexpected(StorageError{StorageError::Kind::io, file.string() + ": cannot remove: " + code.message()});
-    }
-  }
+  if (auto done = noted ? files_.create(file, {}) : files_.remove(file); !done) return done;
   damage_noted_ = noted;
-  return sync_directory(directory);
+  return files_.sync_directory(directory);
 }
 
 Result<void> RocksEngine::hold_compactions(bool hold) {

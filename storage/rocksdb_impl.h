@@ -3,9 +3,11 @@
 #pragma once
 
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 
 #include <array>
+#include <mutex>
 #include <shared_mutex>
 
 #include "storage/rocksdb_engine.h"
@@ -28,7 +30,22 @@ inline constexpr const char* damage_file = "state-damaged";
 // What went wrong. `family`: the one that was read, where it was one.
 [[nodiscard]] StorageError classify(const rocksdb::Status& status, const std::string& where,
                                     std::optional<Family> family = std::nullopt);
-[[nodiscard]] Result<void> sync_directory(const std::filesystem::path& directory);
+
+// Told by RocksDB of what goes wrong behind its back: a table that cannot be written, a compaction that meets a bad
+// block. By itself RocksDB would go on as long as it can, and try again by and by; but a replica whose store is not
+// well has to stop while the reason is at hand.
+class BackgroundErrors final : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override;
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
+  [[nodiscard]] std::optional<rocksdb::Status> first() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<rocksdb::Status> first_;
+};
 
 // RocksDB's handle of a family; null where the family is missing.
 using FamilyHandle = std::shared_ptr<rocksdb::ColumnFamilyHandle>;
@@ -42,8 +59,13 @@ using FamilyOptions = std::array<rocksdb::ColumnFamilyOptions, family_count>;
 
 class RocksEngine final : public Engine {
  public:
-  RocksEngine(std::string where, std::shared_ptr<rocksdb::DB> database, FamilyHandles handles, FamilyOptions options,
-              bool damage_noted);
+  struct Opened {
+    std::shared_ptr<rocksdb::DB> database;
+    FamilyHandles handles;
+    FamilyOptions options;
+    std::shared_ptr<BackgroundErrors> background;
+  };
+  RocksEngine(std::string where, Files files, Opened opened, bool damage_noted);
   ~RocksEngine() override;
   RocksEngine(const RocksEngine&) = delete;
   RocksEngine& operator=(const RocksEngine&) = delete;
@@ -76,6 +98,8 @@ class RocksEngine final : public Engine {
   [[nodiscard]] Result<void> set_note(bool noted);
 
   std::string where_;
+  Files files_;
+  std::shared_ptr<BackgroundErrors> background_;
   std::shared_ptr<rocksdb::DB> database_;
   FamilyOptions options_;
   mutable std::shared_mutex handles_mutex_;  // of handles_: reads of other threads go on while a family is made anew

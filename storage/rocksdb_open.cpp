@@ -8,6 +8,7 @@
 
 #include "storage/leave_down.h"
 #include "storage/rocksdb_impl.h"
+#include "storage/rocksdb_log.h"
 
 namespace pbft::storage {
 namespace {
@@ -29,10 +30,9 @@ rocksdb::DBOptions database_options(const RocksOptions& options, OpenMode mode) 
   made.max_total_wal_size = 4 * options.write_buffer_bytes;
   made.max_open_files = 512;
   made.keep_log_file_num = 4;
-  made.max_log_file_size = 4U << 20;
-  made.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   made.stats_dump_period_sec = 0;
   made.stats_persist_period_sec = 0;
+  made.max_bgerror_resume_count = 0;  // see BackgroundErrors
   return made;
 }
 
@@ -58,38 +58,26 @@ std::shared_ptr<rocksdb::TableFactory> table_factory(const RocksOptions& options
   return std::shared_ptr<rocksdb::TableFactory>{rocksdb::NewBlockBasedTableFactory(made)};
 }
 
-Result<void> prepare_new(const fs::path& directory) {
-  std::error_code code;
-  if (fs::exists(directory / "CURRENT", code) || fs::exists(directory / mark_file, code)) {
+Result<void> prepare_new(const Files& files, const fs::path& directory) {
+  if (files.exists(directory / "CURRENT") || files.exists(directory / mark_file)) {
     return tl::unexpected(StorageError{StorageError::Kind::exists,
                                        directory.string() + ": holds a store already; remove it or choose another "
                                                             "directory, if you mean to start anew"});
   }
-  fs::create_directories(directory, code);
-  if (code) {
-    return tl::unexpected(
-        StorageError{code == std::errc::no_space_on_device ? StorageError::Kind::no_space : StorageError::Kind::io,
-                     directory.string() + ": cannot create the directory: " + code.message()});
-  }
-  const fs::path parent = fs::absolute(directory).parent_path();
-  return sync_directory(parent);
+  return files.create_directories(directory);
 }
 
-Result<void> check_present(const fs::path& directory) {
-  std::error_code code;
+Result<void> check_present(const Files& files, const fs::path& directory) {
   const auto missing = [&](const char* what) {
     return tl::unexpected(
         StorageError{StorageError::Kind::missing, directory.string() + ": " + what + "; " + create_or_leave_down});
   };
-  const auto status = fs::status(directory, code);
-  if (status.type() == fs::file_type::not_found) return missing("there is no store here");
-  if (code) {
-    return tl::unexpected(StorageError{StorageError::Kind::io, directory.string() + ": " + code.message()});
-  }
-  if (!fs::is_directory(status)) return missing("this is not a directory");
-  if (fs::exists(directory / "CURRENT", code)) return {};
-  for (fs::directory_iterator entry{directory, code}, end; !code && entry != end; entry.increment(code)) {
-    const std::string name = entry->path().filename().string();
+  const auto presence = files.look(directory);
+  if (!presence) return tl::unexpected(presence.error());
+  if (*presence == Files::Presence::missing) return missing("there is no store here");
+  if (*presence == Files::Presence::file) return missing("this is not a directory");
+  if (files.exists(directory / "CURRENT")) return {};
+  for (const std::string& name : files.children(directory)) {
     if (name == mark_file || name.starts_with("MANIFEST-") || name.ends_with(".sst") || name.ends_with(".log")) {
       return tl::unexpected(StorageError{
           StorageError::Kind::corrupt,
@@ -131,17 +119,20 @@ Result<std::set<std::string>> check_families(const fs::path& directory, const ro
 }
 
 Result<std::shared_ptr<Engine>> open_database(const fs::path& directory, OpenMode mode, const RocksOptions& options) {
-  const auto checked = mode == OpenMode::create ? prepare_new(directory) : check_present(directory);
+  const Files files{options.env};
+  const auto checked = mode == OpenMode::create ? prepare_new(files, directory) : check_present(files, directory);
   if (!checked) return tl::unexpected(checked.error());
-  const auto settings = database_options(options, mode);
+  auto settings = database_options(options, mode);
+  const auto background = std::make_shared<BackgroundErrors>();
+  settings.listeners.push_back(background);
+  settings.info_log = std::make_shared<InfoLog>(files, directory);
   std::set<std::string> present;
   if (mode == OpenMode::existing) {
     auto families = check_families(directory, settings);
     if (!families) return tl::unexpected(families.error());
     present = std::move(*families);
   }
-  std::error_code code;
-  const bool damage_noted = fs::exists(directory / damage_file, code);
+  const bool damage_noted = files.exists(directory / damage_file);
   const auto tables = table_factory(options);
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   descriptors.emplace_back(rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions{});
@@ -165,15 +156,16 @@ Result<std::shared_ptr<Engine>> open_database(const fs::path& directory, OpenMod
   for (std::size_t i = 0; i < opened_families.size(); ++i) {
     handles[opened_families[i]] = owned(database, opened_handles[i + 1]);
   }
-  auto engine =
-      std::make_shared<RocksEngine>(directory.string(), database, std::move(handles), std::move(made), damage_noted);
+  auto engine = std::make_shared<RocksEngine>(
+      directory.string(), files, RocksEngine::Opened{database, std::move(handles), std::move(made), background},
+      damage_noted);
 
-  auto mark =
-      mode == OpenMode::create ? SyncedMark::create(directory / mark_file) : SyncedMark::open(directory / mark_file);
+  const fs::path mark_path = directory / mark_file;
+  auto mark = mode == OpenMode::create ? SyncedMark::create(files, mark_path) : SyncedMark::open(files, mark_path);
   if (!mark) return tl::unexpected(mark.error());
   if (auto followed = engine->follow(std::move(*mark)); !followed) return tl::unexpected(followed.error());
   if (mode == OpenMode::create) {
-    if (auto synced = sync_directory(directory); !synced) return tl::unexpected(synced.error());
+    if (auto synced = files.sync_directory(directory); !synced) return tl::unexpected(synced.error());
   }
   return engine;
 }

@@ -1,6 +1,7 @@
 #include "storage/serving_session.h"
 
 #include <algorithm>
+#include <set>
 
 #include "node/pbft/digests.h"
 #include "node/wire/codec.h"
@@ -145,38 +146,59 @@ Result<void> ServingSession::fill(BucketPart& part, const std::vector<const List
 
 // ---- The sessions ---------------------------------------------------------------------------------------
 
-Result<ServingSession*> ServingSessions::at(SequenceNumber n, const Engine& engine) {
-  const auto found = std::ranges::find_if(sessions_, [&](const Open& one) { return one.n == n; });
-  if (found != sessions_.end()) {
-    std::rotate(found, found + 1, sessions_.end());
-    sessions_.back().idle = 0;
-    return sessions_.back().session.get();
+Result<ServingSession*> ServingSessions::at(ReplicaId asker, SequenceNumber n, const Engine& engine) {
+  const auto found = std::ranges::find_if(held_, [&](const Held& one) { return one.asker == asker && one.n == n; });
+  if (found != held_.end()) {
+    std::rotate(found, found + 1, held_.end());
+    held_.back().idle = 0;
+    return held_.back().shared->session.get();
   }
+  auto shared = share(n, engine);
+  if (!shared) return tl::unexpected(shared.error());
+  if (!*shared) return nullptr;
+  const auto is_its = [&](const Held& one) { return one.asker == asker; };
+  if (static_cast<std::size_t>(std::ranges::count_if(held_, is_its)) == most) {
+    held_.erase(std::ranges::find_if(held_, is_its));
+  }
+  held_.push_back({asker, n, std::move(*shared)});
+  return held_.back().shared->session.get();
+}
+
+// The session that somebody holds already, or another one; null where the state at n is not kept.
+Result<std::shared_ptr<ServingSessions::Shared>> ServingSessions::share(SequenceNumber n, const Engine& engine) const {
+  const auto found = std::ranges::find_if(
+      held_, [&](const Held& one) { return one.n == n && now_ - one.shared->opened < life_ticks; });
+  if (found != held_.end()) return found->shared;
   auto opened = ServingSession::open(engine.snapshot(), n, engine.name());
   if (!opened) return tl::unexpected(opened.error());
   if (!*opened) return nullptr;
-  if (sessions_.size() == most) sessions_.erase(sessions_.begin());
-  sessions_.push_back({n, std::move(*opened)});
-  return sessions_.back().session.get();
+  return std::make_shared<Shared>(Shared{std::move(*opened), now_});
 }
 
 void ServingSessions::tick(std::uint64_t ticks) {
-  for (Open& one : sessions_) {
+  now_ += ticks;
+  for (Held& one : held_) {
     one.idle += ticks;
     one.age += ticks;
   }
-  std::erase_if(sessions_, [](const Open& one) { return one.idle >= idle_ticks || one.age >= life_ticks; });
+  std::erase_if(held_, [](const Held& one) { return one.idle >= idle_ticks || one.age >= life_ticks; });
 }
 
-void ServingSessions::asked_for_batch(SequenceNumber n) {
-  for (Open& one : sessions_) {
-    if (one.n < n) one.idle = 0;
+void ServingSessions::asked_for_batch(ReplicaId asker, SequenceNumber n) {
+  for (Held& one : held_) {
+    if (one.asker == asker && one.n < n) one.idle = 0;
   }
 }
 
 std::optional<SequenceNumber> ServingSessions::lowest() const {
-  const auto found = std::ranges::min_element(sessions_, {}, &Open::n);
-  return found == sessions_.end() ? std::nullopt : std::optional{found->n};
+  const auto found = std::ranges::min_element(held_, {}, &Held::n);
+  return found == held_.end() ? std::nullopt : std::optional{found->n};
+}
+
+std::size_t ServingSessions::size() const {
+  std::set<const Shared*> sessions;
+  for (const Held& one : held_) sessions.insert(one.shared.get());
+  return sessions.size();
 }
 
 }  // namespace pbft::storage

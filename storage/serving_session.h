@@ -42,32 +42,46 @@ class ServingSession {
   std::vector<std::unique_ptr<Listing>> listings_;  // the one that was used last is the last
 };
 
-// The sessions that are open: at most two, for two checkpoints. A snapshot holds back the removal of old data, so that
-// they end: when idle, when they have lived long, when another checkpoint is asked for.
+// What is being given to whom. Each asker has two places of its own, for two checkpoints: whatever one of them asks
+// for, it pushes out nothing but its own. Askers of the same checkpoint share a session. A snapshot holds back the
+// removal of old data, so that all of this ends: what an asker holds when it is idle, when it has held it for long, and
+// when it asks for a third checkpoint; a session with its last holder. One that is older than a life takes no further
+// ones, so that they cannot keep it for ever by taking turns. Askers are replicas: so many places are bounded.
 class ServingSessions {
  public:
-  static constexpr std::size_t most = 2;
+  static constexpr std::size_t most = 2;  // for each asker
   static constexpr std::uint64_t idle_ticks = 1'000;
   static constexpr std::uint64_t life_ticks = 60'000;
 
   // Null where the state at n is not kept.
-  [[nodiscard]] Result<ServingSession*> at(SequenceNumber n, const Engine& engine);
+  [[nodiscard]] Result<ServingSession*> at(ReplicaId asker, SequenceNumber n, const Engine& engine);
   void tick(std::uint64_t ticks);
-  // Who has fetched a state goes on with the batches behind it. So they stay, too, as long as the session does, and
+  // Who has fetched a state goes on with the batches behind it. So they stay, too, as long as it holds the state, and
   // asking for them keeps it: otherwise the next state would have to be fetched, and so on, under load without an end.
-  void asked_for_batch(SequenceNumber n);
+  void asked_for_batch(ReplicaId asker, SequenceNumber n);
+  // The lowest checkpoint that somebody holds.
   [[nodiscard]] std::optional<SequenceNumber> lowest() const;
-  void clear() { sessions_.clear(); }
-  [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+  void clear() { held_.clear(); }
+  // Sessions, each counted once.
+  [[nodiscard]] std::size_t size() const;
 
  private:
-  struct Open {
-    SequenceNumber n;
+  struct Shared {
     std::unique_ptr<ServingSession> session;
+    std::uint64_t opened;  // at this tick
+  };
+  struct Held {
+    ReplicaId asker;
+    SequenceNumber n;
+    std::shared_ptr<Shared> shared;
     std::uint64_t idle = 0;
     std::uint64_t age = 0;
   };
-  std::vector<Open> sessions_;  // the one that was used last is the last
+
+  [[nodiscard]] Result<std::shared_ptr<Shared>> share(SequenceNumber n, const Engine& engine) const;
+  // Invariant: at most `most` of each asker.
+  std::vector<Held> held_;  // what was used last is the last
+  std::uint64_t now_ = 0;   // ticks
 };
 
 }  // namespace pbft::storage

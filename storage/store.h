@@ -98,17 +98,18 @@ class Store {
   [[nodiscard]] Result<std::map<Bytes, Bytes>> state_at(SequenceNumber checkpoint) const;
   [[nodiscard]] Result<std::map<Bytes, Bytes>> clients_at(SequenceNumber checkpoint) const;
 
-  // Serving peers.
-  [[nodiscard]] Result<std::optional<Bytes>> batch_bytes(SequenceNumber n, const Digest& digest) const;
+  // Serving peers: `asker` is the replica that it is for. What one of them asks for takes nothing from another.
+  [[nodiscard]] Result<std::optional<Bytes>> batch_bytes(SequenceNumber n, const Digest& digest, ReplicaId asker) const;
   // Digests first..last and the summary of the checkpoint at last; nothing where any of it is gone.
-  [[nodiscard]] Result<std::optional<LedgerRange>> ledger_range(SequenceNumber first, SequenceNumber last) const;
+  [[nodiscard]] Result<std::optional<LedgerRange>> ledger_range(SequenceNumber first, SequenceNumber last,
+                                                                ReplicaId asker) const;
   // Summary and digests of the buckets at a kept checkpoint; nothing where it is not kept, or the state is damaged. The
-  // state at n can be given from then on, whatever goes on meanwhile, until nobody has asked for it for a while, or two
-  // others were asked for (serving_session.h). The first call for a checkpoint costs what changed since then.
-  [[nodiscard]] Result<std::optional<Tree>> tree_at(SequenceNumber n);
+  // state at n can be given to the asker from then on, whatever goes on meanwhile, until it has not asked for a while,
+  // or has asked for two others (serving_session.h). The first call for a checkpoint costs what changed since then.
+  [[nodiscard]] Result<std::optional<Tree>> tree_at(SequenceNumber n, ReplicaId asker);
   // The pairs of the bucket at checkpoint n that are not in request.have, from request.skip on, as many as fit a part;
   // nothing where the state at n is not there, or the request makes no sense.
-  [[nodiscard]] Result<std::optional<BucketPart>> bucket_part(const FetchBucket& request);
+  [[nodiscard]] Result<std::optional<BucketPart>> bucket_part(const FetchBucket& request, ReplicaId asker);
   // So many ticks have passed. Serving ends where it is idle, or has held back the removal of old data for long.
   void tick_serving(std::uint64_t ticks);
 

@@ -5,8 +5,8 @@
 
 namespace pbft::storage {
 
-Result<std::optional<Bytes>> Store::batch_bytes(SequenceNumber n, const Digest& digest) const {
-  impl_->sessions.asked_for_batch(n);
+Result<std::optional<Bytes>> Store::batch_bytes(SequenceNumber n, const Digest& digest, ReplicaId asker) const {
+  impl_->sessions.asked_for_batch(asker, n);
   if (digest == null_batch_digest()) return wire::encode_batch(*null_batch());
   return impl_->engine->get(Family::batches, batch_key(n, digest));
 }
@@ -29,8 +29,9 @@ Result<std::optional<CheckpointSummary>> Store::Impl::own_summary(SequenceNumber
   return *summary;
 }
 
-Result<std::optional<LedgerRange>> Store::ledger_range(SequenceNumber first, SequenceNumber last) const {
-  impl_->sessions.asked_for_batch(first);
+Result<std::optional<LedgerRange>> Store::ledger_range(SequenceNumber first, SequenceNumber last,
+                                                       ReplicaId asker) const {
+  impl_->sessions.asked_for_batch(asker, first);
   const Impl& impl = *impl_;
   // Below this there may be an entry that only stands for the head of the ledger.
   const auto bytes = impl.engine->get(Family::meta, kept_key);
@@ -112,17 +113,17 @@ Result<std::map<Bytes, Bytes>> Store::clients_at(SequenceNumber checkpoint) cons
 
 // ---- State transfer -------------------------------------------------------------------------------------
 
-Result<std::optional<Tree>> Store::tree_at(SequenceNumber n) {
+Result<std::optional<Tree>> Store::tree_at(SequenceNumber n, ReplicaId asker) {
   if (impl_->damage) return std::nullopt;
-  auto session = impl_->sessions.at(n, *impl_->engine);
+  auto session = impl_->sessions.at(asker, n, *impl_->engine);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;
   return (*session)->tree();
 }
 
-Result<std::optional<BucketPart>> Store::bucket_part(const FetchBucket& request) {
+Result<std::optional<BucketPart>> Store::bucket_part(const FetchBucket& request, ReplicaId asker) {
   if (impl_->damage) return std::nullopt;
-  auto session = impl_->sessions.at(request.n, *impl_->engine);
+  auto session = impl_->sessions.at(asker, request.n, *impl_->engine);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;
   return (*session)->part(request);

@@ -1,11 +1,5 @@
 #include "storage/synced_mark.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <system_error>
-
 #include "node/pbft/digests.h"
 #include "storage/fields.h"
 #include "storage/leave_down.h"
@@ -13,8 +7,7 @@
 namespace pbft::storage {
 namespace {
 
-constexpr std::size_t slot_count = 2;
-constexpr std::size_t slot_bytes = 512;  // a sector
+constexpr std::size_t block_count = 2;
 constexpr std::size_t record_bytes = 8 + Digest::size;
 
 Bytes encode(std::uint64_t value) {
@@ -24,69 +17,74 @@ Bytes encode(std::uint64_t value) {
   return record;
 }
 
+StorageError unusable(const std::string& what) {
+  return {StorageError::Kind::corrupt, what + "; " + leave_down};
+}
+
 }  // namespace
 
-SyncedMark::SyncedMark(std::filesystem::path file, int descriptor) : file_(std::move(file)), descriptor_(descriptor) {}
-
-SyncedMark::~SyncedMark() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+StorageError SyncedMark::error(const rocksdb::Status& status, const char* what) const {
+  return io_error(status, path_.string() + ": cannot " + what);
 }
 
-StorageError SyncedMark::io_error(const char* what) const {
-  const int code = errno;
-  const auto kind = code == ENOSPC ? StorageError::Kind::no_space : StorageError::Kind::io;
-  return {kind, file_.string() + ": cannot " + what + ": " + std::generic_category().message(code)};
-}
-
-Result<std::unique_ptr<SyncedMark>> SyncedMark::create(const std::filesystem::path& file) {
-  const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  std::unique_ptr<SyncedMark> mark{new SyncedMark{file, descriptor}};
-  if (descriptor < 0) return tl::unexpected(mark->io_error("create"));
-  for (std::size_t slot = 0; slot < slot_count; ++slot) {
-    if (auto set = mark->set(0); !set) return tl::unexpected(set.error());
+Result<std::unique_ptr<SyncedMark>> SyncedMark::create(Files files, const std::filesystem::path& file) {
+  Bytes content;
+  for (std::size_t block = 0; block < block_count; ++block) {
+    const Bytes record = encode(0);
+    content.insert(content.end(), record.begin(), record.end());
+    content.resize((block + 1) * block_bytes);
   }
-  if (::fsync(descriptor) != 0) return tl::unexpected(mark->io_error("sync"));
+  if (auto created = files.create(file, content); !created) return tl::unexpected(created.error());
+  return open(std::move(files), file);
+}
+
+Result<std::unique_ptr<SyncedMark>> SyncedMark::open(Files files, const std::filesystem::path& file) {
+  if (!files.exists(file)) {
+    return tl::unexpected(unusable(file.string() + " is missing: the store is incomplete"));
+  }
+  auto opened = files.open(file);
+  if (!opened) return tl::unexpected(opened.error());
+  std::unique_ptr<SyncedMark> mark{new SyncedMark{file, std::move(*opened)}};
+  if (auto found = mark->find(); !found) return tl::unexpected(found.error());
+  // It may be in the memory of the operating system only, since the process may have ended without the machine.
+  if (auto turned = mark->turn(); !turned) return tl::unexpected(turned.error());
   return mark;
 }
 
-Result<std::unique_ptr<SyncedMark>> SyncedMark::open(const std::filesystem::path& file) {
-  const int descriptor = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
-  std::unique_ptr<SyncedMark> mark{new SyncedMark{file, descriptor}};
-  if (descriptor < 0) {
-    if (errno != ENOENT) return tl::unexpected(mark->io_error("open"));
-    return tl::unexpected(StorageError{StorageError::Kind::corrupt,
-                                       file.string() + " is missing: the store is incomplete; " + leave_down});
-  }
+// The higher one of the valid marks. A block that cannot be read is like one that is torn.
+Result<void> SyncedMark::find() {
   bool valid = false;
-  for (std::size_t slot = 0; slot < slot_count; ++slot) {
-    Bytes record(record_bytes);
-    const auto count = ::pread(descriptor, record.data(), record.size(), static_cast<off_t>(slot * slot_bytes));
-    if (count < 0) return tl::unexpected(mark->io_error("read"));
-    if (count != static_cast<ssize_t>(record_bytes)) continue;
+  for (std::size_t block = 0; block < block_count; ++block) {
+    char bytes[record_bytes];
+    rocksdb::Slice read;
+    if (!file_->Read(block * block_bytes, record_bytes, {}, &read, bytes, nullptr).ok()) continue;
+    if (read.size() != record_bytes) continue;
+    const BytesView record = as_bytes(std::string_view{read.data(), read.size()});
     const std::uint64_t value = FieldReader{record}.u64();
-    if (record != encode(value) || (valid && value < mark->value_)) continue;
+    if (Bytes{record.begin(), record.end()} != encode(value) || (valid && value < value_)) continue;
     valid = true;
-    mark->value_ = value;
-    mark->next_slot_ = (slot + 1) % slot_count;
+    value_ = value;
+    block_ = block;
   }
-  if (!valid) {
-    return tl::unexpected(
-        StorageError{StorageError::Kind::corrupt, file.string() + " holds no valid mark; " + leave_down});
-  }
-  return mark;
+  if (!valid) return tl::unexpected(unusable(path_.string() + " holds no valid mark"));
+  return {};
+}
+
+// What is in the block is on the disk; the next marks go to the other.
+Result<void> SyncedMark::turn() {
+  if (const auto synced = file_->Sync({}, nullptr); !synced.ok()) return tl::unexpected(error(synced, "sync"));
+  block_ = (block_ + 1) % block_count;
+  written_ = 0;
+  return {};
 }
 
 Result<void> SyncedMark::set(std::uint64_t value) {
   const Bytes record = encode(value);
-  const auto offset = static_cast<off_t>(next_slot_ * slot_bytes);
-  ssize_t written = 0;
-  do {
-    written = ::pwrite(descriptor_, record.data(), record.size(), offset);
-  } while (written < 0 && errno == EINTR);
-  if (written != static_cast<ssize_t>(record.size())) return tl::unexpected(io_error("write"));
+  const rocksdb::Slice bytes{reinterpret_cast<const char*>(record.data()), record.size()};
+  const auto written = file_->Write(block_ * block_bytes, bytes, {}, nullptr);
+  if (!written.ok()) return tl::unexpected(error(written, "write"));
   value_ = value;
-  next_slot_ = (next_slot_ + 1) % slot_count;
-  return {};
+  return ++written_ < marks_per_sync ? Result<void>{} : turn();
 }
 
 }  // namespace pbft::storage

@@ -284,7 +284,7 @@ void Driver::resend_reply(const ResendReply& resend, Gathered& gathered) {
 storage::Result<void> Driver::serve(const ServeBatch& serve, Gathered& gathered) {
   std::size_t& spent = gathered.served_bytes[serve.to];
   if (!gathered.within_budget(spent)) return {};
-  auto bytes = parts_.store.batch_bytes(serve.n, serve.digest);
+  auto bytes = parts_.store.batch_bytes(serve.n, serve.digest, serve.to);
   if (!bytes) return tl::unexpected(bytes.error());
   if (!*bytes) return {};
   gathered.spend(spent, (*bytes)->size());
@@ -307,18 +307,18 @@ storage::Result<void> Driver::give(ReplicaId to, storage::Result<std::optional<M
 }
 
 storage::Result<void> Driver::serve(const ServeLedger& serve, Gathered& gathered) {
-  return give(serve.to, parts_.store.ledger_range(serve.first, serve.last), gathered);
+  return give(serve.to, parts_.store.ledger_range(serve.first, serve.last, serve.to), gathered);
 }
 
 storage::Result<void> Driver::serve(const ServeTree& serve, Gathered& gathered) {
-  return give(serve.to, parts_.store.tree_at(serve.n), gathered);
+  return give(serve.to, parts_.store.tree_at(serve.n, serve.to), gathered);
 }
 
 storage::Result<void> Driver::serve(const ServeBucket& serve, Gathered& gathered) {
   // A few for each peer and turn: ordering goes on in between.
   std::size_t& spent = gathered.served_buckets[serve.to];
   if (++spent > buckets_per_turn) return {};
-  return give(serve.to, parts_.store.bucket_part(serve.request), gathered);
+  return give(serve.to, parts_.store.bucket_part(serve.request, serve.to), gathered);
 }
 
 storage::Result<void> Driver::ask(const RequestBucket& request, Gathered& gathered) {

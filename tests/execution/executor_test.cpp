@@ -390,7 +390,7 @@ TEST_CASE("executor: it goes on from a state that was installed, whatever stoppe
   others.run({bundle(alice, s.value, {{3, kv::put("b", "2")}})});
   const auto summary = others.disk.store->take_checkpoint(SequenceNumber{3}, Epoch{1}, Digest{});
   REQUIRE(summary);
-  const auto tree = others.disk.store->tree_at(summary->n);
+  const auto tree = others.disk.store->tree_at(summary->n, ReplicaId{0});
   REQUIRE(tree);
   REQUIRE(*tree);
 
@@ -407,7 +407,7 @@ TEST_CASE("executor: it goes on from a state that was installed, whatever stoppe
   REQUIRE(missing);
   for (const std::uint32_t bucket : *missing) {
     const FetchBucket request{summary->n, bucket, 0, store.bucket_hashes(bucket).value()};
-    const auto part = others.disk.store->bucket_part(request).value();
+    const auto part = others.disk.store->bucket_part(request, ReplicaId{0}).value();
     REQUIRE(part);
     REQUIRE(store.stage_bucket(*part).value().outcome == BucketStaged::Outcome::whole);
   }

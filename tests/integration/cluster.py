@@ -60,11 +60,12 @@ class Cluster:
 
     # ---- processes ----
 
-    def start(self, *names, options=()):
+    def start(self, *names, options=(), environment=None):
         for name in names or self.names:
             log = open(self.dir / name / "node.log", "a")
             self.processes[name] = subprocess.Popen(
-                [str(BIN / "pbft-node"), str(self.dir / name / "node.toml"), *options], stderr=log, stdout=log)
+                [str(BIN / "pbft-node"), str(self.dir / name / "node.toml"), *options], stderr=log, stdout=log,
+                env=environment)
             log.close()
         return self
 

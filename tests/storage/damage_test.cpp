@@ -202,7 +202,7 @@ TEST_CASE("a bad block in what was fetched costs no more than to fetch it again"
   f.spoil(Family::staging);
   f.open();
   CHECK_FALSE(must(f.machine.store->recover()).damaged);
-  const auto tree = must(f.source.store->tree_at(f.target.n));
+  const auto tree = must(f.source.store->tree_at(f.target.n, asker));
   CHECK(refusal(f.machine.store->plan_transfer(f.target, tree->leaves)).kind == Kind::damaged);
   must(f.machine.store->mark_damaged());
   f.repair();

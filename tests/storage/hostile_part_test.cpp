@@ -47,12 +47,12 @@ struct Fixture {
     static_cast<void>(plan(*from.store, *to.store, from.summaries.at(4)));
     request.have = must(to.store->bucket_hashes(bucket));
     REQUIRE(request.have.size() == 3);
-    first = must(from.store->bucket_part(request)).value();
+    first = must(from.store->bucket_part(request, asker)).value();
     REQUIRE(first.total == 3);
     REQUIRE(first.pairs.size() == 1);
     REQUIRE(first.wrong.size() == 2);
     request.skip = 1;
-    second = must(from.store->bucket_part(request)).value();
+    second = must(from.store->bucket_part(request, asker)).value();
     REQUIRE(second.pairs.size() == 1);
   }
   Outcome stage(const BucketPart& part) { return must(to.store->stage_bucket(part)).outcome; }
@@ -61,7 +61,7 @@ struct Fixture {
     CHECK(must(to.store->bucket_hashes(bucket)) == request.have);
     for (request.skip = 0; request.skip < 3; ++request.skip) {
       const Outcome wanted = request.skip < 2 ? Outcome::more : Outcome::whole;
-      CHECK(stage(must(from.store->bucket_part(request)).value()) == wanted);
+      CHECK(stage(must(from.store->bucket_part(request, asker)).value()) == wanted);
     }
   }
   [[nodiscard]] static StatePair pair(std::string_view key, std::string_view value) {

@@ -66,8 +66,8 @@ TEMPLATE_TEST_CASE("promises are remembered over a restart", "[journal]", Memory
   CHECK_FALSE(nine.prepared);
   CHECK(nine.batches.size() == 1);
 
-  CHECK(must(fixture.store->batch_bytes(SequenceNumber{2}, second->digest)) == wire::encode_batch(*second));
-  CHECK(must(fixture.store->batch_bytes(SequenceNumber{1}, second->digest)) == std::nullopt);
+  CHECK(must(fixture.store->batch_bytes(SequenceNumber{2}, second->digest, asker)) == wire::encode_batch(*second));
+  CHECK(must(fixture.store->batch_bytes(SequenceNumber{1}, second->digest, asker)) == std::nullopt);
 }
 
 TEST_CASE("promises are durable when persist returns, in fsync mode", "[journal]") {
@@ -95,7 +95,7 @@ TEST_CASE("the null batch needs no bytes", "[journal]") {
   const RecoveredSlot& slot = recovered.slots.at(SequenceNumber{1});
   CHECK(slot.accepted.at(View{1}) == null_batch_digest());
   CHECK(slot.batches.at(null_batch_digest())->bundles.empty());
-  const auto bytes = must(fixture.store->batch_bytes(SequenceNumber{1}, null_batch_digest()));
+  const auto bytes = must(fixture.store->batch_bytes(SequenceNumber{1}, null_batch_digest(), asker));
   REQUIRE(bytes);
   const auto decoded = wire::decode_batch(SharedBytes::own(*bytes));
   REQUIRE(decoded);

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <fstream>
 
+#include "storage/synced_mark.h"
 #include "tests/storage/support.h"
 
 using namespace pbft;
@@ -191,7 +192,7 @@ TEST_CASE("a damaged store is refused", "[rocksdb]") {
   }
   SECTION("the mark is damaged") {
     flip(disk.path() / "synced-mark", 3);
-    flip(disk.path() / "synced-mark", 512 + 3);
+    flip(disk.path() / "synced-mark", SyncedMark::block_bytes + 3);
   }
   const StorageError first = open_error(disk.path());
   INFO(first.message);
@@ -204,7 +205,7 @@ TEST_CASE("one torn mark is made good by the other", "[rocksdb]") {
   RocksDisk disk;
   for (int i = 0; i < 5; ++i) must(disk.engine()->write(one_put(std::to_string(i), "value"), Sync::durable));
   disk.stop();
-  flip(disk.path() / "synced-mark", GENERATE(3, 512 + 3));
+  flip(disk.path() / "synced-mark", GENERATE(3, SyncedMark::block_bytes + 3));
   disk.restart();
   CHECK(must(disk.engine()->get(Family::state, as_bytes("4"))) == to_bytes("value"));
 }

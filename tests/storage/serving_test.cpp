@@ -18,12 +18,12 @@ Content names_of(const Content& state, const Content& clients) {
 }
 
 // All buckets from nothing, a part at a time.
-Content given(Store& store, std::uint64_t n) {
+Content given(Store& store, std::uint64_t n, ReplicaId to = asker) {
   Content names;
   for (std::uint32_t bucket = 0; bucket < DigestTree::bucket_count; ++bucket) {
     std::uint32_t skip = 0;
     for (;;) {
-      const auto part = must(store.bucket_part({SequenceNumber{n}, bucket, skip, {}}));
+      const auto part = must(store.bucket_part({SequenceNumber{n}, bucket, skip, {}}, to));
       REQUIRE(part);
       REQUIRE(part->skip == skip);
       REQUIRE(part->wrong.empty());
@@ -80,12 +80,12 @@ TEMPLATE_TEST_CASE("tree and buckets of every kept checkpoint are given, after a
   machine.run_to(22);
   for (const bool restarted : {false, true}) {
     if (restarted) machine.restart();
-    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{4})));   // not kept
-    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{10})));  // no checkpoint
-    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{24})));  // not taken
-    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{0})));
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{4}, asker)));   // not kept
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{10}, asker)));  // no checkpoint
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{24}, asker)));  // not taken
+    CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{0}, asker)));
     for (std::uint64_t n = 8; n <= 20; n += 4) {
-      const auto tree = must(machine.store->tree_at(SequenceNumber{n}));
+      const auto tree = must(machine.store->tree_at(SequenceNumber{n}, asker));
       REQUIRE(tree);
       CHECK(tree->summary == machine.summaries.at(n));
       CHECK(tree_root(tree->leaves) == machine.summaries.at(n).state);
@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("what was asked for is given to the end, whatever goes on mea
   machine.run_to(8);
   const Content wanted = names_of(machine.model.state, machine.model.clients);
   machine.run_to(10);
-  REQUIRE(must(machine.store->tree_at(SequenceNumber{8})));
+  REQUIRE(must(machine.store->tree_at(SequenceNumber{8}, asker)));
   for (std::uint64_t n = 12; n <= 24; n += 4) {
     machine.run_to(n + 1);
     machine.make_stable(n);
@@ -109,27 +109,95 @@ TEMPLATE_TEST_CASE("what was asked for is given to the end, whatever goes on mea
   CHECK(given(*machine.store, 8) == wanted);
   SECTION("idle for long") {
     machine.store->tick_serving(ServingSessions::idle_ticks - 1);
-    CHECK(must(machine.store->tree_at(SequenceNumber{8})));
+    CHECK(must(machine.store->tree_at(SequenceNumber{8}, asker)));
     machine.store->tick_serving(ServingSessions::idle_ticks - 1);
-    CHECK(must(machine.store->bucket_part({SequenceNumber{8}, 0, 0, {}})));
+    CHECK(must(machine.store->bucket_part({SequenceNumber{8}, 0, 0, {}}, asker)));
     machine.store->tick_serving(ServingSessions::idle_ticks);
   }
   SECTION("old, though not idle") {
     for (std::uint64_t i = 0; i < ServingSessions::life_ticks / 10; ++i) {
-      static_cast<void>(must(machine.store->tree_at(SequenceNumber{8})));
+      static_cast<void>(must(machine.store->tree_at(SequenceNumber{8}, asker)));
       machine.store->tick_serving(10);
     }
   }
   SECTION("two others were asked for") {
-    CHECK(must(machine.store->tree_at(SequenceNumber{20})));
-    CHECK(must(machine.store->tree_at(SequenceNumber{8})));
-    CHECK(must(machine.store->tree_at(SequenceNumber{24})));
-    CHECK(must(machine.store->tree_at(SequenceNumber{8})));
-    CHECK(must(machine.store->tree_at(SequenceNumber{20})));
-    CHECK(must(machine.store->tree_at(SequenceNumber{24})));
+    CHECK(must(machine.store->tree_at(SequenceNumber{20}, asker)));
+    CHECK(must(machine.store->tree_at(SequenceNumber{8}, asker)));
+    CHECK(must(machine.store->tree_at(SequenceNumber{24}, asker)));
+    CHECK(must(machine.store->tree_at(SequenceNumber{8}, asker)));
+    CHECK(must(machine.store->tree_at(SequenceNumber{20}, asker)));
+    CHECK(must(machine.store->tree_at(SequenceNumber{24}, asker)));
   }
-  CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{8})));
-  CHECK_FALSE(must(machine.store->bucket_part({SequenceNumber{8}, 0, 0, {}})));
+  CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{8}, asker)));
+  CHECK_FALSE(must(machine.store->bucket_part({SequenceNumber{8}, 0, 0, {}}, asker)));
+}
+
+TEMPLATE_TEST_CASE("what one peer asks for takes nothing from another", "[serving]", MemoryDisk, RocksDisk) {
+  const ReplicaId laggard{1};
+  const ReplicaId greedy{3};
+  Machine<TestType> machine;
+  machine.run_to(8);
+  const Content wanted = names_of(machine.model.state, machine.model.clients);
+  machine.run_to(10);
+  REQUIRE(must(machine.store->tree_at(SequenceNumber{8}, laggard)));
+  for (std::uint64_t n = 12; n <= 28; n += 4) {
+    machine.run_to(n + 1);
+    machine.make_stable(n);
+    REQUIRE(must(machine.store->tree_at(SequenceNumber{n}, greedy)));
+    REQUIRE(must(machine.store->bucket_part({SequenceNumber{n}, 0, 0, {}}, greedy)));
+  }
+  CHECK(given(*machine.store, 8, laggard) == wanted);
+  // Its own places are two, and what is not kept is nobody's but its holder's.
+  CHECK(must(machine.store->tree_at(SequenceNumber{28}, greedy)));
+  CHECK(must(machine.store->tree_at(SequenceNumber{24}, greedy)));
+  CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{20}, greedy)));
+}
+
+TEMPLATE_TEST_CASE("peers that ask for one checkpoint share a session, each for its own time", "[serving]", MemoryDisk,
+                   RocksDisk) {
+  Machine<TestType> machine;
+  machine.run_to(8);
+  const SequenceNumber n{8};
+  const ReplicaId first{1};
+  const ReplicaId second{2};
+  const ReplicaId third{3};
+  ServingSessions sessions;
+  const auto ask = [&](ReplicaId peer) { return must(sessions.at(peer, n, machine.engine())); };
+  const ServingSession* const session = ask(first);
+  REQUIRE(session != nullptr);
+  SECTION("one that is idle loses its own") {
+    CHECK(ask(second) == session);
+    CHECK(sessions.size() == 1);
+    sessions.tick(ServingSessions::idle_ticks - 1);
+    CHECK(ask(second) == session);
+    sessions.asked_for_batch(second, SequenceNumber{9});  // keeps nothing of the first's
+    sessions.tick(1);
+    CHECK(sessions.lowest() == n);
+    sessions.tick(ServingSessions::idle_ticks - 1);
+    CHECK(sessions.size() == 0);
+  }
+  SECTION("who comes late has a life of its own, and nobody prolongs another's") {
+    const auto wait = [&](std::uint64_t ticks, const std::vector<ReplicaId>& peers) {
+      for (std::uint64_t i = 0; i < ticks; i += 100) {
+        for (const ReplicaId peer : peers) static_cast<void>(ask(peer));
+        sessions.tick(100);
+      }
+    };
+    wait(ServingSessions::life_ticks - 100, {first});
+    CHECK(ask(second) == session);
+    wait(100, {first, second});  // the first's is over
+    CHECK(ask(second) == session);
+    const ServingSession* const fresh = ask(third);  // the session is too old for another holder
+    CHECK(fresh != session);
+    CHECK(ask(first) == fresh);
+    CHECK(sessions.size() == 2);
+    wait(ServingSessions::life_ticks - 300, {second, third});
+    CHECK(ask(second) == session);
+    wait(200, {third});
+    CHECK(sessions.size() == 1);
+    CHECK(ask(second) == fresh);
+  }
+  CHECK_FALSE(must(sessions.at(first, SequenceNumber{6}, machine.engine())));
 }
 
 TEST_CASE("what the asker has is not sent, and what is wrong of it is named", "[serving]") {
@@ -149,7 +217,7 @@ TEST_CASE("what the asker has is not sent, and what is wrong of it is named", "[
   const PairHash right = pair_hash(space_of(known), key_of(known), known_value);
   PairHash wrong;
   request.have = {wrong, right};  // all zeros sorts first
-  auto part = must(machine.store->bucket_part(request));
+  auto part = must(machine.store->bucket_part(request, asker));
   REQUIRE(part);
   CHECK(part->wrong == std::vector<std::uint32_t>{0});
   CHECK(part->total == content.size() - 1);
@@ -157,21 +225,21 @@ TEST_CASE("what the asker has is not sent, and what is wrong of it is named", "[
   for (const StatePair& pair : part->pairs) CHECK(pair_name(pair.name_space, pair.key.view()) != known);
 
   request.skip = 2;
-  part = must(machine.store->bucket_part(request));
+  part = must(machine.store->bucket_part(request, asker));
   CHECK(part->wrong.empty());
   CHECK(part->total == content.size() - 1);
   CHECK(part->pairs.size() == content.size() - 3);
 
   request.skip = static_cast<std::uint32_t>(content.size() - 1);
-  CHECK_FALSE(must(machine.store->bucket_part(request)));
+  CHECK_FALSE(must(machine.store->bucket_part(request, asker)));
   request.skip = UINT32_MAX;
-  CHECK_FALSE(must(machine.store->bucket_part(request)));
+  CHECK_FALSE(must(machine.store->bucket_part(request, asker)));
   request.skip = 0;
   request.bucket = DigestTree::bucket_count;
-  CHECK_FALSE(must(machine.store->bucket_part(request)));
+  CHECK_FALSE(must(machine.store->bucket_part(request, asker)));
   request.bucket = bucket;
   request.have = {right, wrong};
-  CHECK_FALSE(must(machine.store->bucket_part(request)));  // not ascending
+  CHECK_FALSE(must(machine.store->bucket_part(request, asker)));  // not ascending
 }
 
 TEST_CASE("a part has a size", "[serving]") {
@@ -194,7 +262,7 @@ TEST_CASE("a part has a size", "[serving]") {
   FetchBucket request{SequenceNumber{4}, 7, 0, {}};
   std::vector<std::size_t> sizes;
   while (request.skip < keys.size()) {
-    const auto part = must(machine.store->bucket_part(request));
+    const auto part = must(machine.store->bucket_part(request, asker));
     REQUIRE(part);
     CHECK(part->total == keys.size());
     CHECK(as_text(part->pairs.front().key.view()) == keys[request.skip]);
@@ -211,7 +279,7 @@ TEST_CASE("a state that does not give its root is not given", "[serving]") {
   WriteBatch batch;
   batch.erase(Family::tree, rows.begin()->first);
   must(machine.engine().write(batch, Sync::no));
-  CHECK(refusal(machine.store->tree_at(SequenceNumber{8})).kind == StorageError::Kind::damaged);
+  CHECK(refusal(machine.store->tree_at(SequenceNumber{8}, asker)).kind == StorageError::Kind::damaged);
   must(machine.store->mark_damaged());
-  CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{8})));
+  CHECK_FALSE(must(machine.store->tree_at(SequenceNumber{8}, asker)));
 }

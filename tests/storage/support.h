@@ -107,6 +107,9 @@ inline StoreIdentity identity() {
   return made;
 }
 
+// The peer that asks, where it does not matter which.
+inline constexpr ReplicaId asker{0};
+
 inline Digest digest_of(std::string_view text) {
   return tagged_digest("test", as_bytes(text));
 }

@@ -83,7 +83,7 @@ inline BucketStaged fetch(Store& from, Store& to, SequenceNumber n, std::uint32_
   std::uint32_t skip = 0;
   do {
     const FetchBucket request{n, bucket, skip, must(to.bucket_hashes(bucket))};
-    const auto part = must(from.bucket_part(request));
+    const auto part = must(from.bucket_part(request, asker));
     REQUIRE(part);
     report = must(to.stage_bucket(*part));
     CHECK(report.pairs == part->pairs.size());
@@ -93,7 +93,7 @@ inline BucketStaged fetch(Store& from, Store& to, SequenceNumber n, std::uint32_
 }
 
 inline std::vector<std::uint32_t> plan(Store& from, Store& to, const CheckpointSummary& target) {
-  const auto tree = must(from.tree_at(target.n));
+  const auto tree = must(from.tree_at(target.n, asker));
   REQUIRE(tree);
   REQUIRE(tree->summary == target);
   REQUIRE(tree_root(tree->leaves) == target.state);

@@ -61,8 +61,8 @@ TEMPLATE_TEST_CASE("an empty replica gets all, one that lags what differs", "[tr
   }
   CHECK_FALSE(report.difference);
   check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
-  CHECK_FALSE(must(pair.to.store->ledger_range(SequenceNumber{24}, SequenceNumber{24})));
-  CHECK_FALSE(must(pair.to.store->ledger_range(SequenceNumber{1}, SequenceNumber{24})));
+  CHECK_FALSE(must(pair.to.store->ledger_range(SequenceNumber{24}, SequenceNumber{24}, asker)));
+  CHECK_FALSE(must(pair.to.store->ledger_range(SequenceNumber{1}, SequenceNumber{24}, asker)));
   pair.to.restart();
   check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
   // It serves in turn, and comes to the same roots as the others.
@@ -70,10 +70,10 @@ TEMPLATE_TEST_CASE("an empty replica gets all, one that lags what differs", "[tr
   transfer(*pair.to.store, *third.store, target);
   check_installed(*third.store, third.engine(), target, pair.state, pair.clients);
   pair.follow(24, 36);
-  const auto range = must(pair.to.store->ledger_range(SequenceNumber{25}, SequenceNumber{36}));
+  const auto range = must(pair.to.store->ledger_range(SequenceNumber{25}, SequenceNumber{36}, asker));
   REQUIRE(range);
   CHECK(range->digests.size() == 12);
-  CHECK_FALSE(must(pair.to.store->ledger_range(SequenceNumber{24}, SequenceNumber{36})));
+  CHECK_FALSE(must(pair.to.store->ledger_range(SequenceNumber{24}, SequenceNumber{36}, asker)));
   pair.to.make_stable(28);
   pair.to.make_stable(32);
   pair.to.restart();
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("a replica that went astray goes back, and is told where it d
   }
   check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
   // Its ledger was right all the time.
-  CHECK(must(pair.to.store->ledger_range(SequenceNumber{1}, target.n)));
+  CHECK(must(pair.to.store->ledger_range(SequenceNumber{1}, target.n, asker)));
   // Promises above the checkpoint stay, those below go.
   const Recovered recovered = must(pair.to.store->recover());
   CHECK(recovered.slots.size() == 18 - at);
@@ -203,7 +203,7 @@ TEST_CASE("a plan is for one state, and for one that hangs together", "[transfer
   pair.run_from(12);
   pair.to.run_to(5);
   const CheckpointSummary target = pair.from.summaries.at(12);
-  auto tree = must(pair.from.store->tree_at(target.n));
+  auto tree = must(pair.from.store->tree_at(target.n, asker));
   REQUIRE(tree);
   const auto no_installation = [&] {
     CHECK(refusal(pair.to.store->install_state(stable_at(target).proof, target)).kind == Kind::mismatch);

@@ -44,11 +44,11 @@ struct Fixture {
   }
   std::size_t count(Family family) { return content_of(disk.engine()->scan(family, {}, {})).size(); }
   bool holds(std::uint64_t n, const Digest& digest) {
-    return must(store->batch_bytes(SequenceNumber{n}, digest)).has_value();
+    return must(store->batch_bytes(SequenceNumber{n}, digest, asker)).has_value();
   }
   bool holds(std::uint64_t n) { return holds(n, committed_batch(n)->digest); }
   std::optional<LedgerRange> range(std::uint64_t first, std::uint64_t last) {
-    return must(store->ledger_range(SequenceNumber{first}, SequenceNumber{last}));
+    return must(store->ledger_range(SequenceNumber{first}, SequenceNumber{last}, asker));
   }
   std::map<std::uint64_t, CheckpointSummary> summaries;
 };
@@ -141,7 +141,7 @@ TEMPLATE_TEST_CASE("the batches behind a state stay for as long as it is being g
   Fixture<TestType> fixture{4};
   fixture.run_to(12);
   fixture.make_stable(8);
-  REQUIRE(must(fixture.store->tree_at(SequenceNumber{8})));
+  REQUIRE(must(fixture.store->tree_at(SequenceNumber{8}, asker)));
   fixture.run_to(24);
   for (std::uint64_t n = 12; n <= 20; n += 4) fixture.make_stable(n);
   CHECK_FALSE(fixture.holds(8));
@@ -157,6 +157,33 @@ TEMPLATE_TEST_CASE("the batches behind a state stay for as long as it is being g
   fixture.make_stable(28);
   CHECK_FALSE(fixture.range(9, 24));
   CHECK(fixture.range(25, 28));
+}
+
+TEMPLATE_TEST_CASE("no peer drops the batches behind another's state, nor keeps them", "[truncation]", MemoryDisk,
+                   RocksDisk) {
+  const ReplicaId laggard{1};
+  const ReplicaId greedy{3};
+  Fixture<TestType> fixture{4};
+  fixture.run_to(12);
+  fixture.make_stable(8);
+  REQUIRE(must(fixture.store->tree_at(SequenceNumber{8}, laggard)));
+  const auto range = [&](ReplicaId to) {
+    return must(fixture.store->ledger_range(SequenceNumber{9}, SequenceNumber{20}, to));
+  };
+  fixture.run_to(24);
+  for (std::uint64_t n = 12; n <= 20; n += 4) {
+    REQUIRE(must(fixture.store->tree_at(SequenceNumber{n}, greedy)));
+    fixture.make_stable(n);
+  }
+  CHECK(range(laggard));
+  fixture.store->tick_serving(ServingSessions::idle_ticks - 1);
+  CHECK(must(fixture.store->ledger_range(SequenceNumber{17}, SequenceNumber{20}, greedy)));
+  CHECK(must(fixture.store->batch_bytes(SequenceNumber{17}, committed_batch(17)->digest, greedy)));
+  fixture.store->tick_serving(1);
+  fixture.make_stable(24);
+  // The greedy one has kept its own: the state at 16.
+  CHECK_FALSE(range(laggard));
+  CHECK(must(fixture.store->ledger_range(SequenceNumber{17}, SequenceNumber{24}, greedy)));
 }
 
 TEMPLATE_TEST_CASE("everything is kept where nothing is to be dropped", "[truncation]", MemoryDisk, RocksDisk) {

@@ -16,6 +16,7 @@
 
 #include "tools/sim/reduce.h"
 #include "tools/sim/report.h"
+#include "tools/sim/rocks_disk.h"
 
 namespace pbft::sim {
 namespace {
@@ -36,15 +37,16 @@ struct Worker {
 };
 
 RunResult run_one(const BatchOptions& options, std::uint64_t seed) {
-  const auto plan = reduced_plan(seed, options.reductions);
+  auto plan = reduced_plan(seed, options.reductions);
   if (!plan) {
     RunResult refused;
     refused.seed = seed;
     refused.findings.push_back({"usage", 0, {}, "a reduction does not fit this seed"});
     return refused;
   }
+  plan->rocksdb = on_rocksdb(seed, options.rocksdb_share);
   RunResult result = run_plan(*plan, options.verbose);
-  if (!options.twice || !options.twice(seed)) return result;
+  if (plan->rocksdb || !options.twice || !options.twice(seed)) return result;
   const RunResult again = run_plan(*plan, false);
   if (again.hash != result.hash) {
     result.findings.push_back({"determinism", 0, {}, "trace " + result.hash + ", the second time " + again.hash});

@@ -2,8 +2,27 @@
 
 #include <algorithm>
 
+#include "storage/memory_engine.h"
+
 namespace pbft::sim {
 namespace {
+
+class MemoryMedium final : public Medium {
+ public:
+  [[nodiscard]] storage::Engine& engine() override { return memory_; }
+  void lose_power(std::size_t kept) override { memory_.lose_power(kept); }
+  [[nodiscard]] std::size_t unsynced_writes() const override { return memory_.unsynced_writes(); }
+  [[nodiscard]] storage::Result<void> start() override { return {}; }
+  void fail(bool failing) override {
+    using storage::StorageError;
+    memory_.fail_writes(failing ? std::optional{StorageError{StorageError::Kind::io, "simulated disk error"}}
+                                : std::nullopt);
+  }
+  [[nodiscard]] bool fails_late() const override { return false; }
+
+ private:
+  storage::MemoryEngine memory_;
+};
 
 bool holds_promise(const storage::WriteBatch& batch) {
   using storage::Family;
@@ -16,10 +35,15 @@ bool holds_promise(const storage::WriteBatch& batch) {
 
 }  // namespace
 
+std::unique_ptr<Medium> memory_medium() {
+  return std::make_unique<MemoryMedium>();
+}
+
 storage::Result<void> Disk::write(const storage::WriteBatch& batch, storage::Sync sync) {
   boundary_();
-  const storage::Result<void> written = memory_.write(batch, sync);
+  const storage::Result<void> written = medium_->engine().write(batch, sync);
   if (!written) return written;
+  medium_->wrote(sync);
   ++writes_;
   if (sync == storage::Sync::durable) {
     ++syncs_;
@@ -32,9 +56,10 @@ storage::Result<void> Disk::write(const storage::WriteBatch& batch, storage::Syn
 
 storage::WriteBatch Disk::image() const {
   storage::WriteBatch image;
+  const storage::Engine& engine = medium_->engine();
   for (std::size_t i = 0; i < static_cast<std::size_t>(storage::Family::count_); ++i) {
     const auto family = static_cast<storage::Family>(i);
-    for (const auto at = memory_.scan(family, {}, {}); at->valid(); at->next()) {
+    for (const auto at = engine.scan(family, {}, {}); at->valid(); at->next()) {
       image.operations.emplace_back(storage::WriteBatch::Put{
           family, {at->key().begin(), at->key().end()}, {at->value().begin(), at->value().end()}});
     }
@@ -43,7 +68,7 @@ storage::WriteBatch Disk::image() const {
 }
 
 void Disk::lose_power(std::size_t kept) {
-  memory_.lose_power(kept);
+  medium_->lose_power(kept);
   promises_unsynced_ = false;
 }
 

@@ -15,6 +15,7 @@
 #include "tools/sim/batch.h"
 #include "tools/sim/reduce.h"
 #include "tools/sim/report.h"
+#include "tools/sim/rocks_disk.h"
 
 namespace {
 
@@ -32,6 +33,7 @@ struct Options {
   std::vector<std::string> reductions;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
   std::size_t stop_after = 20;
+  unsigned rocksdb_share = 1;
   bool twice = false;
   bool verbose = false;
   bool json = false;
@@ -93,6 +95,7 @@ int run_single(const Options& options) {
   BatchOptions batch;
   batch.seeds = {*options.seed};
   batch.reductions = options.reductions;
+  batch.rocksdb_share = options.rocksdb_share;
   batch.verbose = options.verbose;
   batch.twice = [&options](std::uint64_t) { return options.twice; };
   bool failed = false;
@@ -108,10 +111,12 @@ int run_single(const Options& options) {
 }
 
 // The invariants that a run breaks, without its death taking this process along.
-std::set<std::string> broken_by(std::uint64_t seed, const std::vector<std::string>& reductions) {
+std::set<std::string> broken_by(const Options& options, std::uint64_t seed,
+                                const std::vector<std::string>& reductions) {
   BatchOptions batch;
   batch.seeds = {seed};
   batch.reductions = reductions;
+  batch.rocksdb_share = options.rocksdb_share;
   std::set<std::string> broken;
   run_batch(batch, [&](const RunResult& result) {
     for (const Finding& finding : result.findings) broken.insert(finding.invariant);
@@ -121,7 +126,7 @@ std::set<std::string> broken_by(std::uint64_t seed, const std::vector<std::strin
 
 int run_shrink(const Options& options) {
   const std::uint64_t seed = *options.shrink;
-  const std::set<std::string> broken = broken_by(seed, {});
+  const std::set<std::string> broken = broken_by(options, seed, {});
   if (broken.empty()) {
     fmt::print("seed {} breaks no invariant\n", seed);
     return 0;
@@ -130,15 +135,16 @@ int run_shrink(const Options& options) {
   fmt::print(stderr, "seed {} breaks {}; shrinking\n", seed, fmt::join(broken, ", "));
   std::size_t runs = 0;
   const auto taken = shrink(seed, [&](const std::vector<std::string>& reductions) {
-    const bool fails = broken_by(seed, reductions).contains(invariant);
+    const bool fails = broken_by(options, seed, reductions).contains(invariant);
     if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{} runs ", ++runs);
     if (fails) fmt::print(stderr, "{} still with {}\n", invariant, fmt::join(reductions, ","));
     return fails;
   });
   const std::string reduce = taken.empty() ? "" : fmt::format(" --reduce {}", fmt::join(taken, ","));
   fmt::print("{}\n", describe(*reduced_plan(seed, taken)));
-  fmt::print("pbft-sim --seed {}{}{} --verbose\n", seed, reduce,
-             options.mutant.empty() ? "" : " --mutant " + options.mutant);
+  fmt::print("pbft-sim --seed {}{}{}{} --verbose\n", seed, reduce,
+             options.mutant.empty() ? "" : " --mutant " + options.mutant,
+             on_rocksdb(seed, options.rocksdb_share) ? " --rocksdb-share 100" : "");
   return exit_violation;
 }
 
@@ -146,6 +152,7 @@ int run_many(const Options& options, std::vector<std::uint64_t> seeds) {
   BatchOptions batch;
   batch.seeds = std::move(seeds);
   batch.jobs = options.jobs;
+  batch.rocksdb_share = options.rocksdb_share;
   batch.stop_after = options.stop_after;
   batch.twice = [&options](std::uint64_t seed) { return options.twice || seed % 100 == 0; };
   Summary summary;
@@ -175,6 +182,10 @@ int main(int argc, char** argv) {
   app.add_option("--jobs", options.jobs, "Processes to run seeds on")->check(CLI::Range(1, 256))->capture_default_str();
   app.add_option("--stop-after", options.stop_after, "Give up after so many seeds have failed")
       ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--rocksdb-share", options.rocksdb_share,
+                 "Of so many seeds in 100 the replicas keep their stores on RocksDB, on a simulated file system")
+      ->check(CLI::Range(0, 100))
       ->capture_default_str();
   app.add_option("--mutant", options.mutant, "Switch on a planted bug (a build of tests/mutants/build)")
       ->type_name("NAME");

@@ -12,6 +12,7 @@
 #include "storage/store.h"
 #include "tools/sim/describe.h"
 #include "tools/sim/kv_language.h"
+#include "tools/sim/rocks_disk.h"
 
 // The kv plugin, linked in.
 extern "C" const pbft_plugin_v1* pbft_kv_plugin(void);
@@ -77,15 +78,15 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   // ---- Transport
   void broadcast(Bytes frame) override {
     const SharedBytes shared = SharedBytes::own(std::move(frame));
-    node.boundary();
+    node.boundary(Boundary::before_send);
     node.sent(0, true, shared);
-    node.boundary();
+    node.boundary(Boundary::after_send);
   }
   void send(ReplicaId to, Bytes frame) override {
     const SharedBytes shared = SharedBytes::own(std::move(frame));
-    node.boundary();
+    node.boundary(Boundary::before_send);
     node.sent(to.value, false, shared);
-    node.boundary();
+    node.boundary(Boundary::after_send);
   }
   void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override {
     const auto route = routes.find({client, session, session.value == 0 ? number : RequestNumber{}});
@@ -212,14 +213,14 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
       return;
     }
     if (!node.liar_) world.checkers.agreement.executed(node.id_, ran_batch(effect, replies));
-    node.boundary();
+    node.boundary(Boundary::executed);
   }
   void on_checkpoint(const CheckpointSummary& summary) override {
     World& world = node.world_;
     world.trace.say([&] { return fmt::format("   {} takes checkpoint {}", node.id_.value, summary.n.value); });
     world.trace.record(Trace::Kind::checkpoint, node.id_.value, summary.n.value, fast_hash(summary.state.view()));
     if (!node.liar_) world.checkers.agreement.checkpoint(node.id_, summary);
-    node.boundary();
+    node.boundary(Boundary::checkpoint);
   }
 
   Node& node;
@@ -248,7 +249,11 @@ Node::~Node() = default;
 // ---- Life and death ---------------------------------------------------------------------------------
 
 void Node::new_disk() {
-  disk_ = std::make_shared<Disk>([this] { boundary(); });
+  auto medium =
+      world_.plan.rocksdb
+          ? rocksdb_medium(Random::stream(world_.plan.seed, fmt::format("rocksdb {} {}", id_.value, disks_++)))
+          : memory_medium();
+  disk_ = std::make_shared<Disk>(std::move(medium), [this] { boundary(Boundary::write); });
 }
 
 void Node::wipe() {
@@ -286,6 +291,7 @@ void Node::start() {
   boundaries_left_ = 0;
   paused_until_ = 0;
   repair_disk();
+  disk_was_broken_ = false;
   world_.trace.record(Trace::Kind::process, id_.value, starts_, 0);
   process_ = std::make_unique<Process>(*this);
   if (const std::optional<std::string> error = open()) {
@@ -301,6 +307,7 @@ void Node::start() {
 
 std::optional<std::string> Node::open() {
   Process& process = *process_;
+  if (const auto started = disk_->start(); !started) return "open: " + started.error().message;
   auto store = storage::Store::open(disk_, {world_.roster.cluster, id_}, store_options(world_.plan));
   if (!store) return "open: " + store.error().message;
   process.store = std::move(*store);
@@ -388,23 +395,45 @@ void Node::crash() {
   crash(how == 0 ? 0 : how == 1 ? unsynced : random_.below(unsynced + 1));
 }
 
-void Node::boundary() {
+const char* to_string(Boundary boundary) {
+  switch (boundary) {
+    case Boundary::write:
+      return "before a write";
+    case Boundary::before_send:
+      return "before a send";
+    case Boundary::after_send:
+      return "after a send";
+    case Boundary::executed:
+      return "after an execution";
+    case Boundary::checkpoint:
+      return "after a checkpoint";
+    case Boundary::count_:
+      break;
+  }
+  return "unknown";
+}
+
+void Node::boundary(Boundary at) {
+  if (boundary_watcher_) boundary_watcher_(at);
   if (boundaries_left_ == 0 || --boundaries_left_ > 0) return;
   throw SimulatedCrash{};
 }
 
 void Node::break_disk() {
   disk_broken_ = true;
-  disk_->fail_writes(storage::StorageError{storage::StorageError::Kind::io, "simulated disk error"});
+  disk_was_broken_ = true;
+  disk_->fail(true);
 }
 
 void Node::repair_disk() {
   disk_broken_ = false;
-  disk_->fail_writes(std::nullopt);
+  disk_->fail(false);
 }
 
 void Node::mend() {
   repair_disk();
+  // It may have failed already where that shows only at the next write.
+  if (disk_was_broken_ && disk_->fails_late()) crash();
   set_clock(0, 0);
   boundaries_left_ = 0;
   paused_until_ = 0;
@@ -412,7 +441,7 @@ void Node::mend() {
 
 void Node::stopped(const storage::StorageError& error) {
   world_.trace.say([&] { return fmt::format("{} stops: {}", id_.value, error.message); });
-  if (disk_broken_ || liar_) {
+  if (disk_broken_ || liar_ || (disk_was_broken_ && disk_->fails_late())) {
     world_.injected(Fault::disk_error);
   } else {
     world_.findings.report({"node-error", 0, {id_.value}, error.message});
@@ -485,7 +514,7 @@ void Node::turn(bool tick) {
     if (auto done = process_->driver->end_turn(); !done) return stopped(done.error());
   } catch (const SimulatedCrash&) {
     world_.injected(Fault::crash_at_boundary);
-    return crash();
+    return lose_all_ ? crash(0) : crash();
   }
   after_turn();
 }

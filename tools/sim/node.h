@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,18 @@
 
 namespace pbft::sim {
 
+// Where the power of a replica may fail.
+enum class Boundary : std::uint8_t {
+  write,  // before one
+  before_send,
+  after_send,
+  executed,    // a batch that is in the state, and of which nobody has heard
+  checkpoint,  // the same
+  count_
+};
+inline constexpr std::size_t boundary_count = static_cast<std::size_t>(Boundary::count_);
+[[nodiscard]] const char* to_string(Boundary boundary);
+
 class Node {
  public:
   Node(World& world, ReplicaId id);
@@ -29,9 +42,13 @@ class Node {
   // The process ends at once. Of the writes that were not synced the first `kept` are on the disk afterwards.
   void crash(std::size_t kept);
   void crash();  // keeps a random number of them
-  // Ends at the k-th boundary from now: before a write, before or after a send, after an execution or a checkpoint
-  // that is in the state but that nobody has heard of.
-  void crash_at_boundary(std::uint64_t k) { boundaries_left_ = k; }
+  // Ends at the k-th boundary from now. `lose_all`: with everything that was not synced; else that is left to chance.
+  void crash_at_boundary(std::uint64_t k, bool lose_all = false) {
+    boundaries_left_ = k;
+    lose_all_ = lose_all;
+  }
+  // Tells of each boundary from now on. Null: no more.
+  void watch_boundaries(std::function<void(Boundary)> watcher) { boundary_watcher_ = std::move(watcher); }
   void pause(Microseconds until) { paused_until_ = until; }
   void break_disk();  // the next write fails, and the node stops; the disk works again when it starts
   void mend();        // ends a pause, a due crash, a broken disk and a wrong clock
@@ -61,7 +78,7 @@ class Node {
     SharedBytes bytes;
   };
 
-  void boundary();
+  void boundary(Boundary at);
   void new_disk();
   void repair_disk();
   void schedule_tick();
@@ -87,7 +104,11 @@ class Node {
   std::vector<Frame> inbox_;
   bool turn_scheduled_ = false;
   std::uint64_t boundaries_left_ = 0;  // 0: no crash is due
+  bool lose_all_ = false;
+  std::function<void(Boundary)> boundary_watcher_;
+  std::uint64_t disks_ = 0;  // so far
   bool disk_broken_ = false;
+  bool disk_was_broken_ = false;  // since the last start
   Microseconds paused_until_ = 0;
   Microseconds down_since_ = 0;
   std::uint64_t starts_ = 0;

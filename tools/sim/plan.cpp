@@ -196,6 +196,7 @@ std::string describe(const Plan& plan) {
       fmt::join(plan.dead, " "),
       plan.dead.empty() ? "" : fmt::format(" from {:.1f} s", static_cast<double>(plan.dead_at) / 1e6),
       fmt::join(plan.wiped, " "), plan.clients.faulty);
+  if (plan.rocksdb) text += "stores on RocksDB, on a simulated file system\n";
   for (const auto& [replica, lies] : plan.liars) {
     text += fmt::format("  replica {} lies:", replica);
     for (const Lie lie : lies) text += fmt::format(" {},", to_string(lie));

@@ -64,6 +64,7 @@ struct Plan {
   std::set<std::uint32_t> wiped;
   bool final_blackout = false;  // in the end all lose power once more, and everything has to be there
   bool ed25519 = false;
+  bool rocksdb = false;           // the stores are on RocksDB; its threads make a run one that is not repeated exactly
   std::uint64_t ledger_keep = 0;  // batches below the stable checkpoint; 0: all
 
   [[nodiscard]] Cadence& of(Fault fault) { return cadence[static_cast<std::size_t>(fault)]; }
