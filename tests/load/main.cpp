@@ -27,6 +27,7 @@ struct Options {
   std::filesystem::path directory;
   std::size_t clients = 16;
   std::size_t lanes = 1;  // per client
+  std::size_t skip = 0;   // keys of the directory that are left to others
   double timeout_s = 60;
   bool fill = false;
   Fill::Options filling;
@@ -86,9 +87,9 @@ class Lanes {
 // Every client has a session of its own; where there are more of them than keys, some share one.
 ctl::Result<std::vector<std::unique_ptr<client::Client>>> connect_all(const Options& options) {
   std::vector<runtime::ClientConfig> configs;
-  for (std::size_t i = 0; i < options.clients; ++i) {
+  for (std::size_t i = options.skip; i < options.skip + options.clients; ++i) {
     const auto file = options.directory / (i == 0 ? "client" : fmt::format("client-{}", i + 1)) / "client.toml";
-    if (i != 0 && !std::filesystem::exists(file)) break;
+    if (i != options.skip && !std::filesystem::exists(file)) break;
     auto config = runtime::load_client_config(file);
     if (!config) return tl::unexpected(config.error());
     configs.push_back(std::move(*config));
@@ -103,9 +104,13 @@ ctl::Result<std::vector<std::unique_ptr<client::Client>>> connect_all(const Opti
 }
 
 nlohmann::json as_json(const Tally::Counts& counts) {
-  return {{"acknowledged", counts.acknowledged}, {"unknown", counts.unknown},
-          {"refused", counts.refused},           {"seconds", counts.seconds},
-          {"slowest_ms", counts.slowest_ms},     {"longest_gap_ms", counts.longest_gap_ms}};
+  return {{"acknowledged", counts.acknowledged},
+          {"unknown", counts.unknown},
+          {"busy", counts.busy},
+          {"refused", counts.refused},
+          {"seconds", counts.seconds},
+          {"slowest_ms", counts.slowest_ms},
+          {"longest_gap_ms", counts.longest_gap_ms}};
 }
 
 void answer(const nlohmann::json& json) {
@@ -170,6 +175,7 @@ int main(int argc, char** argv) {
   app.add_option("--lanes", options.lanes, "Operations that each client has outstanding")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  app.add_option("--skip", options.skip, "Leaves the keys of so many clients to others")->capture_default_str();
   app.add_option("--timeout", options.timeout_s, "For one operation, in seconds")->capture_default_str();
   app.add_flag("--fill", options.fill, "Put random values instead of checked writes");
   app.add_option("--keys", options.filling.keys, "Number of keys to fill")->check(CLI::Range(1, 1'000'000'000));

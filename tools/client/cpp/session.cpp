@@ -63,6 +63,19 @@ void Session::abandon(Ticket ticket) {
   landed(flight);
 }
 
+// What has no number yet waits for the session, or for the oldest requests to be answered.
+std::size_t Session::busy_replicas(Ticket ticket, std::uint64_t now_us) const {
+  const auto number = numbers_.find(ticket);
+  const auto flight = number != numbers_.end() ? flights_.find(slots_.at(number->second).flight)
+                                               : (waiting_.contains(ticket) ? flights_.begin() : flights_.end());
+  if (flight == flights_.end()) {
+    return 0;
+  }
+  const std::uint64_t lately = options_.retransmit_us * 16;  // two of the longest intervals between resends
+  return static_cast<std::size_t>(std::count_if(flight->second.busy.begin(), flight->second.busy.end(),
+                                                [&](const auto& said) { return now_us - said.second <= lately; }));
+}
+
 void Session::receive(const Reply& reply, ReplicaId from) {
   if (reply.session == SessionId{0}) {
     receive_opening(reply, from);
@@ -95,7 +108,7 @@ void Session::receive_opening(const Reply& reply, ReplicaId from) {
     return;
   }
   if (is_hint(reply.status)) {
-    hinted(reply.status, opening_flight_);
+    hinted(reply, from, opening_flight_);
     return;
   }
   const bool lacked = opening_->lacks_result();
@@ -150,7 +163,7 @@ void Session::receive_answer(const Reply& reply, ReplicaId from) {
   }
   Slot& slot = found->second;
   if (is_hint(reply.status)) {
-    hinted(reply.status, slot.flight);
+    hinted(reply, from, slot.flight);
     return;
   }
   if (auto agreed = slot.votes.add(from, reply.status, reply.result_digest, reply.result)) {
@@ -357,8 +370,8 @@ void Session::landed(FlightId id) {
   }
 }
 
-void Session::hinted(ReplyStatus status, FlightId id) {
-  status == ReplyStatus::sign ? sign_from_now_on(id) : busy(id);
+void Session::hinted(const Reply& reply, ReplicaId from, FlightId id) {
+  reply.status == ReplyStatus::sign ? sign_from_now_on(id) : busy(from, id);
 }
 
 // One replica's hint: it takes nothing from this client without a signature. What is outstanding is sealed again, the
@@ -378,8 +391,9 @@ void Session::sign_from_now_on(FlightId id) {
 }
 
 // One replica's hint. It puts off one resend once, so that a liar can slow a request down only by that much.
-void Session::busy(FlightId id) {
+void Session::busy(ReplicaId from, FlightId id) {
   Flight& flight = flights_.at(id);
+  flight.busy[from] = now_;
   if (!flight.postponed) {
     flight.postponed = true;
     reschedule(id, saturating_add(flight.due, flight.interval));

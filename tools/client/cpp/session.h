@@ -22,6 +22,8 @@ class Session {
   void enqueue(Ticket ticket, SharedBytes operation, RequestKind kind);
   // Nobody waits for the outcome any more; whether the operation takes effect is open.
   void abandon(Ticket ticket);
+  // How many replicas have said lately that they have too much to do to take it, or what it waits behind.
+  [[nodiscard]] std::size_t busy_replicas(Ticket ticket, std::uint64_t now_us) const;
 
   void receive(const Reply& reply, ReplicaId from);
   // `view`: where the primary is believed to be.
@@ -43,8 +45,9 @@ class Session {
     BundlePtr bundle;
     std::size_t open = 0;  // requests in it that are neither answered nor abandoned
     std::uint64_t due = 0;
-    std::uint64_t interval = 0;  // until the resend after the next one
-    bool postponed = false;      // a busy replica has put off the next resend
+    std::uint64_t interval = 0;               // until the resend after the next one
+    bool postponed = false;                   // a busy replica has put off the next resend
+    std::map<ReplicaId, std::uint64_t> busy;  // when each last said that it is
   };
   struct Slot {
     Ticket ticket;
@@ -70,9 +73,9 @@ class Session {
   void say_hello(Outbox& outbox);
   void reschedule(FlightId id, std::uint64_t due);
   void landed(FlightId id);  // one more request of it is answered or abandoned
-  void hinted(ReplyStatus status, FlightId id);
+  void hinted(const Reply& reply, ReplicaId from, FlightId id);
   void sign_from_now_on(FlightId id);
-  void busy(FlightId id);
+  void busy(ReplicaId from, FlightId id);
   [[nodiscard]] Outcome outcome_of(Votes::Agreed agreed) const;
   [[nodiscard]] bool window_open() const;
   [[nodiscard]] RequestNumber low() const;
