@@ -64,6 +64,27 @@ TEST_CASE("one client cannot fill the queue of the others") {
   queue.invariants();
 }
 
+TEST_CASE("where the queue is full, who asks for little pushes out the last of who has most waiting") {
+  LocalParameters local;
+  local.max_queued_requests = 12;
+  local.max_queued_requests_per_client = 8;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 8; ++i) {
+    CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {i})) == Added::yes);
+  }
+  CHECK(queue.add(make_bundle(client_id(2), SessionId{2}, 1, {1, 2, 3, 4})) == Added::yes);
+  for (std::uint64_t i = 1; i <= 3; ++i) {  // the third has still less than half of what the first one has left
+    CHECK(queue.add(make_bundle(client_id(3), SessionId{3}, 1, {i})) == (i < 3 ? Added::yes : Added::full));
+    CHECK(queue.requests() == 12);
+    queue.invariants();
+  }
+  const auto taken = queue.take_batch();
+  REQUIRE(taken.size() == 9);
+  CHECK(taken[5]->requests[0].number == RequestNumber{6});  // the seventh and the eighth of the first client are gone
+  CHECK(taken[6]->client == client_id(2));
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {8})) == Added::yes);  // and may come again
+}
+
 TEST_CASE("what waits is bounded in bytes as well") {
   LocalParameters local;
   const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
