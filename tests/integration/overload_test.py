@@ -9,8 +9,9 @@ from cluster import BIN, ClusterTest, wait_until
 PATIENCE = 240  # seconds; bounds a broken run only
 MIB = 1 << 20
 
-# Small, so that the flood is far beyond them on any machine.
-QUEUED, QUEUED_PER_CLIENT, BATCH_BYTES, WINDOW, CACHE_MB = 1000, 200, 128 << 10, 64, 8
+# Small, so that the flood is far beyond them on any machine: what is ordered at once is far less than what comes in.
+QUEUED, QUEUED_PER_CLIENT, WINDOW, CACHE_MB = 1000, 200, 64, 8
+PIPELINE, BATCH_REQUESTS, BATCH_BYTES = 1, 16, 128 << 10
 # The flood: so many sessions of 16 keys, and so many operations that each has outstanding.
 SESSIONS, LANES, VALUE_BYTES, BUNDLE_REQUESTS = 32, 256, 1000, 256
 EXIT_BUSY = 4
@@ -42,7 +43,8 @@ class Overload(ClusterTest):
             cluster.configure(name, block_cache_mb=CACHE_MB)
             with open(cluster.dir / name / "node.toml", "a") as file:
                 file.write(f"\n[tuning]\nmax_queued_requests = {QUEUED}\n"
-                           f"max_queued_requests_per_client = {QUEUED_PER_CLIENT}\nmax_batch_bytes = {BATCH_BYTES}\n")
+                           f"max_queued_requests_per_client = {QUEUED_PER_CLIENT}\npipeline = {PIPELINE}\n"
+                           f"max_batch_requests = {BATCH_REQUESTS}\nmax_batch_bytes = {BATCH_BYTES}\n")
         cluster.start().await_up()
         return cluster
 

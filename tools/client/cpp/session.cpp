@@ -6,6 +6,7 @@ namespace pbft::client {
 namespace {
 
 constexpr std::size_t result_of_numbers = 8;
+constexpr std::size_t most_remembered = 8;  // bundles whose time is kept
 
 std::optional<std::uint64_t> big_endian(const Bytes& bytes) {
   if (bytes.size() != result_of_numbers) {
@@ -60,7 +61,7 @@ void Session::abandon(Ticket ticket) {
   const FlightId flight = slot->second.flight;
   slots_.erase(slot);
   numbers_.erase(number);
-  landed(flight);
+  landed(flight, false);
 }
 
 // What has no number yet waits for the session, or for the oldest requests to be answered.
@@ -114,7 +115,7 @@ void Session::receive_opening(const Reply& reply, ReplicaId from) {
   const bool lacked = opening_->lacks_result();
   if (const auto agreed = opening_->add(from, reply.status, reply.result_digest, reply.result)) {
     opening_.reset();
-    landed(opening_flight_);
+    landed(opening_flight_, true);
     opening_answered(*agreed);
   } else if (!lacked && opening_->lacks_result()) {
     reschedule(opening_flight_, now_);
@@ -185,7 +186,7 @@ void Session::answered(RequestNumber number, Votes::Agreed agreed) {
   completions_.push_back({slot->second.ticket, outcome_of(std::move(agreed))});
   numbers_.erase(slot->second.ticket);
   slots_.erase(slot);
-  landed(flight);
+  landed(flight, true);
 }
 
 // Where more clients are at work than there are sessions, each that opens one pushes another client out. Who is pushed
@@ -311,12 +312,20 @@ void Session::send_bundles(Outbox& outbox) {
   }
 }
 
+// Where a cluster has much to do, every answer takes long, and to send everything to everybody again and again would be
+// all that it has to do. Where frames are lost, or the primary is away, some of the last answers still came soon.
+std::uint64_t Session::patience() const {
+  const std::uint64_t least = took_.size() < most_remembered ? 0 : *std::min_element(took_.begin(), took_.end());
+  return std::clamp(saturating_add(least, least), options_.retransmit_us, options_.retransmit_us * 8);
+}
+
 void Session::launch(BundlePtr bundle, FlightId id, std::size_t open, Outbox& outbox) {
   Flight flight;
   flight.bundle = std::move(bundle);
   flight.open = open;
-  flight.due = saturating_add(now_, options_.retransmit_us);
-  flight.interval = options_.retransmit_us;
+  flight.sent = now_;
+  flight.interval = patience();
+  flight.due = saturating_add(now_, flight.interval);
   outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
   schedule_.emplace(flight.due, id);
   flights_.emplace(id, std::move(flight));
@@ -350,7 +359,7 @@ void Session::follow_primary(Outbox& outbox) {
     if (flight.due > now_) {  // else it goes to all right now
       outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
     }
-    flight.interval = options_.retransmit_us;
+    flight.interval = patience();
     reschedule(id, std::min(flight.due, saturating_add(now_, flight.interval)));
   }
 }
@@ -362,9 +371,15 @@ void Session::reschedule(FlightId id, std::uint64_t due) {
   schedule_.emplace(due, id);
 }
 
-void Session::landed(FlightId id) {
+void Session::landed(FlightId id, bool answered) {
   Flight& flight = flights_.at(id);
   if (--flight.open == 0) {
+    if (answered) {
+      took_.push_back(now_ - flight.sent);
+    }
+    if (took_.size() > most_remembered) {
+      took_.pop_front();
+    }
     schedule_.erase({flight.due, id});
     flights_.erase(id);
   }
