@@ -41,11 +41,11 @@ class Byzantine(ClusterTest):
         return self.cluster("--n", "4", "--plugin", "kv", "--clients", "2", "--checkpoint-interval", "8", "--window",
                             "32", "--durability", "os", *options)
 
-    def start(self, lie, liar, seed, *options):
+    def start(self, lie, liars, seed, *options):
         self.cl = self.small(*options)
-        self.honest = [name for i, name in enumerate(self.cl.names) if i != liar]
+        self.honest = [name for i, name in enumerate(self.cl.names) if i not in liars]
         self.cl.start(*self.honest)
-        self.liar = Liar(self.cl, self.cl.names[liar], lie, seed)
+        self.liar, *_ = [Liar(self.cl, self.cl.names[i], lie, seed) for i in liars]
         self.await_all()
         self.load = self.cl.load("--clients", "2", "--timeout", str(PATIENCE))
 
@@ -88,7 +88,7 @@ class Byzantine(ClusterTest):
 
     def end(self, least):
         """What has to hold when all is over."""
-        self.load.await_more(30, f"with a liar: {self.liar.lie}", PATIENCE)
+        self.load.await_more(200, f"with a liar: {self.liar.lie}", PATIENCE)
         self.check(self.load)
         self.check_the_honest(self.honest)
         self.assertGreaterEqual(self.liar.finish(), least)
@@ -103,7 +103,7 @@ class Byzantine(ClusterTest):
             self.assertIsNone(self.cl.processes[name].poll(), self.cl.log(name)[-2000:])
 
     def lies(self, lie, least, liar=0, seed=1, options=(), stir=lambda self: None):
-        self.start(lie, liar, seed, *options)
+        self.start(lie, [liar], seed, *options)
         self.load.await_more(20, "at first", PATIENCE)
         self.until_told(least, lambda: stir(self))
         self.end(least)
@@ -115,16 +115,16 @@ class Byzantine(ClusterTest):
 
     def test_wrong_batch(self):
         # With MACs there are proofs that hold at some replicas and not at others.
-        self.lies("wrong-batch", 3, options=("--requests", "macs"), stir=Byzantine.make_it_primary)
+        self.lies("wrong-batch", 5, options=("--requests", "macs"), stir=Byzantine.make_it_primary)
 
     def test_starved_client(self):
-        self.lies("starved-client", 3)
+        self.lies("starved-client", 10)
 
     def test_starved_replicas(self):
-        self.lies("starved-replicas", 20)
+        self.lies("starved-replicas", 200)
 
     def test_silence(self):
-        self.lies("silence", 20)
+        self.lies("silence", 200)
 
     def test_slow_on_purpose(self):
         self.lies("slow-on-purpose", 20)
@@ -132,27 +132,27 @@ class Byzantine(ClusterTest):
     # ---- as a backup, or in both parts ----
 
     def test_double_vote(self):
-        self.lies("double-vote", 20, liar=1)
+        self.lies("double-vote", 100, liar=1)
 
     def test_wrong_checkpoint(self):
-        self.lies("wrong-checkpoint", 5)
+        self.lies("wrong-checkpoint", 20)
 
     def test_wrong_reply(self):
-        self.lies("wrong-reply", 20)
+        self.lies("wrong-reply", 200)
 
     def test_replay(self):
-        self.lies("replay", 20, liar=1)
+        self.lies("replay", 100, liar=1)
 
     def test_malformed_bytes(self):
-        self.lies("malformed-bytes", 20, liar=1)
+        self.lies("malformed-bytes", 100, liar=1)
 
     def test_false_report(self):
-        self.lies("false-report", 3, liar=1, options=("--requests", "macs"))
+        self.lies("false-report", 10, liar=1, options=("--requests", "macs"))
 
     # ---- where the view changes ----
 
     def test_far_view(self):
-        self.lies("far-view", 5, liar=1)
+        self.lies("far-view", 50, liar=1)
 
     def test_forged_view_change(self):
         self.lies("forged-view-change", 2, liar=1, stir=Byzantine.pass_the_view_on)
@@ -168,6 +168,20 @@ class Byzantine(ClusterTest):
     def test_wrong_transfer(self):
         options = ("--ledger-keep", "64", "--transfer-above", "64")
         self.lies("wrong-transfer", 1, liar=1, options=options, stir=Byzantine.leave_one_behind)
+
+    # ---- more than there may be ----
+
+    def test_two_liars_are_one_too_many_and_that_is_noticed(self):
+        """The checks have teeth: f+1 liars who agree are believed, and what they said is found to be wrong."""
+        self.start("wrong-reply", [0, 1], 1)
+
+        def answered():
+            counts = self.load.report()
+            return counts["acknowledged"] + counts["refused"] > 100
+
+        wait_until(answered, "answers", PATIENCE)
+        with self.assertRaises(AssertionError):
+            self.check(self.load)
 
     # ---- where a disk is set back ----
 

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/pbft/forge.h"
 #include "tests/pbft/harness.h"
 
 using namespace pbft;
@@ -110,4 +111,29 @@ TEST_CASE("a bundle above the quota is taken where nothing else waits, or it nev
   queue.invariants();
   CHECK(queue.take_batch().size() == 1);
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) == Added::yes);
+}
+
+TEST_CASE("a replica whose queue is full says that it is busy, a backup as well, which then hands nothing on") {
+  ClusterParameters cluster;
+  cluster.clients = {client_id(1)};
+  for (const std::uint32_t self : {0U, 1U}) {
+    LocalParameters local;
+    local.self = ReplicaId{self};
+    local.max_queued_requests_per_client = 2;
+    CoreNode node{cluster, local};
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      const BundlePtr bundle = make_bundle(client_id(1), SessionId{1}, 1, {i});
+      bool busy = false;
+      bool handed_on = false;
+      for (const Send& send : node.step(ClientInput{Forge::client(client_id(1), ClientRequest{bundle}), Origin{1}})) {
+        const auto* reply = std::get_if<SendReply>(&send);
+        const auto* peer = std::get_if<SendTo>(&send);
+        busy = busy || (reply != nullptr && reply->reply.status == ReplyStatus::busy);
+        handed_on = handed_on || (peer != nullptr && std::holds_alternative<Forward>(peer->message));
+      }
+      CHECK(busy == (i == 3));
+      CHECK(handed_on == (self == 1 && i < 3));
+    }
+    CHECK(node.count(Reject::client_queue_full) == 1);
+  }
 }
