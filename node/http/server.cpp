@@ -99,6 +99,8 @@ int http_status(client::OutcomeKind kind) {
       return 502;
     case client::OutcomeKind::timed_out:
       return 504;
+    case client::OutcomeKind::busy:
+      return 503;
   }
   return 500;
 }
@@ -113,6 +115,8 @@ const char* kind_name(client::OutcomeKind kind) {
       return "refused";
     case client::OutcomeKind::timed_out:
       return "timed_out";
+    case client::OutcomeKind::busy:
+      return "busy";
   }
   return "unknown";
 }
@@ -276,6 +280,7 @@ struct Server::Impl {
       json["kind"] = kind_name(answer.kind);
       json["message"] = answer.text;
     }
+    if (answer.kind == client::OutcomeKind::busy) response.set_header("Retry-After", "1");
     answer_json(response, answer.status, json);
     if (answer.crowded) close_after(response);
   }
@@ -324,6 +329,8 @@ struct Server::Impl {
         break;
       case client::OutcomeKind::timed_out:
         answer.text = timeout_text(operation);
+        break;
+      case client::OutcomeKind::busy:
         break;
     }
     if (answer.text.empty() && outcome.kind != client::OutcomeKind::ok) answer.text = outcome.message;

@@ -21,16 +21,28 @@ void PrimaryWatch::heard(const Bundle& bundle) {
   request.low = bundle.low;
   request.digest = bundle.digest;
   for (const Request& one : bundle.requests) request.requests.push_back({one.number, one.kind, {}});
-  mine.push_back({std::move(request), now_});
+  // Twice, since the primary may have heard of others before.
+  const std::uint64_t turn = executed_ + 2 * backlog_;
+  backlog_ += request.requests.size();
+  mine.push_back({std::move(request), now_, turn});
+}
+
+void PrimaryWatch::forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which) {
+  std::erase_if(mine, [&](const Waiting& one) {
+    if (!which(one)) return false;
+    backlog_ -= one.request.requests.size();
+    return true;
+  });
 }
 
 void PrimaryWatch::executed(const Batch& batch) {
   executed_since_tick_ = true;
   for (const BundlePtr& bundle : batch.bundles) {
     in_period_ += bundle->requests.size();
+    executed_ += bundle->requests.size();
     const auto mine = waiting_.find(bundle->client);
     if (mine == waiting_.end()) continue;
-    std::erase_if(mine->second, [&](const Waiting& one) { return one.request.digest == bundle->digest; });
+    forget(mine->second, [&](const Waiting& one) { return one.request.digest == bundle->digest; });
     if (mine->second.empty()) waiting_.erase(mine);
   }
 }
@@ -97,14 +109,17 @@ void PrimaryWatch::forget_settled() {
   const auto settled = [&](const Waiting& one) { return !clients_.needs_order(one.request); };
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     std::deque<Waiting>& mine = at->second;
-    if (now_ - mine.front().since >= timeout_) std::erase_if(mine, settled);
+    if (now_ - mine.front().since >= timeout_) forget(mine, settled);
     at = mine.empty() ? waiting_.erase(at) : std::next(at);
   }
 }
 
 bool PrimaryWatch::someone_starves() const {
-  return std::any_of(waiting_.begin(), waiting_.end(),
-                     [&](const auto& entry) { return now_ - entry.second.front().since >= starvation * timeout_; });
+  return std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& entry) {
+    const Waiting& oldest = entry.second.front();
+    const Ticks waited = now_ - oldest.since;
+    return waited >= starvation * timeout_ && (executed_ >= oldest.turn || waited >= longest_queue * timeout_);
+  });
 }
 
 // The floor rises over the first periods of a view to nine tenths of the best that the last views achieved in one
@@ -130,7 +145,12 @@ bool PrimaryWatch::too_slow(bool waits) {
 
 void PrimaryWatch::invariants() const {
   assert(waiting_.size() <= most_clients);
-  for (const auto& [client, mine] : waiting_) assert(!mine.empty() && mine.size() <= most_of_one);
+  std::uint64_t requests = 0;
+  for (const auto& [client, mine] : waiting_) {
+    assert(!mine.empty() && mine.size() <= most_of_one);
+    for (const Waiting& one : mine) requests += one.request.requests.size();
+  }
+  assert(requests == backlog_);
   assert(timeout_ >= local_.view_timeout_ticks || timeout_ == local_.view_timeout_max_ticks);
 }
 

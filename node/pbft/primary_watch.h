@@ -2,7 +2,9 @@
 // and 4.4, on primaries that are slow on purpose). Three reasons to leave its view:
 //   1. something that is known here waits, and nothing new was executed for the view timeout. The primary itself leaves
 //      for that, too: backups that have executed its slots have no reason to, and those that have left do not vote;
-//   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make;
+//   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make, and
+//      longer than what waited here before it can account for: where there is more to do than can be done at once, a
+//      primary that takes one request after the other starves nobody;
 //   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.
 // The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once something
@@ -10,6 +12,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -30,7 +33,10 @@ class PrimaryWatch {
   // A batch was delivered to execution.
   void executed(const Batch& batch);
   // The state was replaced as a whole: what waits is judged anew.
-  void forget_requests() { waiting_.clear(); }
+  void forget_requests() {
+    waiting_.clear();
+    backlog_ = 0;
+  }
 
   // The present view has become active.
   void entered();
@@ -54,6 +60,7 @@ class PrimaryWatch {
   static constexpr std::size_t most_clients = 10'000;
   static constexpr std::size_t most_of_one = 4;
   static constexpr Ticks starvation = 4;        // timeouts
+  static constexpr Ticks longest_queue = 32;    // timeouts; what waited before accounts for no more
   static constexpr Ticks period = 100;          // ticks over which throughput is measured
   static constexpr Ticks grace = 5;             // periods of a new view in which the floor rises to its full height
   static constexpr std::size_t remembered = 8;  // earlier views whose best period counts
@@ -62,7 +69,9 @@ class PrimaryWatch {
   struct Waiting {
     Bundle request;
     Ticks since = 0;
+    std::uint64_t turn = 0;  // so many requests executed, its own turn has come
   };
+  void forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which);
   void forget_settled();
   [[nodiscard]] bool someone_starves() const;
   [[nodiscard]] bool too_slow(bool waits);
@@ -77,6 +86,8 @@ class PrimaryWatch {
   Ticks timeout_ = local_.view_timeout_ticks;
   // Invariant: no client has none, or more than most_of_one; at most most_clients.
   std::map<ClientId, std::deque<Waiting>> waiting_;
+  std::uint64_t backlog_ = 0;   // Invariant: the requests in waiting_
+  std::uint64_t executed_ = 0;  // requests, since the start
 
   // Throughput, in requests executed per period.
   std::uint64_t in_period_ = 0;

@@ -29,6 +29,8 @@ namespace {
 
 // A new primary is told of so many requests that wait here; their clients tell it of the rest.
 constexpr std::size_t forwards_to_new_primary = 64;
+// A full queue is looked through for what needs no order any more, at most this often.
+constexpr Ticks tidy_interval = 100;
 
 }  // namespace
 
@@ -98,6 +100,7 @@ struct Replica::Parts {
   void refuse(const Bundle& bundle, const Request& request, ReplyStatus status, const Bytes& result = {});
   void refuse_all(const Bundle& bundle, ReplyStatus status);
   void enqueue(const BundlePtr& bundle);
+  [[nodiscard]] RequestQueue::Added add_to_queue(const BundlePtr& bundle);
   // What follows every input.
   void settle();
   void entered_view();
@@ -128,7 +131,8 @@ struct Replica::Parts {
   StateTransfer transfer;
   Reads reads;
   Ticks now = 0;
-  View entered;  // the last view that was active here
+  View entered;      // the last view that was active here
+  Ticks tidied = 0;  // when the queue was last rid of what needs no order any more
   bool resumed = false;
 };
 
@@ -303,25 +307,29 @@ void Replica::Parts::enqueue(const BundlePtr& bundle) {
     out.reject(Reject::signature_required);
     return refuse_all(*bundle, ReplyStatus::sign);
   }
-  const RequestQueue::Added added = queue.add(bundle);
-  if (!normal.is_primary()) {
-    // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
-    watch.heard(*bundle);
-    if (view.active) out.send_to(view.primary(), Forward{bundle, false});
+  const RequestQueue::Added added = add_to_queue(bundle);
+  const bool full = added == RequestQueue::Added::full || added == RequestQueue::Added::client_full;
+  if (full) {
+    out.reject(added == RequestQueue::Added::full ? Reject::queue_full : Reject::client_queue_full);
+    refuse_all(*bundle, ReplyStatus::busy);
+  }
+  if (normal.is_primary()) {
+    if (added == RequestQueue::Added::known) out.reject(Reject::already_known);
     return;
   }
-  switch (added) {
-    case RequestQueue::Added::yes:
-      break;
-    case RequestQueue::Added::known:
-      out.reject(Reject::already_known);
-      break;
-    case RequestQueue::Added::full:
-    case RequestQueue::Added::client_full:
-      out.reject(added == RequestQueue::Added::full ? Reject::queue_full : Reject::client_queue_full);
-      refuse_all(*bundle, ReplyStatus::busy);
-      break;
-  }
+  // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary. Where more
+  // waits here than there is room for, the primary has enough to do.
+  watch.heard(*bundle);
+  if (view.active && !full) out.send_to(view.primary(), Forward{bundle, false});
+}
+
+RequestQueue::Added Replica::Parts::add_to_queue(const BundlePtr& bundle) {
+  const RequestQueue::Added added = queue.add(bundle);
+  const bool full = added == RequestQueue::Added::full || added == RequestQueue::Added::client_full;
+  if (!full || now < tidied + tidy_interval) return added;
+  tidied = now;
+  queue.keep_only([&](const Bundle& waiting) { return clients.needs_order(waiting); });
+  return queue.add(bundle);
 }
 
 // ---- The primary's standing --------------------------------------------------------------------------

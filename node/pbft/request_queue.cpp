@@ -1,5 +1,6 @@
 #include "node/pbft/request_queue.h"
 
+#include <algorithm>
 #include <cassert>
 
 namespace pbft {
@@ -24,13 +25,6 @@ void RequestQueue::Load::remove(const Bundle& bundle) {
 
 RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
   if (waiting_.contains(bundle->digest) || in_flight_.contains(bundle->digest)) return Added::known;
-  // Where nothing waits, the next bundle is never refused: one above the quota would be so for good.
-  Load total = total_;
-  total.add(*bundle);
-  if (!waiting_.empty() &&
-      (total.requests > parameters_.max_queued_requests || total.bytes > parameters_.max_queued_bytes)) {
-    return Added::full;
-  }
   const auto known = per_client_.find(bundle->client);
   Load mine = known == per_client_.end() ? Load{} : known->second;
   mine.add(*bundle);
@@ -38,10 +32,27 @@ RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
                                      mine.bytes > parameters_.max_queued_bytes_per_client)) {
     return Added::client_full;
   }
+  // Where nothing waits, the next bundle is never refused: one above the quota would be so for good.
+  while (!waiting_.empty()) {
+    Load total = total_;
+    total.add(*bundle);
+    const bool too_many = total.requests > parameters_.max_queued_requests;
+    if (!too_many && total.bytes <= parameters_.max_queued_bytes) break;
+    // Who has most waiting makes room for who has less than half of that, and loses what came last. So a flood leaves
+    // room for those who ask for little.
+    const auto share = [too_many](const Load& load) { return too_many ? load.requests : load.bytes; };
+    const auto most = std::max_element(per_client_.begin(), per_client_.end(),
+                                       [&](const auto& a, const auto& b) { return share(a.second) < share(b.second); });
+    if (share(most->second) <= 2 * share(mine)) return Added::full;
+    const auto last = std::find_if(order_.rbegin(), order_.rend(),
+                                   [&](const auto& entry) { return entry.second->client == most->first; });
+    const BundlePtr pushed_out = last->second;
+    forget_waiting(*pushed_out);
+  }
   order_.emplace(arrivals_, bundle);
   waiting_.emplace(bundle->digest, arrivals_++);
   per_client_[bundle->client] = mine;
-  total_ = total;
+  total_.add(*bundle);
   return Added::yes;
 }
 

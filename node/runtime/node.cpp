@@ -107,7 +107,8 @@ Node::Node(NodeInputs inputs) : inputs_(std::move(inputs)), observer_(names_of(i
 
 Node::~Node() = default;
 
-Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs, StartOptions options) {
+Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs, StartOptions options,
+                                         const MakeInterceptor& make_interceptor) {
   if (options.repair) inputs.config.local.repair = true;
   std::unique_ptr<Node> node{new Node{std::move(inputs)}};
   if (options.rejoin) {
@@ -115,6 +116,7 @@ Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs, StartOptions options
   }
   if (auto opened = node->open_store(); !opened) return tl::unexpected(opened.error());
   if (auto opened = node->open_bus(); !opened) return tl::unexpected(opened.error());
+  if (make_interceptor) node->interceptor_ = make_interceptor(*node->bus_);
   node->wire();
   return node;
 }
@@ -187,7 +189,7 @@ void Node::wire() {
                     *authenticator_,
                     *store_,
                     *executor_,
-                    *bus_,
+                    interceptor_ ? static_cast<Transport&>(*interceptor_) : *bus_,
                     observer_,
                     config.genesis.parameters.epoch,
                     inputs_.plugin->identity(),
@@ -238,6 +240,7 @@ tl::expected<void, std::string> Node::turn() {
     if (next_tick_ <= now) next_tick_ = now + interval;
   }
   if (auto ended = driver_->end_turn(); !ended) return tl::unexpected(ended.error().message);
+  if (interceptor_) interceptor_->turn_ended();
   last_turn_ = now.time_since_epoch().count();
   if (now >= next_status_) refresh_status(now);
   return {};
@@ -287,11 +290,11 @@ void Node::refresh_status(Clock::time_point now) {
 }
 
 void Node::on_peer_frame(SharedBytes frame, ReplicaId channel) {
-  driver_->peer_frame(frame, channel);
+  if (!interceptor_ || interceptor_->hears(frame, channel)) driver_->peer_frame(frame, channel);
 }
 
 void Node::on_client_frame(SharedBytes frame, const bus::CurveKey& channel, Origin origin) {
-  driver_->client_frame(frame, channel, origin);
+  if (!interceptor_ || interceptor_->hears(frame, origin)) driver_->client_frame(frame, channel, origin);
 }
 
 void Node::stop() {

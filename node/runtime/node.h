@@ -17,6 +17,7 @@
 #include "node/pbft/replica.h"
 #include "node/runtime/config.h"
 #include "node/runtime/driver.h"
+#include "node/runtime/interceptor.h"
 #include "node/runtime/node_observer.h"
 #include "storage/store.h"
 
@@ -50,7 +51,8 @@ struct NodeInputs {
 class Node final : private bus::NodeBusHandler {
  public:
   // Opens the store, recovers, binds the sockets. The error says what failed and what to do.
-  [[nodiscard]] static Loaded<std::unique_ptr<Node>> open(NodeInputs inputs, StartOptions options = {});
+  [[nodiscard]] static Loaded<std::unique_ptr<Node>> open(NodeInputs inputs, StartOptions options = {},
+                                                          const MakeInterceptor& make_interceptor = {});
   ~Node() override;
 
   // Turns until stop() or an error, which says why the replica had to stop. One thread, once.
@@ -89,6 +91,7 @@ class Node final : private bus::NodeBusHandler {
   std::unique_ptr<crypto::Authenticator> authenticator_;
   std::unique_ptr<Replica> replica_;
   std::unique_ptr<bus::NodeBus> bus_;
+  std::unique_ptr<Interceptor> interceptor_;  // null: what the replica sends goes to the bus
   std::unique_ptr<Driver> driver_;
 
   Clock::time_point next_tick_{};

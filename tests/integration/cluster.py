@@ -262,5 +262,5 @@ class ClusterTest(unittest.TestCase):
         """Every acknowledged write is there, and none took effect twice."""
         counts = load.finish()
         self.assertEqual(counts["problems"], [], counts)
-        self.assertEqual((counts["unknown"], counts["refused"]), (0, 0), counts)
+        self.assertEqual((counts["unknown"], counts["busy"], counts["refused"]), (0, 0, 0), counts)
         return counts

@@ -27,6 +27,7 @@ struct Options {
   std::filesystem::path directory;
   std::size_t clients = 16;
   std::size_t lanes = 1;  // per client
+  std::size_t skip = 0;   // keys of the directory that are left to others
   double timeout_s = 60;
   bool fill = false;
   Fill::Options filling;
@@ -84,9 +85,13 @@ class Lanes {
 };
 
 nlohmann::json as_json(const Tally::Counts& counts) {
-  return {{"acknowledged", counts.acknowledged}, {"unknown", counts.unknown},
-          {"refused", counts.refused},           {"seconds", counts.seconds},
-          {"slowest_ms", counts.slowest_ms},     {"longest_gap_ms", counts.longest_gap_ms}};
+  return {{"acknowledged", counts.acknowledged},
+          {"unknown", counts.unknown},
+          {"busy", counts.busy},
+          {"refused", counts.refused},
+          {"seconds", counts.seconds},
+          {"slowest_ms", counts.slowest_ms},
+          {"longest_gap_ms", counts.longest_gap_ms}};
 }
 
 void answer(const nlohmann::json& json) {
@@ -113,7 +118,7 @@ void obey(Lanes& lanes, Tally& tally) {
 int run(const Options& options) {
   auto clients =
       runtime::load_client_config(options.directory / "client" / "client.toml").and_then([&](const auto& config) {
-        return ctl::connect_many(config, options.clients);
+        return ctl::connect_many(config, options.clients, options.skip);
       });
   if (!clients) {
     fmt::print(stderr, "cluster_load: {}\n", clients.error());
@@ -154,6 +159,7 @@ int main(int argc, char** argv) {
   app.add_option("--lanes", options.lanes, "Operations that each client has outstanding")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  app.add_option("--skip", options.skip, "Leaves the keys of so many clients to others")->capture_default_str();
   app.add_option("--timeout", options.timeout_s, "For one operation, in seconds")->capture_default_str();
   app.add_flag("--fill", options.fill, "Put random values instead of checked writes");
   app.add_option("--keys", options.filling.keys, "Number of keys to fill")->check(CLI::Range(1, 1'000'000'000));

@@ -17,6 +17,7 @@ class Tally {
   struct Counts {
     std::uint64_t acknowledged = 0;
     std::uint64_t unknown = 0;  // timed out: may have taken effect or not
+    std::uint64_t busy = 0;     // the same, since the cluster had more work than it could take
     std::uint64_t refused = 0;  // by the cluster or by the state machine
     double seconds = 0;         // since the start
     // The longest time without an acknowledgement since the last reset, with the one that goes on.
@@ -29,6 +30,8 @@ class Tally {
     const std::lock_guard lock{mutex_};
     if (kind == client::OutcomeKind::timed_out) {
       ++counts_.unknown;
+    } else if (kind == client::OutcomeKind::busy) {
+      ++counts_.busy;
     } else if (kind != client::OutcomeKind::ok) {
       ++counts_.refused;
     } else {

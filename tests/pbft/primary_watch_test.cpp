@@ -2,6 +2,7 @@
 #include "node/pbft/primary_watch.h"
 
 #include <catch2/catch.hpp>
+#include <numeric>
 
 #include "tests/pbft/views.h"
 
@@ -116,6 +117,52 @@ TEST_CASE("rule 37: a starved client's request drives the primary out, whatever 
   CHECK(std::string{*w.reason} == "a client's request waits for too long");
   CHECK(left >= 80);
   CHECK(left <= 88);
+}
+
+TEST_CASE("a client whose request stands in a long queue is not starved before its turn has come", "[watch]") {
+  Watch w;
+  const auto number = [](std::uint64_t i) { return make_bundle(bob, SessionId{9}, 1, {i}); };
+  std::vector<BundlePtr> queue;
+  for (std::uint64_t i = 1; i <= 4; ++i) {  // of one client the watch knows four
+    std::vector<std::uint64_t> numbers(100);
+    std::iota(numbers.begin(), numbers.end(), 100 * i);
+    queue.push_back(make_bundle(bob, SessionId{9}, 1, numbers));
+    w.watch.heard(*queue.back());
+  }
+  w.watch.heard(*make_open(alice, 1));
+  // One request in every tick: the four hundred are through after five times the patience for a single one.
+  for (Ticks i = 1; i <= 400; ++i) {
+    w.watch.executed(*make_batch(i, {i % 100 == 1 ? queue[i / 100] : number(i)}));
+    REQUIRE_FALSE(w.watch.on_tick({true, false}));
+    w.watch.invariants();
+  }
+  // Then it is long its turn, and others are still served before it.
+  Ticks left = 0;
+  for (Ticks i = 1; left == 0 && i < 2000; ++i) {
+    w.execute(1);
+    if (w.watch.on_tick({true, false})) left = i;
+  }
+  CHECK(left > 0);
+  CHECK(left <= 600);
+}
+
+TEST_CASE("however long the queue was, no client waits for ever", "[watch]") {
+  Watch w;
+  std::vector<std::uint64_t> numbers(1000);
+  std::iota(numbers.begin(), numbers.end(), 1);
+  const BundlePtr before = make_bundle(bob, SessionId{9}, 1, numbers);
+  w.watch.heard(*before);
+  w.watch.heard(*make_open(alice, 1));
+  w.watch.executed(*make_batch(1, {before}));
+  Ticks left = 0;
+  for (Ticks i = 1; left == 0 && i < 2000; ++i) {
+    if (i % 10 == 0) w.execute(1);
+    w.reason = w.watch.on_tick({true, false});
+    if (w.reason) left = i;
+  }
+  CHECK(std::string{*w.reason} == "a client's request waits for too long");
+  CHECK(left >= 32 * 20);
+  CHECK(left <= 32 * 20 + 8);
 }
 
 TEST_CASE("what was answered on another path starves nobody", "[watch]") {

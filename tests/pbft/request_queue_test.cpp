@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/pbft/forge.h"
 #include "tests/pbft/harness.h"
 
 using namespace pbft;
@@ -64,6 +65,27 @@ TEST_CASE("one client cannot fill the queue of the others") {
   queue.invariants();
 }
 
+TEST_CASE("where the queue is full, who asks for little pushes out the last of who has most waiting") {
+  LocalParameters local;
+  local.max_queued_requests = 12;
+  local.max_queued_requests_per_client = 8;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 8; ++i) {
+    CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {i})) == Added::yes);
+  }
+  CHECK(queue.add(make_bundle(client_id(2), SessionId{2}, 1, {1, 2, 3, 4})) == Added::yes);
+  for (std::uint64_t i = 1; i <= 3; ++i) {  // the third has still less than half of what the first one has left
+    CHECK(queue.add(make_bundle(client_id(3), SessionId{3}, 1, {i})) == (i < 3 ? Added::yes : Added::full));
+    CHECK(queue.requests() == 12);
+    queue.invariants();
+  }
+  const auto taken = queue.take_batch();
+  REQUIRE(taken.size() == 9);
+  CHECK(taken[5]->requests[0].number == RequestNumber{6});  // the seventh and the eighth of the first client are gone
+  CHECK(taken[6]->client == client_id(2));
+  CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {8})) == Added::yes);  // and may come again
+}
+
 TEST_CASE("what waits is bounded in bytes as well") {
   LocalParameters local;
   const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
@@ -89,4 +111,29 @@ TEST_CASE("a bundle above the quota is taken where nothing else waits, or it nev
   queue.invariants();
   CHECK(queue.take_batch().size() == 1);
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) == Added::yes);
+}
+
+TEST_CASE("a replica whose queue is full says that it is busy, a backup as well, which then hands nothing on") {
+  ClusterParameters cluster;
+  cluster.clients = {client_id(1)};
+  for (const std::uint32_t self : {0U, 1U}) {
+    LocalParameters local;
+    local.self = ReplicaId{self};
+    local.max_queued_requests_per_client = 2;
+    CoreNode node{cluster, local};
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      const BundlePtr bundle = make_bundle(client_id(1), SessionId{1}, 1, {i});
+      bool busy = false;
+      bool handed_on = false;
+      for (const Send& send : node.step(ClientInput{Forge::client(client_id(1), ClientRequest{bundle}), Origin{1}})) {
+        const auto* reply = std::get_if<SendReply>(&send);
+        const auto* peer = std::get_if<SendTo>(&send);
+        busy = busy || (reply != nullptr && reply->reply.status == ReplyStatus::busy);
+        handed_on = handed_on || (peer != nullptr && std::holds_alternative<Forward>(peer->message));
+      }
+      CHECK(busy == (i == 3));
+      CHECK(handed_on == (self == 1 && i < 3));
+    }
+    CHECK(node.count(Reject::client_queue_full) == 1);
+  }
 }

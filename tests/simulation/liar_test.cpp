@@ -5,6 +5,7 @@
 #include "node/crypto/authenticator.h"
 #include "tests/simulation/history_maker.h"
 #include "tools/sim/describe.h"
+#include "tools/sim/liar_in_run.h"
 #include "tools/sim/runner.h"
 
 using namespace pbft;
@@ -26,12 +27,13 @@ Plan plan_with(std::vector<Lie> lies) {
 
 // A lying replica 0, and what the others' authenticators make of its frames.
 struct Fixture {
-  explicit Fixture(std::vector<Lie> lies) : world(plan_with(std::move(lies)), false), liar(world, ReplicaId{0}) {}
+  explicit Fixture(std::vector<Lie> lies)
+      : world(plan_with(std::move(lies)), false), liar(make_liar(world, ReplicaId{0})) {}
 
   std::vector<PeerMessage> heard(std::uint32_t by, const std::vector<PeerMessage>& said) {
     crypto::Authenticator receiver{world.roster, ReplicaId{by}, world.replica_identities[by], world.scheme};
     std::vector<PeerMessage> messages;
-    for (const Liar::Outgoing& outgoing : liar.speak(ReplicaId{by}, said)) {
+    for (const Liar::Outgoing& outgoing : liar->speak(ReplicaId{by}, said)) {
       const auto opened = receiver.open_peer(outgoing.frame, ReplicaId{0});
       if (!opened) ++refused;
       for (std::size_t i = 0; opened && i < opened->size(); ++i) messages.push_back((*opened)[i].message());
@@ -50,7 +52,7 @@ struct Fixture {
   }
 
   World world;
-  Liar liar;
+  std::unique_ptr<Liar> liar;
   std::size_t refused = 0;
 };
 

@@ -22,11 +22,17 @@ struct BenchOptions {
 };
 
 nlohmann::json to_json(const LoadReport& report, const BenchOptions& options) {
-  return {{"clients", options.clients},        {"pipeline", options.load.pipeline},
-          {"rate", options.load.rate},         {"seconds", report.seconds},
-          {"completed", report.completed},     {"per_second", report.per_second()},
-          {"failed", report.failed},           {"refused", report.refused},
-          {"timed_out", report.timed_out},     {"first_trouble", report.first_trouble},
+  return {{"clients", options.clients},
+          {"pipeline", options.load.pipeline},
+          {"rate", options.load.rate},
+          {"seconds", report.seconds},
+          {"completed", report.completed},
+          {"per_second", report.per_second()},
+          {"failed", report.failed},
+          {"refused", report.refused},
+          {"timed_out", report.timed_out},
+          {"busy", report.busy},
+          {"first_trouble", report.first_trouble},
           {"latency", to_json(report.latency)}};
 }
 
@@ -38,10 +44,12 @@ void print_report(const LoadReport& report) {
 
 // What had no result is told in any case. A failure of the state machine is a result like any other.
 int exit_code_of(const LoadReport& report) {
-  if (report.refused + report.timed_out == 0) return exit_ok;
-  print_error(fmt::format("{} operations were refused, {} had no answer in time; the first: {}", report.refused,
-                          report.timed_out, report.first_trouble));
-  return report.timed_out > 0 ? exit_no_answer : exit_failed;
+  if (report.refused + report.timed_out + report.busy == 0) return exit_ok;
+  print_error(
+      fmt::format("{} operations were refused, {} had no answer in time, {} since the cluster was busy; the first: {}",
+                  report.refused, report.timed_out + report.busy, report.busy, report.first_trouble));
+  if (report.timed_out > 0) return exit_no_answer;
+  return report.busy > 0 ? exit_busy : exit_failed;
 }
 
 int bench_load(const BenchOptions& options, const Globals& globals) {

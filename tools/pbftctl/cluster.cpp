@@ -50,10 +50,10 @@ Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& con
 }
 
 Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime::ClientConfig& config,
-                                                                  std::size_t count) {
+                                                                  std::size_t count, std::size_t skip) {
   std::vector<runtime::ClientConfig> configs{config};
   const fs::path cluster = fs::absolute(config.file).parent_path().parent_path();
-  while (configs.size() < count) {
+  while (configs.size() < skip + count) {
     const fs::path file = cluster / fmt::format("client-{}", configs.size() + 1) / "client.toml";
     std::error_code ignored;
     if (!fs::exists(file, ignored)) break;
@@ -61,6 +61,7 @@ Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime:
     if (!further) return tl::unexpected(further.error());
     configs.push_back(std::move(*further));
   }
+  configs.erase(configs.begin(), configs.begin() + static_cast<std::ptrdiff_t>(std::min(skip, configs.size() - 1)));
   std::vector<std::unique_ptr<client::Client>> clients;
   while (clients.size() < count) {
     auto client = connect(configs[clients.size() % configs.size()]);

@@ -24,9 +24,10 @@ using Result = tl::expected<T, std::string>;
 [[nodiscard]] Result<runtime::ClientConfig> load_client_config(const Globals& globals);
 [[nodiscard]] Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& config);
 // `count` clients, each with a session of its own: one for each of DIR/client, DIR/client-2 ... beside the directory of
-// this configuration. Where `init` made fewer of them, some share a key.
+// this configuration, without the first `skip` of them. Where `init` made fewer of them, some share a key.
 [[nodiscard]] Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime::ClientConfig& config,
-                                                                                std::size_t count);
+                                                                                std::size_t count,
+                                                                                std::size_t skip = 0);
 
 // The plugin of the cluster, for its text form only.
 [[nodiscard]] Result<std::unique_ptr<execution::Plugin>> load_text_form(const runtime::ClientConfig& config);

@@ -31,6 +31,7 @@ enum ExitCode : int {
   exit_failed = 1,     // the operation failed, or was refused
   exit_usage = 2,      // wrong arguments, wrong or missing configuration
   exit_no_answer = 3,  // the cluster did not answer in time
+  exit_busy = 4,       // the same, since it has more work than it can take
 };
 
 // What every command understands, before or after the command's name.

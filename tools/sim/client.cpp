@@ -157,9 +157,9 @@ void SimClient::completed(const client::Completion& completion) {
   const auto kind = static_cast<std::uint64_t>(outcome.kind);
   world_.trace.record(Trace::Kind::outcome, process_, completion.ticket.value, fast_hash(outcome.result) + kind);
   world_.trace.say([&] {
-    const char* names[] = {"ok", "failed", "refused", "timed out"};
+    const char* names[] = {"ok", "failed", "refused", "timed out", "busy"};
     return fmt::format("c{} is told #{} {}: {} \"{}\" {}", process_, completion.ticket.value,
-                       to_string(waiting.operation), names[kind & 3], as_text(outcome.result).substr(0, 32),
+                       to_string(waiting.operation), names[kind], as_text(outcome.result).substr(0, 32),
                        outcome.message);
   });
   if (outcome.kind == client::OutcomeKind::ok || outcome.kind == client::OutcomeKind::failed) {

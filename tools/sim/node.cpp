@@ -12,6 +12,7 @@
 #include "storage/store.h"
 #include "tools/sim/describe.h"
 #include "tools/sim/kv_language.h"
+#include "tools/sim/liar_in_run.h"
 #include "tools/sim/rocks_disk.h"
 
 // The kv plugin, linked in.
@@ -238,7 +239,7 @@ Node::Node(World& world, ReplicaId id)
     : world_(world),
       id_(id),
       random_(Random::stream(world.plan.seed, fmt::format("node {}", id.value))),
-      liar_(world.plan.lies(id.value) ? std::make_unique<Liar>(world, id) : nullptr) {
+      liar_(world.plan.lies(id.value) ? make_liar(world, id) : nullptr) {
   new_disk();
   const auto created = storage::Store::create(*disk_, {world_.roster.cluster, id_});
   if (!created) world_.findings.report({"storage", 0, {id_.value}, "create: " + created.error().message});

@@ -114,17 +114,30 @@ struct ClientCore::Impl {
   void time_out(std::uint64_t now_us, std::vector<Completion>& completions) {
     while (!by_deadline.empty() && by_deadline.begin()->first <= now_us) {
       const Ticket ticket = by_deadline.begin()->second;
+      const std::size_t busy = session.busy_replicas(ticket, now_us);
       session.abandon(ticket);
       reads.abandon(ticket);
       by_deadline.erase(by_deadline.begin());
       deadlines.erase(ticket);
-      completions.push_back(
-          {ticket,
-           {OutcomeKind::timed_out,
-            {},
-            "the cluster did not answer in time (heard of " + std::to_string(heard.size()) + " of " +
-                std::to_string(quorum.replicas()) + " replicas so far); the operation may still take effect"}});
+      completions.push_back({ticket, busy >= quorum.weak() ? too_busy(busy) : no_answer(busy)});
     }
+  }
+
+  [[nodiscard]] std::string of_the_replicas(std::size_t count) const {
+    return std::to_string(count) + " of " + std::to_string(quorum.replicas()) + " replicas";
+  }
+  [[nodiscard]] Outcome too_busy(std::size_t busy) const {
+    return {OutcomeKind::busy,
+            {},
+            "busy: the cluster has more work than it can take (so say " + of_the_replicas(busy) +
+                "); try again later, or send less at a time. The operation may still take effect"};
+  }
+  [[nodiscard]] Outcome no_answer(std::size_t busy) const {
+    return {OutcomeKind::timed_out,
+            {},
+            "the cluster did not answer in time (heard of " + of_the_replicas(heard.size()) + " so far" +
+                (busy > 0 ? "; " + std::to_string(busy) + " of them said that it is busy" : "") +
+                "); the operation may still take effect"};
   }
 
   Quorum quorum;

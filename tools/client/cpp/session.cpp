@@ -6,6 +6,7 @@ namespace pbft::client {
 namespace {
 
 constexpr std::size_t result_of_numbers = 8;
+constexpr std::size_t most_remembered = 8;  // bundles whose time is kept
 
 std::optional<std::uint64_t> big_endian(const Bytes& bytes) {
   if (bytes.size() != result_of_numbers) {
@@ -60,7 +61,20 @@ void Session::abandon(Ticket ticket) {
   const FlightId flight = slot->second.flight;
   slots_.erase(slot);
   numbers_.erase(number);
-  landed(flight);
+  landed(flight, false);
+}
+
+// What has no number yet waits for the session, or for the oldest requests to be answered.
+std::size_t Session::busy_replicas(Ticket ticket, std::uint64_t now_us) const {
+  const auto number = numbers_.find(ticket);
+  const auto flight = number != numbers_.end() ? flights_.find(slots_.at(number->second).flight)
+                                               : (waiting_.contains(ticket) ? flights_.begin() : flights_.end());
+  if (flight == flights_.end()) {
+    return 0;
+  }
+  const std::uint64_t lately = options_.retransmit_us * 16;  // two of the longest intervals between resends
+  return static_cast<std::size_t>(std::count_if(flight->second.busy.begin(), flight->second.busy.end(),
+                                                [&](const auto& said) { return now_us - said.second <= lately; }));
 }
 
 void Session::receive(const Reply& reply, ReplicaId from) {
@@ -95,13 +109,13 @@ void Session::receive_opening(const Reply& reply, ReplicaId from) {
     return;
   }
   if (is_hint(reply.status)) {
-    hinted(reply.status, opening_flight_);
+    hinted(reply, from, opening_flight_);
     return;
   }
   const bool lacked = opening_->lacks_result();
   if (const auto agreed = opening_->add(from, reply.status, reply.result_digest, reply.result)) {
     opening_.reset();
-    landed(opening_flight_);
+    landed(opening_flight_, true);
     opening_answered(*agreed);
   } else if (!lacked && opening_->lacks_result()) {
     reschedule(opening_flight_, now_);
@@ -150,7 +164,7 @@ void Session::receive_answer(const Reply& reply, ReplicaId from) {
   }
   Slot& slot = found->second;
   if (is_hint(reply.status)) {
-    hinted(reply.status, slot.flight);
+    hinted(reply, from, slot.flight);
     return;
   }
   if (auto agreed = slot.votes.add(from, reply.status, reply.result_digest, reply.result)) {
@@ -172,7 +186,7 @@ void Session::answered(RequestNumber number, Votes::Agreed agreed) {
   completions_.push_back({slot->second.ticket, outcome_of(std::move(agreed))});
   numbers_.erase(slot->second.ticket);
   slots_.erase(slot);
-  landed(flight);
+  landed(flight, true);
 }
 
 // Where more clients are at work than there are sessions, each that opens one pushes another client out. Who is pushed
@@ -298,12 +312,20 @@ void Session::send_bundles(Outbox& outbox) {
   }
 }
 
+// Where a cluster has much to do, every answer takes long, and to send everything to everybody again and again would be
+// all that it has to do. Where frames are lost, or the primary is away, some of the last answers still came soon.
+std::uint64_t Session::patience() const {
+  const std::uint64_t least = took_.size() < most_remembered ? 0 : *std::min_element(took_.begin(), took_.end());
+  return std::clamp(saturating_add(least, least), options_.retransmit_us, options_.retransmit_us * 8);
+}
+
 void Session::launch(BundlePtr bundle, FlightId id, std::size_t open, Outbox& outbox) {
   Flight flight;
   flight.bundle = std::move(bundle);
   flight.open = open;
-  flight.due = saturating_add(now_, options_.retransmit_us);
-  flight.interval = options_.retransmit_us;
+  flight.sent = now_;
+  flight.interval = patience();
+  flight.due = saturating_add(now_, flight.interval);
   outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
   schedule_.emplace(flight.due, id);
   flights_.emplace(id, std::move(flight));
@@ -337,7 +359,7 @@ void Session::follow_primary(Outbox& outbox) {
     if (flight.due > now_) {  // else it goes to all right now
       outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
     }
-    flight.interval = options_.retransmit_us;
+    flight.interval = patience();
     reschedule(id, std::min(flight.due, saturating_add(now_, flight.interval)));
   }
 }
@@ -349,16 +371,22 @@ void Session::reschedule(FlightId id, std::uint64_t due) {
   schedule_.emplace(due, id);
 }
 
-void Session::landed(FlightId id) {
+void Session::landed(FlightId id, bool answered) {
   Flight& flight = flights_.at(id);
   if (--flight.open == 0) {
+    if (answered) {
+      took_.push_back(now_ - flight.sent);
+    }
+    if (took_.size() > most_remembered) {
+      took_.pop_front();
+    }
     schedule_.erase({flight.due, id});
     flights_.erase(id);
   }
 }
 
-void Session::hinted(ReplyStatus status, FlightId id) {
-  status == ReplyStatus::sign ? sign_from_now_on(id) : busy(id);
+void Session::hinted(const Reply& reply, ReplicaId from, FlightId id) {
+  reply.status == ReplyStatus::sign ? sign_from_now_on(id) : busy(from, id);
 }
 
 // One replica's hint: it takes nothing from this client without a signature. What is outstanding is sealed again, the
@@ -378,8 +406,9 @@ void Session::sign_from_now_on(FlightId id) {
 }
 
 // One replica's hint. It puts off one resend once, so that a liar can slow a request down only by that much.
-void Session::busy(FlightId id) {
+void Session::busy(ReplicaId from, FlightId id) {
   Flight& flight = flights_.at(id);
+  flight.busy[from] = now_;
   if (!flight.postponed) {
     flight.postponed = true;
     reschedule(id, saturating_add(flight.due, flight.interval));

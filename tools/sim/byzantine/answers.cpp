@@ -23,7 +23,7 @@ class WrongCheckpoint final : public Strategy {
         if (random().chance(800)) {
           flip(checkpoint->root, random());
         } else {
-          checkpoint->n = SequenceNumber{checkpoint->n.value + mouth_.plan().cluster.checkpoint_interval};
+          checkpoint->n = SequenceNumber{checkpoint->n.value + mouth_.cluster().checkpoint_interval};
         }
         mouth_.sign(*checkpoint);
         mouth_.told(Lie::wrong_checkpoint);
@@ -156,7 +156,7 @@ class FalseReport final : public Strategy {
   using Strategy::Strategy;
   void speak(Speech& speech) override {
     if (speech.messages.empty() || !random().chance(rate_ / 10 + 1)) return;
-    ClientReport report{mouth_.client(random().below(mouth_.plan().clients.clients)), {}};
+    ClientReport report{random().pick(mouth_.clients()), {}};
     if (random().chance(200)) report.client.bytes[0] ^= 1;  // nobody's name
     mouth_.sign(report);
     speech.frames.push_back(wire::encode(PeerMessage{report}));

@@ -6,8 +6,9 @@
 
 namespace pbft::sim {
 
-Liar::Liar(World& world, ReplicaId self) : mouth_(world, self) {
-  for (const Lie lie : world.plan.liars.at(self.value)) {
+Liar::Liar(LiarFacts facts, std::unique_ptr<Setting> setting, const std::vector<Lie>& lies)
+    : mouth_(std::move(facts), std::move(setting)) {
+  for (const Lie lie : lies) {
     if (auto strategy = make_strategy(lie, mouth_)) strategies_.push_back(std::move(strategy));
   }
 }

@@ -10,7 +10,7 @@ namespace pbft::sim {
 
 class Liar {
  public:
-  Liar(World& world, ReplicaId self);
+  Liar(LiarFacts facts, std::unique_ptr<Setting> setting, const std::vector<Lie>& lies);
 
   struct Outgoing {
     ReplicaId to;

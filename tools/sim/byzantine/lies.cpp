@@ -1,5 +1,7 @@
 #include "tools/sim/byzantine/lies.h"
 
+#include <algorithm>
+
 namespace pbft::sim {
 
 const char* to_string(Lie lie) {
@@ -44,6 +46,12 @@ const char* to_string(Lie lie) {
       break;
   }
   return "?";
+}
+
+std::string one_word(Lie lie) {
+  std::string word = to_string(lie);
+  std::replace(word.begin(), word.end(), ' ', '-');
+  return word;
 }
 
 }  // namespace pbft::sim

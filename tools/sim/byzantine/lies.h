@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace pbft::sim {
 
@@ -30,6 +31,8 @@ enum class Lie : std::uint8_t {
   count_
 };
 [[nodiscard]] const char* to_string(Lie lie);
+// The lie's name as one word, "wrong-batch": for command lines and JSON.
+[[nodiscard]] std::string one_word(Lie lie);
 
 inline constexpr std::size_t lie_count = static_cast<std::size_t>(Lie::count_);
 using LieCounts = std::array<std::uint64_t, lie_count>;

@@ -123,8 +123,7 @@ class WrongBatch final : public Strategy {
 // Deaf to one client: as primary it never proposes what that one asks for.
 class StarveClient final : public Strategy {
  public:
-  explicit StarveClient(Mouth& mouth)
-      : Strategy(mouth), victim_(mouth.client(mouth.random().below(mouth.plan().clients.clients))) {}
+  explicit StarveClient(Mouth& mouth) : Strategy(mouth), victim_(mouth.random().pick(mouth.clients())) {}
   bool hear(const ClientId& client, const std::vector<ClientMessage>&) override { return client != victim_ || deaf(); }
   bool hear(const std::vector<PeerMessage>& messages) override {
     const bool of_victim = std::any_of(messages.begin(), messages.end(), [this](const PeerMessage& message) {

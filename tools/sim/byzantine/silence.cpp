@@ -55,7 +55,7 @@ class Slow final : public Strategy {
  public:
   explicit Slow(Mouth& mouth)
       : Strategy(mouth),
-        delay_(mouth.plan().local.view_timeout_ticks * mouth.plan().tick * random().between(50, 95) / 100),
+        delay_(mouth.view_timeout() * random().between(50, 95) / 100),
         proposals_only_(random().chance(500)) {}
   void speak(Speech& speech) override {
     bool proposes = false;

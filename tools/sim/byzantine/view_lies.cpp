@@ -30,7 +30,7 @@ void put_in_order(ViewChange& message) {
 void forge(ViewChange& message, Mouth& mouth) {
   Random& random = mouth.random();
   const std::uint64_t low = message.low().value;
-  const SequenceNumber n{random.between(low + 1, low + mouth.plan().cluster.window)};
+  const SequenceNumber n{random.between(low + 1, low + mouth.cluster().window)};
   const View before{message.view.value - 1};
   switch (random.below(7)) {
     case 0:
@@ -68,7 +68,7 @@ void forge(ViewChange& message, Mouth& mouth) {
       break;
     default: {  // outside of its window or its views
       const bool outside = random.chance(500);
-      const SequenceNumber at{outside ? low + mouth.plan().cluster.window + 1 : n.value};
+      const SequenceNumber at{outside ? low + mouth.cluster().window + 1 : n.value};
       message.prepared.push_back({at, tagged_digest("invented", {}), outside ? before : message.view});
     }
   }
@@ -116,7 +116,7 @@ class StaleViewChange final : public Strategy {
       if (random().chance(500)) {  // old content under the new view
         change->view = now.view;
         if (random().chance(300)) change->stable.reset();
-        const std::uint64_t high = change->low().value + mouth_.plan().cluster.window;
+        const std::uint64_t high = change->low().value + mouth_.cluster().window;
         const auto outside = [&](const SlotMark& mark) { return mark.n.value > high; };
         std::erase_if(change->prepared, outside);
         std::erase_if(change->voted, outside);

@@ -21,6 +21,7 @@ enum class OutcomeKind : std::uint8_t {
   failed,     // the operation ran and failed; result is the plugin's message
   refused,    // the cluster refuses this client or session; message says why
   timed_out,  // the deadline passed; the operation may still take effect
+  busy,       // the same, and f+1 replicas said lately that they have more work than they can take
 };
 struct Outcome {
   OutcomeKind kind = OutcomeKind::ok;
