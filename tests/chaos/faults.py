@@ -6,6 +6,7 @@ import itertools
 import shutil
 import signal
 import subprocess
+from random import Random
 
 from chaos_cluster import BIN
 
@@ -21,6 +22,8 @@ class Fault:
 
     def __init__(self, cluster, random):
         self.cluster, self.random = cluster, random
+        # How often tick() comes is no part of the seed, so it draws from numbers of its own.
+        self.tick_random = Random(random.random())
         self.victims = []
         self.effects = None  # how often it made a difference, where that can be told; otherwise it always does
         self.setup()
@@ -47,8 +50,9 @@ class Fault:
         """One to f replicas, the primary among them half of the time."""
         count = self.random.randint(1, most or self.cluster.faults)
         chosen = self.random.sample(self.cluster.names, count)
+        want_primary = self.random.random() < 0.5
         primary = self.cluster.names[(self.cluster.view() or 0) % len(self.cluster.names)]
-        if primary not in chosen and self.random.random() < 0.5:
+        if want_primary and primary not in chosen:
             chosen[0] = primary
         return chosen
 
@@ -201,7 +205,7 @@ class LostConnections(NetworkFault):
         return "connections between replicas are reset again and again"
 
     def tick(self):
-        self.cluster.network.drop(*self.random.sample(self.cluster.names, 2))
+        self.cluster.network.drop(*self.tick_random.sample(self.cluster.names, 2))
 
 
 class LostBytes(NetworkFault):

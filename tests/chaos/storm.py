@@ -64,7 +64,8 @@ class Storm:
             self.effective[fault.kind] += fault.effects is None or fault.effects > 0
         self.await_more(f"after: {main.kind}")
         main.settle()
-        if main.heavy or self.random.random() < 0.5:
+        patient = self.random.random() < 0.5
+        if main.heavy or patient:
             for name in main.victims:
                 if name in self.cluster.names:
                     self.cluster.await_in_step(name)
