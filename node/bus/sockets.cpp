@@ -9,11 +9,11 @@ namespace pbft::bus {
 namespace {
 
 constexpr int handshake_ms = 5'000;
-constexpr int heartbeat_ms = 2'000;
-constexpr int heartbeat_timeout_ms = 10'000;
 constexpr int reconnect_ms = 50;
 constexpr int reconnect_max_ms = 1'000;
-constexpr int keepalive_idle_s = 30;
+constexpr int keepalive_idle_s = 5;
+constexpr int keepalive_interval_s = 5;
+constexpr int unacknowledged_ms = 20'000;
 constexpr std::size_t handshake_bytes = 1'024;  // no part of a CURVE handshake is longer
 constexpr std::size_t copy_below = 1'024;
 
@@ -40,6 +40,9 @@ class Options {
   std::string error_;
 };
 
+// A party that vanished without a word is noticed by TCP itself. ZeroMQ's heartbeats would end the process: where a
+// queue is full and the other side hangs up, libzmq keeps the connection until the queue has room, and its timer then
+// asserts that the connection stands (4.3.4 and later, libzmq issue 4364).
 void set_common(Options& options, const QueueLimits& limits) {
   const auto largest = static_cast<std::int64_t>(std::max(limits.frame_bytes + curve_overhead, handshake_bytes));
   options.set(ZMQ_MAXMSGSIZE, "ZMQ_MAXMSGSIZE", &largest, sizeof largest)
@@ -47,10 +50,10 @@ void set_common(Options& options, const QueueLimits& limits) {
       .set(ZMQ_RCVHWM, "ZMQ_RCVHWM", limits.receive_frames)
       .set(ZMQ_LINGER, "ZMQ_LINGER", 0)
       .set(ZMQ_HANDSHAKE_IVL, "ZMQ_HANDSHAKE_IVL", handshake_ms)
-      .set(ZMQ_HEARTBEAT_IVL, "ZMQ_HEARTBEAT_IVL", heartbeat_ms)
-      .set(ZMQ_HEARTBEAT_TIMEOUT, "ZMQ_HEARTBEAT_TIMEOUT", heartbeat_timeout_ms)
       .set(ZMQ_TCP_KEEPALIVE, "ZMQ_TCP_KEEPALIVE", 1)
       .set(ZMQ_TCP_KEEPALIVE_IDLE, "ZMQ_TCP_KEEPALIVE_IDLE", keepalive_idle_s)
+      .set(ZMQ_TCP_KEEPALIVE_INTVL, "ZMQ_TCP_KEEPALIVE_INTVL", keepalive_interval_s)
+      .set(ZMQ_TCP_MAXRT, "ZMQ_TCP_MAXRT", unacknowledged_ms)
       .set(ZMQ_RECONNECT_IVL, "ZMQ_RECONNECT_IVL", reconnect_ms)
       .set(ZMQ_RECONNECT_IVL_MAX, "ZMQ_RECONNECT_IVL_MAX", reconnect_max_ms);
 }

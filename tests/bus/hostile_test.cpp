@@ -1,5 +1,6 @@
 // What outsiders, admitted clients and faulty replicas may send, and that everybody else is served all the same.
 #include <atomic>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -227,6 +228,24 @@ TEST_CASE("a flood from one client stops neither another client nor a peer") {
   flood.join();
   REQUIRE(ok);
   CHECK(flooded > flooded_before);  // it went on all the while
+}
+
+TEST_CASE("who sends more than is taken and hangs up ends nobody") {
+  Cluster cluster(1);
+  NodeBus& node = *cluster.buses[0];
+  std::optional<Outsider> client(std::in_place, zmq::socket_type::dealer);
+  client->with_curve(crypto::Identity::generate(), cluster.curve_key(0)).connect(node.bound().client).send("hello");
+  REQUIRE(cluster.until([&] { return cluster.recorders[0].client_frames.size() == 1; }));
+  const Origin origin = cluster.recorders[0].client_frames[0].origin;
+  // Nobody polls the node, so that its queue and the kernel's fill, until the client's own is full.
+  const std::string text(100'000, 'x');
+  REQUIRE(testing::until([&] { return !client->send(text); }, [] {}));
+  client.reset();
+  // What is written to a connection that has been closed tells libzmq that it is gone, with the queue still full.
+  for (int i = 0; i < 10; ++i) node.answer(origin, Bytes(1'000));
+  // Heartbeats of two seconds would end this process now. That nothing happens cannot be awaited.
+  std::this_thread::sleep_for(5s);
+  check_service(cluster);
 }
 
 TEST_CASE("a client that does not read its replies loses them, and nobody else's") {
