@@ -14,6 +14,7 @@ from network import Network  # noqa: E402
 from replica_control import ReplicaControl  # noqa: E402
 
 CLIENTS = 3
+TIMEOUT = 3  # seconds for one operation; shorter than some faults, so that the outcome of some is not known
 # Small, so that checkpoints, state transfers and full windows come about within minutes.
 INIT = ("--plugin", "kv", "--clients", str(CLIENTS), "--checkpoint-interval", "16", "--window", "64", "--ledger-keep",
         "256", "--transfer-above", "64", "--scrub-period", "5", "--view-timeout-max-ticks", "400")
@@ -123,6 +124,17 @@ class ChaosCluster(Cluster):
             raise AssertionError(f"{failure}; its status: {status}") from None
         return status
 
+    def await_in_step(self, name, timeout=120):
+        """As for any cluster; but a replica that left a view alone counts as well. It learns what the others decide, and
+        takes part again with their next view change."""
+
+        def in_step(s):
+            idle = not (s["catching_up"] or s["transfer"]["active"] or s["rejoining"] or s["diverged"])
+            view = self.view() or 0
+            return idle and (s["view_active"] and s["view"] >= view or s["view"] > view) and s["lag"] <= 32
+
+        return self.await_status(name, in_step, "to be in step with the others", timeout)
+
     def await_repaired(self, name):
         """Waits until a damaged replica has found out by itself, and has fetched what is right from the others."""
         self.await_status(name, lambda s: s["counters"].get("transfers_finished", 0) > 0, "to repair its state", 240)
@@ -144,7 +156,7 @@ class RecordedLoad(Load):
     def __init__(self, cluster, history, seed):
         cluster.loads.append(self)
         line = [str(BIN / "cluster_load"), "--dir", str(cluster.dir), "--clients", str(CLIENTS), "--lanes", "3",
-                "--timeout", "20", "--history", str(history), "--seed", str(seed)]
+                "--timeout", str(TIMEOUT), "--history", str(history), "--seed", str(seed)]
         self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def acknowledged(self):
