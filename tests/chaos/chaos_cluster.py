@@ -17,7 +17,7 @@ CLIENTS = 3
 TIMEOUT = 3  # seconds for one operation; shorter than some faults, so that the outcome of some is not known
 # Small, so that checkpoints, state transfers and full windows come about within minutes.
 INIT = ("--plugin", "kv", "--clients", str(CLIENTS), "--checkpoint-interval", "16", "--window", "64", "--ledger-keep",
-        "256", "--transfer-above", "64", "--scrub-period", "5", "--view-timeout-max-ticks", "400")
+        "256", "--transfer-above", "64", "--scrub-period", "2", "--view-timeout-max-ticks", "400")
 
 
 class ChaosCluster(Cluster):
@@ -136,8 +136,10 @@ class ChaosCluster(Cluster):
         return self.await_status(name, in_step, "to be in step with the others", timeout)
 
     def await_repaired(self, name):
-        """Waits until a damaged replica has found out by itself, and has fetched what is right from the others."""
-        self.await_status(name, lambda s: s["counters"].get("transfers_finished", 0) > 0, "to repair its state", 240)
+        """Waits until a damaged replica has been through its whole store twice and nothing is wrong with it any more: it
+        has found the damage by itself, and has fetched what is right from the others."""
+        self.await_status(name, lambda s: s["scrub"]["passes"] >= 2 and not s["diverged"], "to repair its state", 240)
+        self.await_in_step(name)
 
     def peek(self, *names):
         self.notice_ends()
