@@ -61,7 +61,7 @@ class Game {
 
   // The network works again; the liar goes on as it is, but makes nothing up any more.
   void end() {
-    cluster_.settle(24);
+    cluster_.settle(8);
     for (std::uint32_t a = 0; a < replicas; ++a) {
       for (std::uint32_t b = 0; b < a; ++b) {
         if (a != liar_ && b != liar_) check_agreement(cluster_.node(a), cluster_.node(b));

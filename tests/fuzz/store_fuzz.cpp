@@ -42,7 +42,10 @@ struct World {
     machine.run_to(last);
     pbft::testing::Samples samples{5};
     ViewChange view_change = samples.view_change();
-    NewView new_view = samples.new_view();
+    view_change.view = View{1};
+    view_change.signed_bytes = signed_by_nobody(wire::encode_view_change_body(samples.signer(), view_change));
+    NewView new_view{View{1}, ReplicaId{1}, {{ReplicaId{1}, view_change}}, {}};
+    new_view.signed_bytes = signed_by_nobody(wire::encode_new_view_body(Epoch{1}, new_view));
     const BatchPtr batch = committed_batch(last + 1);
     must(machine.store->persist({PersistBatch{SequenceNumber{last + 1}, batch},
                                  PersistAccepted{View{1}, SequenceNumber{last + 1}, batch->digest},
@@ -52,6 +55,9 @@ struct World {
     for (std::size_t family = 0; family < family_count; ++family) {
       tables[family] = content_of(machine.engine().scan(static_cast<Family>(family), {}, {}));
     }
+  }
+  static SharedBytes signed_by_nobody(const Bytes& body) {
+    return SharedBytes::own(wire::encode_signed(body, Signature{}));
   }
   void stage_a_bucket(Store& to) {
     const auto buckets = plan(*source.store, to, target);
