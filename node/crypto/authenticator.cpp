@@ -158,7 +158,7 @@ struct Authenticator::Impl {
   }
   template <class Other>
   [[nodiscard]] Opened<void> check_claims(ReplicaId sender, Other& message) {
-    if constexpr (SignedMessages::judges<Other>) return signed_messages.check(sender, message);
+    if constexpr (is_signed_message<Other>) return signed_messages.check(sender, message);
     return {};
   }
 

@@ -27,10 +27,6 @@ class SignedMessages {
   [[nodiscard]] Opened<void> check(ReplicaId sender, const ViewChange& message);
   [[nodiscard]] Opened<void> check(ReplicaId sender, const NewView& message);
   [[nodiscard]] Opened<void> check(ReplicaId sender, const ClientReport& message);
-  template <class Message>
-  static constexpr bool judges = requires(SignedMessages& messages, const Message& message) {
-    messages.check(ReplicaId{}, message);
-  };
 
  private:
   [[nodiscard]] SharedBytes sign_body(const Bytes& body);
@@ -44,6 +40,12 @@ class SignedMessages {
   const Identity& identity_;
   const SignatureScheme& scheme_;
   VerifiedClaims verified_;  // not those of bundles, so that no flood of bundles pushes these out
+};
+
+// Whether there is something to check of messages of this type.
+template <class Message>
+inline constexpr bool is_signed_message = requires(SignedMessages& messages, const Message& message) {
+  messages.check(ReplicaId{}, message);
 };
 
 }  // namespace pbft::crypto

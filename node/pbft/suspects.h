@@ -15,8 +15,8 @@ namespace pbft {
 
 class Suspects {
  public:
-  Suspects(const ClusterParameters& cluster, const LocalParameters& local)
-      : cluster_(cluster), local_(local), quorum_(cluster.replicas), reporters_(cluster.replicas) {}
+  explicit Suspects(const ClusterParameters& cluster)
+      : cluster_(cluster), quorum_(cluster.replicas), reporters_(cluster.replicas) {}
 
   // Whether requests of this client are taken with a signature only.
   [[nodiscard]] bool must_sign(const ClientId& client, Ticks now) const;
@@ -48,7 +48,6 @@ class Suspects {
   void expire(Reporter& reporter, Ticks now) const;
 
   const ClusterParameters& cluster_;
-  const LocalParameters& local_;
   const Quorum quorum_;
   std::vector<Reporter> reporters_;  // by replica
   std::map<ClientId, Ticks> said_;   // own reports: last made at

@@ -18,14 +18,12 @@ constexpr Ticks seldom = 10;
 }  // namespace
 
 ViewChanger::ViewChanger(const ClusterParameters& cluster, const LocalParameters& local, ViewState& view,
-                         MessageLog& log, const Delivery& delivery, NormalOperation& normal,
-                         Checkpointing& checkpointing, PrimaryWatch& watch)
+                         MessageLog& log, NormalOperation& normal, Checkpointing& checkpointing, PrimaryWatch& watch)
     : cluster_(cluster),
       local_(local),
       view_(view),
       quorum_(view.quorum),
       log_(log),
-      delivery_(delivery),
       normal_(normal),
       checkpointing_(checkpointing),
       watch_(watch),

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "node/pbft/checkpointing.h"
-#include "node/pbft/delivery.h"
 #include "node/pbft/message_log.h"
 #include "node/pbft/normal_operation.h"
 #include "node/pbft/outbox.h"
@@ -24,7 +23,7 @@ inline constexpr const char* joined_reason = "f+1 replicas are in later views";
 class ViewChanger {
  public:
   ViewChanger(const ClusterParameters& cluster, const LocalParameters& local, ViewState& view, MessageLog& log,
-              const Delivery& delivery, NormalOperation& normal, Checkpointing& checkpointing, PrimaryWatch& watch);
+              NormalOperation& normal, Checkpointing& checkpointing, PrimaryWatch& watch);
 
   // What storage remembers: the view, whether it is active, and the messages that say so. Before NormalOperation
   // recovers, which needs to know the view.
@@ -77,7 +76,6 @@ class ViewChanger {
   ViewState& view_;
   const Quorum& quorum_;
   MessageLog& log_;
-  const Delivery& delivery_;
   NormalOperation& normal_;
   Checkpointing& checkpointing_;
   PrimaryWatch& watch_;
