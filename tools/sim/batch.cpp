@@ -36,7 +36,7 @@ struct Worker {
 };
 
 RunResult run_one(const BatchOptions& options, std::uint64_t seed) {
-  const auto plan = reduced_plan(seed, options.reductions);
+  const auto plan = reduced_plan(seed, options.reductions, options.shares);
   if (!plan) {
     RunResult refused;
     refused.seed = seed;

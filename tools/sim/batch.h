@@ -18,6 +18,7 @@ struct BatchOptions {
   std::function<bool(std::uint64_t seed)> twice;
   std::size_t stop_after = 20;          // failures
   std::vector<std::string> reductions;  // of the plan of each seed, as reduce.h knows them
+  Shares shares;
 };
 
 // `done` is called in this process for each seed, in the order in which they end.
