@@ -90,9 +90,9 @@ struct Plan {
 
 // What is asked of all seeds; each share is chosen by a stream of its own, so that all other seeds stay as they are.
 struct Shares {
-  std::vector<std::uint32_t> sizes;     // n is one of these; empty: as drawn
-  std::optional<std::uint32_t> crypto;  // per cent of the seeds that sign with Ed25519; nothing: as drawn
-  std::uint32_t hours = 4;              // per cent of the seeds that run for hours
+  std::vector<std::uint32_t> sizes{};     // n is one of these; empty: as drawn
+  std::optional<std::uint32_t> crypto{};  // per cent of the seeds that sign with Ed25519; nothing: as drawn
+  std::uint32_t hours = 4;                // per cent of the seeds that run for hours
 };
 [[nodiscard]] Plan draw_plan(std::uint64_t seed, const Shares& shares = {});
 [[nodiscard]] std::string describe(const Plan& plan);  // a few lines for people
