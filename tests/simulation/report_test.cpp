@@ -1,5 +1,6 @@
 #include "tools/sim/report.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 using namespace pbft::sim;
@@ -49,4 +50,24 @@ TEST_CASE("a failure says how to replay it, what broke, where and at whom") {
   for (const char* part : {"pbft-sim --seed 77", "agreement", "slot 3", "replicas: 0 2", "two batches"}) {
     CHECK(text.find(part) != std::string::npos);
   }
+}
+
+TEST_CASE("what came up less than it has to is named, with its count") {
+  Summary summary;
+  RunResult result = some_result();
+  for (std::uint64_t& count : result.faults) count = 50;
+  for (std::uint64_t& count : result.lies) count = 50;
+  summary.add(result);
+  const auto names = [&](const std::string& what) {
+    const std::vector<std::string> rare = rarer_than(50, summary);
+    return std::find(rare.begin(), rare.end(), what) != rare.end();
+  };
+  CHECK(rarer_than(0, summary).empty());
+  CHECK_FALSE(names("fault clog: 50"));
+  summary.total.faults[static_cast<std::size_t>(Fault::clog)] = 49;
+  summary.total.lies[static_cast<std::size_t>(Lie::twins)] = 0;
+  summary.total.sometimes.null_batch = 3;
+  CHECK(names("fault clog: 49"));
+  CHECK(names("lie twins: 0"));
+  CHECK(names("sometimes null batch: 3"));
 }

@@ -160,7 +160,7 @@ TEST_CASE("clusters of 10, 13 and 16 under the storms of the smaller ones") {
       if (seed % 2 == 0) {
         plan.dead.insert(i);
       } else {
-        plan.liars[i] = {static_cast<Lie>((seed + i) % lie_count)};
+        plan.liars[i] = {static_cast<Lie>((seed + i) % drawn_lie_count)};
       }
     }
     const RunResult result = run_plan(plan, false);

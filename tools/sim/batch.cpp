@@ -37,14 +37,13 @@ struct Worker {
 };
 
 RunResult run_one(const BatchOptions& options, std::uint64_t seed) {
-  auto plan = reduced_plan(seed, options.reductions);
+  const auto plan = reduced_plan(seed, options.reductions, options.shares);
   if (!plan) {
     RunResult refused;
     refused.seed = seed;
     refused.findings.push_back({"usage", 0, {}, "a reduction does not fit this seed"});
     return refused;
   }
-  plan->rocksdb = on_rocksdb(seed, options.rocksdb_share);
   RunResult result = run_plan(*plan, options.verbose);
   if (plan->rocksdb || !options.twice || !options.twice(seed)) return result;
   const RunResult again = run_plan(*plan, false);

@@ -14,12 +14,11 @@ struct BatchOptions {
   std::vector<std::uint64_t> seeds;
   unsigned jobs = 1;
   bool verbose = false;
-  // Of so many seeds in a hundred the replicas keep their stores on RocksDB.
-  unsigned rocksdb_share = 1;
   // Which of the runs are done twice, to compare the trace hashes; not those on RocksDB.
   std::function<bool(std::uint64_t seed)> twice;
   std::size_t stop_after = 20;          // failures
   std::vector<std::string> reductions;  // of the plan of each seed, as reduce.h knows them
+  Shares shares;
 };
 
 // `done` is called in this process for each seed, in the order in which they end.

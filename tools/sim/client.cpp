@@ -44,7 +44,10 @@ void SimClient::restart() {
 
 // Each of the operations that may be outstanding is a loop of its own: think, submit, wait for the answer.
 void SimClient::think() {
-  world_.scheduler.after(1 + random_.below(2 * world_.plan.clients.think_max + 1), [this, life = life_] {
+  const ClientPlan& plan = world_.plan.clients;
+  Microseconds pause = 1 + random_.below(2 * plan.think_max + 1);
+  if (plan.rests > 0 && random_.chance(plan.rests)) pause += random_.below(plan.rest_max + 1);
+  world_.scheduler.after(pause, [this, life = life_] {
     if (life == life_ && submitting_) submit_one();
   });
 }
@@ -101,7 +104,7 @@ void SimClient::submit(const KvOperation& operation) {
 
 void SimClient::receive(Endpoint process, Endpoint from, const SharedBytes& frame) {
   if (process != process_) return;  // that process is gone
-  core_->receive(frame, ReplicaId{from});
+  core_->receive(frame, world_.replica_at(from));
   advance();
 }
 
@@ -142,7 +145,7 @@ void SimClient::sent(const client::OutgoingFrame& frame) {
   }
   world_.trace.say([&] { return fmt::format("c{} -> {}  {}", process_, frame.to.value, describe(opened.messages)); });
   world_.trace.record(Trace::Kind::send, process_, frame.to.value, fast_hash(shared.view()));
-  world_.network.send(process_, frame.to.value, shared, opened.types);
+  world_.send(process_, frame.to, shared, opened.types);
 }
 
 void SimClient::completed(const client::Completion& completion) {

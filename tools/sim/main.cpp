@@ -33,7 +33,8 @@ struct Options {
   std::vector<std::string> reductions;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
   std::size_t stop_after = 20;
-  unsigned rocksdb_share = 1;
+  std::uint64_t each_at_least = 0;
+  Shares shares;
   bool twice = false;
   bool verbose = false;
   bool json = false;
@@ -56,6 +57,17 @@ bool add_range(const std::string& range, std::vector<std::uint64_t>& seeds) {
   }
   for (std::uint64_t seed = *first; seed <= *last; ++seed) seeds.push_back(seed);
   return true;
+}
+
+// The shares as options, to replay a seed with.
+std::string as_options(const Shares& shares) {
+  const Shares usual;
+  std::string text;
+  if (!shares.sizes.empty()) text += fmt::format(" --n {}", fmt::join(shares.sizes, ","));
+  if (shares.crypto) text += fmt::format(" --crypto-share {}", *shares.crypto);
+  if (shares.rocksdb != usual.rocksdb) text += fmt::format(" --rocksdb-share {}", shares.rocksdb);
+  if (shares.hours != usual.hours) text += fmt::format(" --hours-share {}", shares.hours);
+  return text;
 }
 
 // One seed a line; what follows a # is a comment.
@@ -87,7 +99,7 @@ void show_progress(std::uint64_t done, std::size_t all, std::size_t failed) {
 }
 
 int run_single(const Options& options) {
-  if (!reduced_plan(*options.seed, options.reductions)) {
+  if (!reduced_plan(*options.seed, options.reductions, options.shares)) {
     fmt::print(stderr, "pbft-sim: --reduce {}: not all of this is in the plan of seed {}, and in this order\n",
                fmt::join(options.reductions, ","), *options.seed);
     return exit_usage;
@@ -95,7 +107,7 @@ int run_single(const Options& options) {
   BatchOptions batch;
   batch.seeds = {*options.seed};
   batch.reductions = options.reductions;
-  batch.rocksdb_share = options.rocksdb_share;
+  batch.shares = options.shares;
   batch.verbose = options.verbose;
   batch.twice = [&options](std::uint64_t) { return options.twice; };
   bool failed = false;
@@ -111,12 +123,11 @@ int run_single(const Options& options) {
 }
 
 // The invariants that a run breaks, without its death taking this process along.
-std::set<std::string> broken_by(const Options& options, std::uint64_t seed,
-                                const std::vector<std::string>& reductions) {
+std::set<std::string> broken_by(std::uint64_t seed, const std::vector<std::string>& reductions, const Shares& shares) {
   BatchOptions batch;
   batch.seeds = {seed};
   batch.reductions = reductions;
-  batch.rocksdb_share = options.rocksdb_share;
+  batch.shares = shares;
   std::set<std::string> broken;
   run_batch(batch, [&](const RunResult& result) {
     for (const Finding& finding : result.findings) broken.insert(finding.invariant);
@@ -126,7 +137,7 @@ std::set<std::string> broken_by(const Options& options, std::uint64_t seed,
 
 int run_shrink(const Options& options) {
   const std::uint64_t seed = *options.shrink;
-  const std::set<std::string> broken = broken_by(options, seed, {});
+  const std::set<std::string> broken = broken_by(seed, {}, options.shares);
   if (broken.empty()) {
     fmt::print("seed {} breaks no invariant\n", seed);
     return 0;
@@ -134,17 +145,17 @@ int run_shrink(const Options& options) {
   const std::string& invariant = *broken.begin();
   fmt::print(stderr, "seed {} breaks {}; shrinking\n", seed, fmt::join(broken, ", "));
   std::size_t runs = 0;
-  const auto taken = shrink(seed, [&](const std::vector<std::string>& reductions) {
-    const bool fails = broken_by(options, seed, reductions).contains(invariant);
+  const auto still_fails = [&](const std::vector<std::string>& reductions) {
+    const bool fails = broken_by(seed, reductions, options.shares).contains(invariant);
     if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{} runs ", ++runs);
     if (fails) fmt::print(stderr, "{} still with {}\n", invariant, fmt::join(reductions, ","));
     return fails;
-  });
+  };
+  const auto taken = shrink(seed, still_fails, options.shares);
   const std::string reduce = taken.empty() ? "" : fmt::format(" --reduce {}", fmt::join(taken, ","));
-  fmt::print("{}\n", describe(*reduced_plan(seed, taken)));
-  fmt::print("pbft-sim --seed {}{}{}{} --verbose\n", seed, reduce,
-             options.mutant.empty() ? "" : " --mutant " + options.mutant,
-             on_rocksdb(seed, options.rocksdb_share) ? " --rocksdb-share 100" : "");
+  fmt::print("{}\n", describe(*reduced_plan(seed, taken, options.shares)));
+  fmt::print("pbft-sim --seed {}{}{}{} --verbose\n", seed, as_options(options.shares), reduce,
+             options.mutant.empty() ? "" : " --mutant " + options.mutant);
   return exit_violation;
 }
 
@@ -152,14 +163,14 @@ int run_many(const Options& options, std::vector<std::uint64_t> seeds) {
   BatchOptions batch;
   batch.seeds = std::move(seeds);
   batch.jobs = options.jobs;
-  batch.rocksdb_share = options.rocksdb_share;
   batch.stop_after = options.stop_after;
+  batch.shares = options.shares;
   batch.twice = [&options](std::uint64_t seed) { return options.twice || seed % 100 == 0; };
   Summary summary;
   const auto start = std::chrono::steady_clock::now();
   run_batch(batch, [&](const RunResult& result) {
     summary.add(result);
-    if (!result.findings.empty()) fmt::print(stderr, "{}", describe_failure(result));
+    if (!result.findings.empty()) fmt::print(stderr, "{}", describe_failure(result, as_options(options.shares)));
     show_progress(summary.runs, batch.seeds.size(), summary.failed.size());
   });
   summary.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -168,7 +179,9 @@ int run_many(const Options& options, std::vector<std::uint64_t> seeds) {
   } else {
     fmt::print("{}", describe(summary));
   }
-  return summary.failed.empty() ? 0 : exit_violation;
+  const std::vector<std::string> rare = rarer_than(options.each_at_least, summary);
+  for (const std::string& one : rare) fmt::print(stderr, "below {}: {}\n", options.each_at_least, one);
+  return summary.failed.empty() && rare.empty() ? 0 : exit_violation;
 }
 
 }  // namespace
@@ -183,8 +196,20 @@ int main(int argc, char** argv) {
   app.add_option("--stop-after", options.stop_after, "Give up after so many seeds have failed")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--rocksdb-share", options.rocksdb_share,
-                 "Of so many seeds in 100 the replicas keep their stores on RocksDB, on a simulated file system")
+  app.add_option("--each-at-least", options.each_at_least,
+                 "With --seeds: fail where a fault, a lie or a sometimes counter stays below this over all seeds")
+      ->type_name("COUNT");
+  app.add_option("--n", options.shares.sizes, "Replicas: each seed takes one of these numbers")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64))
+      ->type_name("LIST");
+  app.add_option("--crypto-share", options.shares.crypto, "Per cent of the seeds that sign with Ed25519 (usually 1)")
+      ->check(CLI::Range(0, 100));
+  app.add_option("--rocksdb-share", options.shares.rocksdb,
+                 "Per cent of the seeds that keep their stores on RocksDB, on a simulated file system")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  app.add_option("--hours-share", options.shares.hours, "Per cent of the seeds that run for hours")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
   app.add_option("--mutant", options.mutant, "Switch on a planted bug (a build of tests/mutants/build)")
@@ -221,6 +246,10 @@ int main(int argc, char** argv) {
   }
   if (options.seed.has_value() != (options.seeds.empty() && options.corpus.empty())) {
     fmt::print(stderr, "pbft-sim: give either --seed N, or --seeds FIRST..LAST and/or --corpus FILE\n");
+    return exit_usage;
+  }
+  if (options.each_at_least > 0 && options.seed) {
+    fmt::print(stderr, "pbft-sim: --each-at-least goes with --seeds and --corpus\n");
     return exit_usage;
   }
   if (options.verbose && (!options.seed || options.json)) {

@@ -109,25 +109,27 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
     for (const ReplicaToClientMessage& message : opened.messages) {
       const auto* reply = std::get_if<Reply>(&message);
       if (reply == nullptr) continue;
+      if (reply->status == ReplyStatus::sign) ++world.sometimes.told_to_sign;
       const auto at = node.executed_in_.find({client, reply->session, reply->number});
       if (at == node.executed_in_.end() || reply->view <= at->second) continue;
       ++world.sometimes.cached_in_later_view;
       node.executed_in_.erase(at);
     }
-    world.trace.say([&] { return fmt::format("{} -> c{}  {}", node.id_.value, to, describe(opened.messages)); });
-    world.trace.record(Trace::Kind::send, node.id_.value, to, fast_hash(frame.view()));
-    world.network.send(node.id_.value, to, frame, opened.types);
+    world.trace.say([&] { return fmt::format("{} -> c{}  {}", node.endpoint_, to, describe(opened.messages)); });
+    world.trace.record(Trace::Kind::send, node.endpoint_, to, fast_hash(frame.view()));
+    world.network.send(node.endpoint_, to, frame, opened.types);
   }
 
   // ---- Observer
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> text, Arguments&&... arguments) {
     node.world_.trace.say([&] {
-      return fmt::format("   {} ", node.id_.value) + fmt::format(text, std::forward<Arguments>(arguments)...);
+      return fmt::format("   {} ", node.endpoint_) + fmt::format(text, std::forward<Arguments>(arguments)...);
     });
   }
   [[nodiscard]] Sometimes& sometimes() { return node.world_.sometimes; }
   void happened(const Rejected& event) {
+    if (event.reason == Reject::time_ahead || event.reason == Reject::time_behind) node.clock_shows();
     say("rejects: {}{}", pbft::to_string(event.reason), event.peer ? fmt::format(" from {}", event.peer->value) : "");
   }
   void happened(const BecameStable& event) {
@@ -152,12 +154,14 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   }
   void happened(const ViewLeft& event) {
     ++sometimes().view_left;
+    if (entered < event.from) ++sometimes().view_skipped;
     if (event.reason == joined_reason) ++sometimes().view_joined;
     if (transferring) ++sometimes().transfer_between_views;
     say("leaves view {} for {}: {}", event.from.value, event.to.value, event.reason);
   }
   void happened(const ViewEntered& event) {
     ++sometimes().view_entered;
+    entered = event.view;
     say("enters view {}", event.view.value);
   }
   void happened(const TransferStarted& event) {
@@ -186,25 +190,26 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   void on_event(const Event& event) override {
     World& world = node.world_;
     std::visit([this](const auto& one) { happened(one); }, event);
-    world.trace.record(Trace::Kind::event, node.id_.value, event.index(), 0);
+    world.trace.record(Trace::Kind::event, node.endpoint_, event.index(), 0);
   }
   void on_refused_frame(const crypto::Refused& refused, bool) override {
     ++node.world_.sometimes.refused_frames;
     node.world_.trace.say([&] {
-      return fmt::format("   {} refuses a frame: {}{}", node.id_.value, crypto::to_string(refused.refusal),
+      return fmt::format("   {} refuses a frame: {}{}", node.endpoint_, crypto::to_string(refused.refusal),
                          refused.wire ? fmt::format(" ({})", wire::to_string(*refused.wire)) : "");
     });
   }
   void on_executed(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) override {
     World& world = node.world_;
     world.trace.say([&] {
-      return fmt::format("   {} executes n{} {} ({} of {} requests)", node.id_.value, effect.n.value,
+      return fmt::format("   {} executes n{} {} ({} of {} requests)", node.endpoint_, effect.n.value,
                          short_hex(effect.batch->digest.view()), effect.run.size(), requests_in(*effect.batch));
     });
-    world.trace.record(Trace::Kind::executed, node.id_.value, effect.n.value, fast_hash(effect.batch->digest.view()));
+    world.trace.record(Trace::Kind::executed, node.endpoint_, effect.n.value, fast_hash(effect.batch->digest.view()));
     if (effect.run.size() < requests_in(*effect.batch)) ++world.sometimes.duplicate_ordered;
     if (effect.batch->bundles.empty()) ++world.sometimes.null_batch;
     world.sometimes.session_evicted += effect.evicted.size();
+    node.ran_in_[effect.n] = effect.view;
     for (const RunRequest& run : effect.run) {
       const Bundle& bundle = *effect.batch->bundles[run.bundle];
       node.executed_in_[{bundle.client, bundle.session, bundle.requests[run.request].number}] = effect.view;
@@ -218,14 +223,15 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   }
   void on_checkpoint(const CheckpointSummary& summary) override {
     World& world = node.world_;
-    world.trace.say([&] { return fmt::format("   {} takes checkpoint {}", node.id_.value, summary.n.value); });
-    world.trace.record(Trace::Kind::checkpoint, node.id_.value, summary.n.value, fast_hash(summary.state.view()));
+    world.trace.say([&] { return fmt::format("   {} takes checkpoint {}", node.endpoint_, summary.n.value); });
+    world.trace.record(Trace::Kind::checkpoint, node.endpoint_, summary.n.value, fast_hash(summary.state.view()));
     if (!node.liar_) world.checkers.agreement.checkpoint(node.id_, summary);
     node.boundary(Boundary::checkpoint);
   }
 
   Node& node;
   bool transferring = false;
+  View entered;  // the last view that was active here
   std::map<std::tuple<ClientId, SessionId, RequestNumber>, std::vector<Endpoint>> routes;
   std::unique_ptr<storage::Store> store;
   std::unique_ptr<execution::Plugin> plugin;
@@ -235,10 +241,11 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   std::optional<runtime::Driver> driver;
 };
 
-Node::Node(World& world, ReplicaId id)
+Node::Node(World& world, ReplicaId id, Endpoint endpoint)
     : world_(world),
       id_(id),
-      random_(Random::stream(world.plan.seed, fmt::format("node {}", id.value))),
+      endpoint_(endpoint),
+      random_(Random::stream(world.plan.seed, fmt::format("node {}", endpoint))),
       liar_(world.plan.lies(id.value) ? make_liar(world, id) : nullptr) {
   new_disk();
   const auto created = storage::Store::create(*disk_, {world_.roster.cluster, id_});
@@ -252,7 +259,7 @@ Node::~Node() = default;
 void Node::new_disk() {
   auto medium =
       world_.plan.rocksdb
-          ? rocksdb_medium(Random::stream(world_.plan.seed, fmt::format("rocksdb {} {}", id_.value, disks_++)))
+          ? rocksdb_medium(Random::stream(world_.plan.seed, fmt::format("rocksdb {} {}", endpoint_, disks_++)))
           : memory_medium();
   disk_ = std::make_shared<Disk>(std::move(medium), [this] { boundary(Boundary::write); });
 }
@@ -293,7 +300,7 @@ void Node::start() {
   paused_until_ = 0;
   repair_disk();
   disk_was_broken_ = false;
-  world_.trace.record(Trace::Kind::process, id_.value, starts_, 0);
+  world_.trace.record(Trace::Kind::process, endpoint_, starts_, 0);
   process_ = std::make_unique<Process>(*this);
   if (const std::optional<std::string> error = open()) {
     process_.reset();
@@ -302,7 +309,7 @@ void Node::start() {
   }
   const Cadence& late = world_.plan.of(Fault::late_subscription);
   if (starts_ > 1 && late.longest > 0)
-    world_.network.quiet(id_.value, world_.scheduler.now() + random_.below(late.longest));
+    world_.network.quiet(endpoint_, world_.scheduler.now() + random_.below(late.longest));
   schedule_tick();
 }
 
@@ -323,7 +330,7 @@ std::optional<std::string> Node::open() {
 
   count_restart(*recovered);
   world_.trace.say([&] {
-    return fmt::format("{} starts, executed {} stable {}", id_.value, recovered->executed.value,
+    return fmt::format("{} starts, executed {} stable {}", endpoint_, recovered->executed.value,
                        recovered->stable ? recovered->stable->proof.n.value : 0);
   });
 
@@ -357,6 +364,7 @@ std::optional<std::string> Node::open() {
 void Node::count_restart(const Recovered& recovered) {
   const View entered = recovered.new_view ? recovered.new_view->view : View{};
   const View left = recovered.view_change ? recovered.view_change->view : View{};
+  process_->entered = entered;
   if (!liar_) {
     world_.checkers.promises.recovered(id_, recovered);
     world_.checkers.progress.restarted(id_, recovered.executed,
@@ -380,8 +388,8 @@ void Node::crash(std::size_t kept) {
   ++life_;
   const std::size_t unsynced = disk_->unsynced_writes();
   if (kept > 0 && kept < unsynced) world_.injected(Fault::torn_log);
-  world_.trace.say([&] { return fmt::format("{} crashes, keeps {} of {} writes", id_.value, kept, unsynced); });
-  world_.trace.record(Trace::Kind::process, id_.value, 0, kept);
+  world_.trace.say([&] { return fmt::format("{} crashes, keeps {} of {} writes", endpoint_, kept, unsynced); });
+  world_.trace.record(Trace::Kind::process, endpoint_, 0, kept);
   last_executed_ = process_->replica->status().executed.value;
   process_.reset();
   inbox_.clear();
@@ -435,13 +443,13 @@ void Node::mend() {
   repair_disk();
   // It may have failed already where that shows only at the next write.
   if (disk_was_broken_ && disk_->fails_late()) crash();
-  set_clock(0, 0);
+  set_clock(0, 0, std::nullopt);
   boundaries_left_ = 0;
   paused_until_ = 0;
 }
 
 void Node::stopped(const storage::StorageError& error) {
-  world_.trace.say([&] { return fmt::format("{} stops: {}", id_.value, error.message); });
+  world_.trace.say([&] { return fmt::format("{} stops: {}", endpoint_, error.message); });
   if (disk_broken_ || liar_ || (disk_was_broken_ && disk_->fails_late())) {
     world_.injected(Fault::disk_error);
   } else {
@@ -452,9 +460,26 @@ void Node::stopped(const storage::StorageError& error) {
 
 // ---- Turns ------------------------------------------------------------------------------------------
 
-void Node::set_clock(std::int64_t offset_us, std::int64_t drift_ppm) {
+void Node::set_clock(std::int64_t offset_us, std::int64_t drift_ppm, std::optional<Fault> cause) {
   clock_offset_us_ = offset_us;
   clock_drift_ppm_ = drift_ppm;
+  clock_cause_ = cause;
+}
+
+void Node::clock_shows() {
+  if (clock_cause_ && (clock_offset_us_ != 0 || clock_drift_ppm_ != 0)) world_.injected(*clock_cause_);
+}
+
+void Node::pause(Microseconds until) {
+  paused_until_ = until;
+  pause_shows_ = false;
+}
+
+// A pause counts with the first thing that it holds back.
+bool Node::held_back() {
+  if (paused_until_ <= world_.scheduler.now()) return false;
+  if (!std::exchange(pause_shows_, true)) world_.injected(Fault::pause);
+  return true;
 }
 
 Timestamp Node::clock() const {
@@ -466,7 +491,7 @@ void Node::schedule_tick() {
   world_.scheduler.after(world_.plan.tick, [this, life = life_] {
     if (life != life_) return;
     schedule_tick();
-    if (paused_until_ <= world_.scheduler.now()) turn(true);
+    if (!held_back()) turn(true);
   });
 }
 
@@ -474,6 +499,7 @@ void Node::schedule_turn() {
   if (turn_scheduled_) return;
   turn_scheduled_ = true;
   const Microseconds time = world_.scheduler.now() + random_.below(world_.plan.turn_max);
+  (void)held_back();
   world_.scheduler.at(std::max(time, paused_until_), [this, life = life_] {
     if (life == life_) turn(false);
   });
@@ -489,7 +515,7 @@ void Node::take(const Frame& frame) {
   if (world_.is_replica(frame.from)) {
     if (liar_ && !liar_->hear(open_peer_frame(frame.bytes).messages)) return;
     if (world_.plan.proofs_break()) judge_proofs(frame.bytes);
-    return process_->driver->peer_frame(frame.bytes, ReplicaId{frame.from});
+    return process_->driver->peer_frame(frame.bytes, world_.replica_at(frame.from));
   }
   const std::uint32_t client = world_.client_processes.at(frame.from);
   const ClientId id = world_.client_identities[client].client_id();
@@ -525,36 +551,37 @@ void Node::after_turn() {
   const ReplicaStatus status = process_->replica->status();
   if (!liar_) world_.checkers.progress.status(id_, status);
   if (status.primary == id_ && status.last_accepted == status.high) ++world_.sometimes.window_stall;
-  world_.trace.record(Trace::Kind::turn, id_.value, status.executed.value, status.stable.value);
+  world_.trace.record(Trace::Kind::turn, endpoint_, status.executed.value, status.stable.value);
 }
 
 void Node::sent(Endpoint to, bool broadcast, const SharedBytes& frame) {
   const Opened<PeerMessage> opened = open_peer_frame(frame);
   world_.trace.say([&] {
-    return fmt::format("{} -> {}  {}", id_.value, broadcast ? std::string{"*"} : std::to_string(to),
+    return fmt::format("{} -> {}  {}", endpoint_, broadcast ? std::string{"*"} : std::to_string(to),
                        describe(opened.messages));
   });
-  world_.trace.record(Trace::Kind::send, id_.value, broadcast ? ~0U : to, fast_hash(frame.view()));
+  world_.trace.record(Trace::Kind::send, endpoint_, broadcast ? ~0U : to, fast_hash(frame.view()));
   if (frame.size() > Limits::max_packet_bytes) {
     world_.findings.report({"bounds", 0, {id_.value}, "a frame beyond the limit was sent"});
   }
   if (liar_) return lie(to, broadcast, opened.messages);
   check_sent(opened.messages);
-  if (!broadcast) return world_.network.send(id_.value, to, frame, opened.types);
+  if (!broadcast) return world_.send(endpoint_, ReplicaId{to}, frame, opened.types);
   for (Endpoint peer = 0; peer < world_.cluster.replicas; ++peer) {
-    if (peer != id_.value) world_.network.send(id_.value, peer, frame, opened.types);
+    if (peer != id_.value) world_.send(endpoint_, ReplicaId{peer}, frame, opened.types);
   }
 }
 
 void Node::check_sent(const std::vector<PeerMessage>& messages) {
   bool promise = false;
-  const SequenceNumber stable = process_->replica->status().stable;
+  const ReplicaStatus status = process_->replica->status();
   for (const PeerMessage& message : messages) {
-    if (const std::optional<SequenceNumber> n = voted_on(message)) world_.checkers.progress.voted(id_, *n, stable);
+    if (const std::optional<SequenceNumber> n = voted_on(message)) {
+      world_.checkers.progress.voted(id_, *n, status.stable);
+    }
     promise = promise || voted_on(message) || is_promise(message);
     world_.checkers.promises.sent(id_, message);
-    const auto* prepare = std::get_if<Prepare>(&message);
-    if (prepare != nullptr && unproven_.erase(prepare->digest) > 0) ++world_.sometimes.vouched;
+    count_sent(message, status);
   }
   if (promise && disk_->promises_unsynced()) {
     world_.findings.report(
@@ -567,12 +594,38 @@ void Node::check_sent(const std::vector<PeerMessage>& messages) {
   }
 }
 
+void Node::count_sent(const PeerMessage& message, const ReplicaStatus& status) {
+  Sometimes& sometimes = world_.sometimes;
+  if (const auto* proposal = std::get_if<PrePrepare>(&message)) {
+    proposes(*proposal);
+  } else if (const auto* prepare = std::get_if<Prepare>(&message)) {
+    if (unproven_.erase(prepare->digest) > 0) ++sometimes.vouched;
+    const auto ran = ran_in_.find(prepare->n);
+    if (ran != ran_in_.end() && prepare->n <= status.executed && ran->second < prepare->view) ++sometimes.voted_again;
+  } else if (std::holds_alternative<FetchBatch>(message)) {
+    if (!status.active) ++sometimes.fetched_between_views;
+  } else if (std::holds_alternative<Committed>(message)) {
+    ++sometimes.told_committed;
+  }
+}
+
+// Of a twin's copies both are asked, of others only what their clock did.
+void Node::proposes(const PrePrepare& proposal) {
+  clock_shows();
+  if (!world_.plan.twins(id_.value)) return;
+  const auto [at, fresh] = world_.twin_proposals.try_emplace({id_, proposal.view, proposal.n}, proposal.batch->digest);
+  if (!fresh && at->second != proposal.batch->digest) ++world_.sometimes.twins_differ;
+}
+
 void Node::lie(Endpoint to, bool broadcast, const std::vector<PeerMessage>& messages) {
+  for (const PeerMessage& message : messages) {
+    if (const auto* proposal = std::get_if<PrePrepare>(&message)) proposes(*proposal);
+  }
   for (Endpoint peer = 0; peer < world_.cluster.replicas; ++peer) {
     if (peer == id_.value || (!broadcast && peer != to)) continue;
     for (const Liar::Outgoing& outgoing : liar_->speak(ReplicaId{peer}, messages)) {
       const auto send = [this, peer, frame = outgoing.frame] {
-        world_.network.send(id_.value, peer, frame, open_peer_frame(frame).types);
+        world_.send(endpoint_, ReplicaId{peer}, frame, open_peer_frame(frame).types);
       };
       outgoing.delay > 0 ? world_.scheduler.after(outgoing.delay, send) : send();
     }

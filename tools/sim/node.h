@@ -33,7 +33,8 @@ inline constexpr std::size_t boundary_count = static_cast<std::size_t>(Boundary:
 
 class Node {
  public:
-  Node(World& world, ReplicaId id);
+  // `endpoint` is where it is reached: the id, or another one for the second copy of a twin.
+  Node(World& world, ReplicaId id, Endpoint endpoint);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -49,19 +50,21 @@ class Node {
   }
   // Tells of each boundary from now on. Null: no more.
   void watch_boundaries(std::function<void(Boundary)> watcher) { boundary_watcher_ = std::move(watcher); }
-  void pause(Microseconds until) { paused_until_ = until; }
+  void pause(Microseconds until);
   void break_disk();  // the next write fails, and the node stops; the disk works again when it starts
   void mend();        // ends a pause, a due crash, a broken disk and a wrong clock
   // The disk is lost, while it does not run; the store on the new one knows that.
   void wipe();
   void remember_disk();
   void forget();  // the disk is what it was at remember_disk(); while it does not run
-  void set_clock(std::int64_t offset_us, std::int64_t drift_ppm);
+  // `cause`, if any, counts wherever the wrong clock shows: in a proposal, or where one is judged by it.
+  void set_clock(std::int64_t offset_us, std::int64_t drift_ppm, std::optional<Fault> cause);
 
   // A frame that the network delivers.
   void receive(Endpoint from, const SharedBytes& frame);
 
   [[nodiscard]] ReplicaId id() const { return id_; }
+  [[nodiscard]] Endpoint endpoint() const { return endpoint_; }
   [[nodiscard]] bool running() const { return process_ != nullptr; }
   [[nodiscard]] ReplicaStatus status() const;
   [[nodiscard]] std::size_t unsynced_writes() const { return disk_->unsynced_writes(); }
@@ -91,12 +94,17 @@ class Node {
   [[nodiscard]] std::optional<std::string> open();
   void sent(Endpoint to, bool broadcast, const SharedBytes& frame);
   void check_sent(const std::vector<PeerMessage>& messages);
+  void count_sent(const PeerMessage& message, const ReplicaStatus& status);
+  void proposes(const PrePrepare& proposal);
+  void clock_shows();
+  [[nodiscard]] bool held_back();
   void lie(Endpoint to, bool broadcast, const std::vector<PeerMessage>& messages);
   void judge_proofs(const SharedBytes& frame);
   void count_restart(const Recovered& recovered);
 
   World& world_;
   const ReplicaId id_;
+  const Endpoint endpoint_;
   Random random_;
   std::shared_ptr<Disk> disk_;
   std::unique_ptr<Process> process_;
@@ -110,15 +118,18 @@ class Node {
   bool disk_broken_ = false;
   bool disk_was_broken_ = false;  // since the last start
   Microseconds paused_until_ = 0;
+  bool pause_shows_ = false;  // something was held back by it
   Microseconds down_since_ = 0;
   std::uint64_t starts_ = 0;
   std::int64_t clock_offset_us_ = 0;
   std::int64_t clock_drift_ppm_ = 0;
+  std::optional<Fault> clock_cause_;
   std::uint64_t last_executed_ = 0;
   std::unique_ptr<Liar> liar_;  // null: it is honest
   std::optional<storage::WriteBatch> old_disk_;
   // Where each request was executed, to see which replies are given again in a later view.
   std::map<std::tuple<ClientId, SessionId, RequestNumber>, View> executed_in_;
+  std::map<SequenceNumber, View> ran_in_;
   std::set<Digest> unproven_;  // batches with a proof that does not hold here
 };
 

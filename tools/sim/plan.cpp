@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "tools/sim/overlays.h"
 #include "tools/sim/random.h"
 
 namespace pbft::sim {
@@ -44,7 +45,7 @@ void draw_victims(Random& random, Plan& plan) {
       // One strategy alone shows what it can do; several meet in ways that nobody thinks of.
       const std::uint64_t kinds = random.chance(400) ? 1 : random.between(2, 5);
       for (std::uint64_t i = 0; i < kinds; ++i) {
-        const auto lie = static_cast<Lie>(random.below(lie_count));
+        const auto lie = static_cast<Lie>(random.below(drawn_lie_count));
         if (std::find(lies.begin(), lies.end(), lie) == lies.end()) lies.push_back(lie);
       }
     }
@@ -150,7 +151,7 @@ void draw_cadences(Random& random, Plan& plan) {
 
 }  // namespace
 
-Plan draw_plan(std::uint64_t seed) {
+Plan draw_plan(std::uint64_t seed, const Shares& shares) {
   Random random = Random::stream(seed, "plan");
   Plan plan;
   plan.seed = seed;
@@ -172,6 +173,7 @@ Plan draw_plan(std::uint64_t seed) {
     plan.liars = {};
     plan.clients.faulty = 0;
   }
+  lay_over(plan, shares);
   return plan;
 }
 
@@ -197,6 +199,10 @@ std::string describe(const Plan& plan) {
       plan.dead.empty() ? "" : fmt::format(" from {:.1f} s", static_cast<double>(plan.dead_at) / 1e6),
       fmt::join(plan.wiped, " "), plan.clients.faulty);
   if (plan.rocksdb) text += "stores on RocksDB, on a simulated file system\n";
+  if (plan.pace > 1) {
+    text += fmt::format("hours of it, with faults {} times as rare; rests of up to {} s after {} of 1000 answers\n",
+                        plan.pace, plan.clients.rest_max / second, plan.clients.rests);
+  }
   for (const auto& [replica, lies] : plan.liars) {
     text += fmt::format("  replica {} lies:", replica);
     for (const Lie lie : lies) text += fmt::format(" {},", to_string(lie));

@@ -2,9 +2,11 @@
 // the run starts. Each seed turns on a random subset of the faults at random rates, so that rare combinations meet.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -39,6 +41,8 @@ struct ClientPlan {
   std::uint32_t operations = 60;  // of each client
   std::uint32_t keys = 3;
   Microseconds think_max = 200'000;  // between an answer and the next operation
+  std::uint32_t rests = 0;           // per mille of the answers with a longer time behind them
+  Microseconds rest_max = 0;         // of up to this
   std::uint32_t reads = 300;         // per mille of the operations
   std::uint32_t deadlines = 0;       // per mille of the operations that are given up after some seconds
   std::uint32_t max_value = 32;      // bytes
@@ -57,6 +61,8 @@ struct Plan {
   Microseconds turn_max = 300;          // from the arrival of a frame to the turn that takes it
   Microseconds duration = 20 * second;  // of the faults; then everything heals
   Microseconds clock_skew_max = 0;
+  std::uint64_t pace = 1;         // how many times rarer than usual the faults are that have no cadence
+  Microseconds twins_change = 0;  // about so often others come to hear another copy of a twin; 0: all hear both
   // Replicas that are dead for good, that lie, and that lose their disk: disjoint, together at most f.
   std::set<std::uint32_t> dead;
   Microseconds dead_at = 0;  // from when on
@@ -72,12 +78,25 @@ struct Plan {
   [[nodiscard]] std::uint32_t f() const { return (cluster.replicas - 1) / 3; }
   // Those of whom nothing is promised.
   [[nodiscard]] bool lies(std::uint32_t replica) const { return liars.contains(replica); }
+  // Whether there are two of it.
+  [[nodiscard]] bool twins(std::uint32_t replica) const {
+    const auto found = liars.find(replica);
+    return found != liars.end() &&
+           std::find(found->second.begin(), found->second.end(), Lie::twins) != found->second.end();
+  }
   // Whether a bundle's proof may hold at some replicas and not at others.
   [[nodiscard]] bool proofs_break() const { return !cluster.signed_requests && (clients.faulty > 0 || !liars.empty()); }
   [[nodiscard]] bool faulty_client(std::uint32_t client) const { return client + clients.faulty >= clients.clients; }
 };
 
-[[nodiscard]] Plan draw_plan(std::uint64_t seed);
+// What is asked of all seeds; each share is chosen by a stream of its own, so that all other seeds stay as they are.
+struct Shares {
+  std::vector<std::uint32_t> sizes{};     // n is one of these; empty: as drawn
+  std::optional<std::uint32_t> crypto{};  // per cent of the seeds that sign with Ed25519; nothing: as drawn
+  std::uint32_t rocksdb = 1;              // per cent of the seeds whose stores are on RocksDB
+  std::uint32_t hours = 4;                // per cent of the seeds that run for hours
+};
+[[nodiscard]] Plan draw_plan(std::uint64_t seed, const Shares& shares = {});
 [[nodiscard]] std::string describe(const Plan& plan);  // a few lines for people
 
 }  // namespace pbft::sim

@@ -124,8 +124,8 @@ bool reduce(Plan& plan, std::string_view reduction) {
   return error == std::errc{} && end == digits.data() + digits.size() && lower(plan, name, to);
 }
 
-std::optional<Plan> reduced_plan(std::uint64_t seed, const std::vector<std::string>& reductions) {
-  Plan plan = draw_plan(seed);
+std::optional<Plan> reduced_plan(std::uint64_t seed, const std::vector<std::string>& reductions, const Shares& shares) {
+  Plan plan = draw_plan(seed, shares);
   for (const std::string& reduction : reductions) {
     if (!reduce(plan, reduction)) return std::nullopt;
   }
@@ -162,18 +162,19 @@ std::vector<std::string> reductions_of(const Plan& plan) {
 }
 
 std::vector<std::string> shrink(std::uint64_t seed,
-                                const std::function<bool(const std::vector<std::string>&)>& still_fails) {
+                                const std::function<bool(const std::vector<std::string>&)>& still_fails,
+                                const Shares& shares) {
   std::vector<std::string> taken;
   for (bool shrunk = true; shrunk;) {
     shrunk = false;
-    for (const std::string& reduction : reductions_of(*reduced_plan(seed, taken))) {
+    for (const std::string& reduction : reductions_of(*reduced_plan(seed, taken, shares))) {
       std::vector<std::string> more = taken;
       // A lower number takes the place of the one before.
       if (reduction.find('=') != std::string::npos) {
         std::erase_if(more, [&](const std::string& one) { return name_of(one) == name_of(reduction); });
       }
       more.push_back(reduction);
-      if (!reduced_plan(seed, more) || !still_fails(more)) continue;
+      if (!reduced_plan(seed, more, shares) || !still_fails(more)) continue;
       taken = std::move(more);
       shrunk = true;
       break;

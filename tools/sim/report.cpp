@@ -52,6 +52,13 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("state transfer between views", sometimes.transfer_between_views);
   visit("bad source of a transfer", sometimes.bad_source);
   visit("rejoined", sometimes.rejoined);
+  visit("gap filled by a new view", sometimes.gap_filled);
+  visit("vote again on what was run", sometimes.voted_again);
+  visit("view left unopened", sometimes.view_skipped);
+  visit("batch fetched between views", sometimes.fetched_between_views);
+  visit("client told to sign", sometimes.told_to_sign);
+  visit("told what is committed", sometimes.told_committed);
+  visit("twins propose two batches", sometimes.twins_differ);
 }
 
 std::string key_of(Fault fault) {
@@ -104,8 +111,8 @@ RunResult from_json(const nlohmann::json& json) {
   return result;
 }
 
-std::string describe_failure(const RunResult& result) {
-  std::string text = fmt::format("VIOLATION  pbft-sim --seed {} --verbose   (at {:.3f} s)\n", result.seed,
+std::string describe_failure(const RunResult& result, const std::string& more) {
+  std::string text = fmt::format("VIOLATION  pbft-sim --seed {}{} --verbose   (at {:.3f} s)\n", result.seed, more,
                                  static_cast<double>(result.simulated_us) / 1e6);
   for (const Finding& finding : result.findings) {
     std::string replicas;
@@ -172,6 +179,19 @@ nlohmann::json to_json(const Summary& summary) {
   json["failed"] = nlohmann::json::array();
   for (const RunResult& result : summary.failed) json["failed"].push_back(to_json(result));
   return json;
+}
+
+std::vector<std::string> rarer_than(std::uint64_t least, const Summary& summary) {
+  std::vector<std::string> rare;
+  const auto look = [&](const char* kind, const std::string& name, std::uint64_t count) {
+    if (count < least) rare.push_back(fmt::format("{} {}: {}", kind, name, count));
+  };
+  const RunResult& total = summary.total;
+  for (std::size_t i = 0; i < fault_count; ++i) look("fault", key_of(static_cast<Fault>(i)), total.faults[i]);
+  for (std::size_t i = 0; i < lie_count; ++i) look("lie", to_string(static_cast<Lie>(i)), total.lies[i]);
+  each_sometimes(total.sometimes,
+                 [&](const char* name, const std::uint64_t& count) { look("sometimes", name, count); });
+  return rare;
 }
 
 std::string describe(const Summary& summary) {

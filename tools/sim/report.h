@@ -15,8 +15,8 @@ namespace pbft::sim {
 
 // One run with all that it found.
 [[nodiscard]] std::string describe(const RunResult& result);
-// Why a run failed, in a few lines that start with how to replay it.
-[[nodiscard]] std::string describe_failure(const RunResult& result);
+// Why a run failed, in a few lines that start with how to replay it; `more` are further options for that.
+[[nodiscard]] std::string describe_failure(const RunResult& result, const std::string& more = {});
 
 // Many runs together.
 struct Summary {
@@ -29,5 +29,7 @@ struct Summary {
 };
 [[nodiscard]] nlohmann::json to_json(const Summary& summary);
 [[nodiscard]] std::string describe(const Summary& summary);
+// The faults, lies and sometimes counters that stayed below `least`, each with its count: "fault clog: 3".
+[[nodiscard]] std::vector<std::string> rarer_than(std::uint64_t least, const Summary& summary);
 
 }  // namespace pbft::sim

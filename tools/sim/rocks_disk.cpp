@@ -75,8 +75,4 @@ std::unique_ptr<Medium> rocksdb_medium(Random random) {
   return std::make_unique<RocksMedium>(random);
 }
 
-bool on_rocksdb(std::uint64_t seed, unsigned share) {
-  return Random::stream(seed, "rocksdb").below(100) < share;
-}
-
 }  // namespace pbft::sim

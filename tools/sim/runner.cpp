@@ -47,7 +47,10 @@ class Run {
 Run::Run(const Plan& plan, bool verbose) : world_(plan, verbose) {
   world_.deliver = [this](Endpoint from, Endpoint to, const SharedBytes& frame) { deliver(from, to, frame); };
   for (std::uint32_t i = 0; i < plan.cluster.replicas; ++i) {
-    nodes_.push_back(std::make_unique<Node>(world_, ReplicaId{i}));
+    nodes_.push_back(std::make_unique<Node>(world_, ReplicaId{i}, i));
+  }
+  for (const ReplicaId twin : world_.copies) {
+    nodes_.push_back(std::make_unique<Node>(world_, twin, static_cast<Endpoint>(nodes_.size())));
   }
   for (std::uint32_t i = 0; i < plan.clients.clients; ++i) {
     clients_.push_back(std::make_unique<SimClient>(world_, i));
@@ -56,6 +59,7 @@ Run::Run(const Plan& plan, bool verbose) : world_(plan, verbose) {
 }
 
 void Run::deliver(Endpoint from, Endpoint to, const SharedBytes& frame) {
+  if (world_.is_copy(from)) ++world_.lies[static_cast<std::size_t>(Lie::twins)];
   if (world_.is_replica(to)) return nodes_[to]->receive(from, frame);
   clients_[world_.client_processes.at(to)]->receive(to, from, frame);
 }
@@ -102,7 +106,7 @@ void Run::final_blackout() {
     node->crash(0);
     down.push_back(node.get());
   }
-  world_.injected(Fault::blackout);
+  if (!down.empty()) world_.injected(Fault::blackout);
   for (Node* node : down) node->start();
   if (settle("the final blackout")) compare_states();
 }
@@ -205,6 +209,7 @@ RunResult Run::result() const {
   result.lies = world_.lies;
   result.sometimes = world_.sometimes;
   result.sometimes.carried = world_.checkers.promises.carried();
+  result.sometimes.gap_filled = world_.checkers.promises.filled();
   result.simulated_us = world_.scheduler.now();
   result.events = world_.trace.events();
   result.frames = world_.network.frames();

@@ -18,6 +18,7 @@ void Storm::start() {
   for (const auto& [replica, lies] : world_.plan.liars) {
     if (std::find(lies.begin(), lies.end(), Lie::amnesia) != lies.end()) forget_again(*nodes_[replica]);
   }
+  if (world_.plan.twins_change > 0 && !world_.copies.empty()) split_twins();
   for (std::size_t i = 0; i < fault_count; ++i) again(static_cast<Fault>(i));
 }
 
@@ -34,13 +35,33 @@ void Storm::again(Fault fault) {
 // The disk is put back to what it was some seconds ago.
 void Storm::forget_again(Node& node) {
   node.remember_disk();
-  world_.scheduler.after(random_.between(2 * second, 10 * second), [this, &node] {
+  const std::uint64_t pace = world_.plan.pace;
+  world_.scheduler.after(random_.between(2 * pace * second, 10 * pace * second), [this, &node] {
     if (over_) return;
     if (node.running()) node.crash();
     node.forget();
     restart_after(node, random_.below(second));
     forget_again(node);
   });
+}
+
+// Each of the others hears one copy of a twin, or the other, or both, and is heard by these.
+void Storm::split_twins() {
+  if (over_) return;
+  const Microseconds until = world_.scheduler.now() + random_.between(1, 2 * world_.plan.twins_change);
+  std::vector<Endpoint> others;
+  for (const auto& node : nodes_) others.push_back(node->endpoint());
+  for (const auto& client : clients_) others.push_back(client->endpoint());
+  for (std::size_t i = 0; i < world_.copies.size(); ++i) {
+    const Endpoint copies[] = {world_.copies[i].value, world_.cluster.replicas + static_cast<Endpoint>(i)};
+    for (const Endpoint other : others) {
+      if (other == copies[0] || other == copies[1] || random_.chance(300)) continue;
+      const Endpoint unheard = copies[random_.below(2)];
+      world_.network.cut(other, unheard, until, Fault::partition);
+      world_.network.cut(unheard, other, until, Fault::partition);
+    }
+  }
+  world_.scheduler.at(until, [this] { split_twins(); });
 }
 
 void Storm::bury() {
@@ -88,7 +109,7 @@ Node& Storm::any_node() {
   return *random_.pick(alive);
 }
 Endpoint Storm::any_replica() {
-  return any_node().id().value;
+  return any_node().endpoint();
 }
 
 Microseconds Storm::lasts(Fault fault) {
@@ -131,7 +152,9 @@ void Storm::strike(Fault fault) {
       return;
     }
     case Fault::blackout:
-      world_.injected(fault);
+      if (std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->running(); })) {
+        world_.injected(fault);
+      }
       for (auto& node : nodes_) {
         if (!node->running()) continue;
         node->crash();
@@ -143,7 +166,6 @@ void Storm::strike(Fault fault) {
     case Fault::pause: {
       Node& node = any_node();
       if (!node.running()) return;
-      world_.injected(fault);
       return node.pause(now + lasts(fault));
     }
     case Fault::disk_error: {
@@ -175,7 +197,7 @@ void Storm::cut_group(const std::vector<bool>& inside, Microseconds until, Fault
 void Storm::isolate(Endpoint replica, Microseconds until) {
   std::vector<Endpoint> others;
   for (const auto& node : nodes_) {
-    if (node->id().value != replica) others.push_back(node->id().value);
+    if (node->endpoint() != replica) others.push_back(node->endpoint());
   }
   for (const auto& client : clients_) others.push_back(client->endpoint());
   for (const Endpoint other : others) {
@@ -217,9 +239,10 @@ void Storm::crash_loop(Node& node, std::uint64_t times) {
 void Storm::set_clock(Node& node, bool jump) {
   const Microseconds most = jump ? world_.plan.of(Fault::clock_jump).longest : world_.plan.clock_skew_max;
   const auto offset = static_cast<std::int64_t>(random_.below(2 * most + 1)) - static_cast<std::int64_t>(most);
-  const auto drift = jump ? 0 : static_cast<std::int64_t>(random_.below(20'001)) - 10'000;
-  world_.injected(jump ? Fault::clock_jump : Fault::clock_skew);
-  node.set_clock(offset, drift);
+  const std::int64_t most_drift = 10'000 / static_cast<std::int64_t>(world_.plan.pace);
+  const auto drift =
+      jump ? 0 : static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(2 * most_drift + 1))) - most_drift;
+  node.set_clock(offset, drift, jump ? Fault::clock_jump : Fault::clock_skew);
 }
 
 void Storm::heal() {

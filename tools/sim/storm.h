@@ -29,6 +29,7 @@ class Storm {
   void restart_after(Node& node, Microseconds delay);
   void wipe(Node& node);
   void forget_again(Node& node);
+  void split_twins();
   void crash_loop(Node& node, std::uint64_t times);
   void set_clock(Node& node, bool jump);
   void bury();  // those that are gone for good go

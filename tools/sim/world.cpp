@@ -11,6 +11,14 @@ crypto::Identity draw_identity(Random& random) {
   return crypto::Identity::from_seed(seed);
 }
 
+std::vector<ReplicaId> second_copies(const Plan& plan) {
+  std::vector<ReplicaId> copies;
+  for (const auto& [replica, lies] : plan.liars) {
+    if (plan.twins(replica)) copies.push_back(ReplicaId{replica});
+  }
+  return copies;
+}
+
 }  // namespace
 
 Checkers::Checkers(Findings& findings, const Plan& plan)
@@ -28,6 +36,7 @@ Checkers::Checkers(Findings& findings, const Plan& plan)
 
 World::World(const Plan& run_plan, bool verbose)
     : plan(run_plan),
+      copies(second_copies(plan)),
       trace(scheduler, verbose),
       conspiracy(plan.seed),
       checkers(findings, plan),
@@ -35,7 +44,7 @@ World::World(const Plan& run_plan, bool verbose)
               [this](Endpoint from, Endpoint to, const SharedBytes& frame) { deliver(from, to, frame); }),
       cluster(plan.cluster),
       scheme(plan.ed25519 ? crypto::ed25519() : crypto::insecure_signatures_for_simulation()),
-      next_endpoint(plan.cluster.replicas) {
+      next_endpoint(plan.cluster.replicas + static_cast<Endpoint>(copies.size())) {
   crypto::initialize();
   Random random = Random::stream(plan.seed, "keys");
   for (std::uint8_t& byte : roster.cluster.bytes) byte = static_cast<std::uint8_t>(random.below(256));
@@ -50,6 +59,13 @@ World::World(const Plan& run_plan, bool verbose)
     client_channels.push_back(client_identities.back().curve().public_key);
     if (plan.faulty_client(i)) checkers.requests.faulty(client_identities.back().client_id());
     if (!cluster.open_clients) cluster.clients.insert(client_identities.back().client_id());
+  }
+}
+
+void World::send(Endpoint from, ReplicaId to, const SharedBytes& frame, TypeMask types) {
+  network.send(from, to.value, frame, types);
+  for (std::size_t i = 0; i < copies.size(); ++i) {
+    if (copies[i] == to) network.send(from, cluster.replicas + static_cast<Endpoint>(i), frame, types);
   }
 }
 

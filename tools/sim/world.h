@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "node/crypto/authenticator.h"
@@ -55,6 +56,13 @@ struct Sometimes {
   std::uint64_t transfer_between_views = 0;  // a transfer ran while its replica had no active view
   std::uint64_t bad_source = 0;
   std::uint64_t rejoined = 0;
+  std::uint64_t gap_filled = 0;    // a null batch that an honest primary's new-view put where nothing was bound
+  std::uint64_t voted_again = 0;   // a vote, in a later view, on a slot that had been executed here
+  std::uint64_t view_skipped = 0;  // a view was left that had not been opened
+  std::uint64_t fetched_between_views = 0;  // a batch was asked for by a replica without an active view
+  std::uint64_t told_to_sign = 0;           // a client was
+  std::uint64_t told_committed = 0;         // what is committed was told to others who could not work it out
+  std::uint64_t twins_differ = 0;           // two copies of a replica proposed different batches for one slot
 };
 
 struct Checkers {
@@ -73,10 +81,21 @@ struct World {
 
   // The wall clock that a perfect clock would show.
   [[nodiscard]] Timestamp wall_clock() const;
-  [[nodiscard]] bool is_replica(Endpoint endpoint) const { return endpoint < plan.cluster.replicas; }
+  [[nodiscard]] bool is_replica(Endpoint endpoint) const { return endpoint < plan.cluster.replicas + copies.size(); }
+  // Whose keys are used there: of a replica itself or of its second copy.
+  [[nodiscard]] ReplicaId replica_at(Endpoint endpoint) const {
+    const std::uint32_t n = plan.cluster.replicas;
+    return endpoint < n ? ReplicaId{endpoint} : copies.at(endpoint - n);
+  }
+  [[nodiscard]] bool is_copy(Endpoint endpoint) const {
+    return is_replica(endpoint) && endpoint >= plan.cluster.replicas;
+  }
+  // Sends to the replica, and to its second copy where there is one.
+  void send(Endpoint from, ReplicaId to, const SharedBytes& frame, TypeMask types);
   void injected(Fault fault) { ++faults[static_cast<std::size_t>(fault)]; }
 
   const Plan plan;
+  const std::vector<ReplicaId> copies;  // second copies of twins, at the endpoints from n on
   Scheduler scheduler;
   Trace trace;
   Findings findings;
@@ -97,6 +116,8 @@ struct World {
   // Client processes, by endpoint: which client each is.
   std::map<Endpoint, std::uint32_t> client_processes;
   Endpoint next_endpoint;
+  // What a copy of a twin proposed first.
+  std::map<std::tuple<ReplicaId, View, SequenceNumber>, Digest> twin_proposals;
 };
 
 }  // namespace pbft::sim

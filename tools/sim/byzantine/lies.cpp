@@ -42,6 +42,8 @@ const char* to_string(Lie lie) {
       return "false report";
     case Lie::amnesia:
       return "amnesia";
+    case Lie::twins:
+      return "twins";
     case Lie::count_:
       break;
   }

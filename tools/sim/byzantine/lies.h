@@ -28,6 +28,7 @@ enum class Lie : std::uint8_t {
   malformed,          // bytes that are no message, in an envelope that holds
   false_report,       // clients that did nothing wrong
   amnesia,            // comes back from a crash with the disk of long ago
+  twins,              // two live copies with one key, each of them a correct core
   count_
 };
 [[nodiscard]] const char* to_string(Lie lie);
@@ -35,6 +36,8 @@ enum class Lie : std::uint8_t {
 [[nodiscard]] std::string one_word(Lie lie);
 
 inline constexpr std::size_t lie_count = static_cast<std::size_t>(Lie::count_);
+// The first ones are drawn with the plan; what comes behind them has a stream of its own (overlays.h).
+inline constexpr std::size_t drawn_lie_count = static_cast<std::size_t>(Lie::twins);
 using LieCounts = std::array<std::uint64_t, lie_count>;
 
 }  // namespace pbft::sim
