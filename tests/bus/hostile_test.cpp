@@ -177,6 +177,39 @@ TEST_CASE("a replica's frames that are too long or in several parts are dropped 
   CHECK_FALSE(cluster.recorders[0].has_from_peer("two", ReplicaId{2}));
 }
 
+TEST_CASE("a client that goes away while its frames wait does not end the node") {
+  Cluster cluster(1);
+  NodeBus& node = *cluster.buses[0];
+  std::optional<Origin> origin;
+  std::size_t got = 0;
+  cluster.recorders[0].on_client = [&](const ClientFrame& frame) {
+    origin = frame.origin;
+    ++got;
+    cluster.recorders[0].client_frames.clear();
+  };
+  {
+    Outsider client(zmq::socket_type::dealer);
+    client.with_curve(crypto::Identity::generate(), cluster.curve_key(0)).connect(node.bound().client);
+    const std::string text(100'000, 'f');
+    for (int i = 0; i < 300; ++i) REQUIRE(client.send(text));
+    // More than the socket takes, so that the connection is not read any further when it ends.
+    REQUIRE(until([&] { return got > 0; }, [&] { node.poll(1ms, 1, cluster.recorders[0]); }));
+  }
+  // Whatever libzmq does by the clock on a connection that has ended comes within seconds; nobody can see it coming.
+  for (int i = 0; i < 30; ++i) {
+    node.answer(*origin, to_bytes("anybody there?"));
+    std::this_thread::sleep_for(100ms);
+  }
+  auto other = cluster.client(crypto::Identity::generate());
+  other->send(ReplicaId{0}, to_bytes("still there"));
+  const std::size_t before = got;
+  CHECK(until([&] { return got > before; },
+              [&] {
+                other->poll(1ms, 1, [](const SharedBytes&, ReplicaId) {});
+                node.poll(1ms, 64, cluster.recorders[0]);
+              }));
+}
+
 TEST_CASE("a flood from one client stops neither another client nor a peer") {
   Cluster cluster(2);
   cluster.await_mesh();
