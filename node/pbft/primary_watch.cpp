@@ -27,6 +27,12 @@ void PrimaryWatch::heard(const Bundle& bundle) {
   mine.push_back({std::move(request), now_, turn});
 }
 
+void PrimaryWatch::refused(const ClientId& client) {
+  const auto mine = waiting_.find(client);
+  if (mine == waiting_.end()) return;
+  for (Waiting& one : mine->second) one.since = now_;
+}
+
 void PrimaryWatch::forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which) {
   std::erase_if(mine, [&](const Waiting& one) {
     if (!which(one)) return false;

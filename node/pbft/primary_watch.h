@@ -30,6 +30,9 @@ class PrimaryWatch {
 
   // A request that has still to be ordered came in, from its client or from another replica.
   void heard(const Bundle& bundle);
+  // This replica had no room itself for what the client asks for: the primary may have none either, so the client's
+  // patience begins anew. Who asks for little is not refused (request_queue.h), and has a claim on its turn.
+  void refused(const ClientId& client);
   // A batch was delivered to execution.
   void executed(const Batch& batch);
   // The state was replaced as a whole: what waits is judged anew.

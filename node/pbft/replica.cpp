@@ -320,7 +320,8 @@ void Replica::Parts::enqueue(const BundlePtr& bundle) {
   // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary. Where more
   // waits here than there is room for, the primary has enough to do.
   watch.heard(*bundle);
-  if (view.active && !full) out.send_to(view.primary(), Forward{bundle, false});
+  if (full) return watch.refused(bundle->client);
+  if (view.active) out.send_to(view.primary(), Forward{bundle, false});
 }
 
 RequestQueue::Added Replica::Parts::add_to_queue(const BundlePtr& bundle) {

@@ -56,7 +56,12 @@ class Overload(ClusterTest):
         counters = [s["counters"] for s in cluster.peek().values()]
         return sum(c.get("rejected_queue_full", 0) + c.get("rejected_client_queue_full", 0) for c in counters)
 
+    def check_alive(self, cluster):
+        for name, process in cluster.processes.items():
+            self.assertIsNone(process.poll(), f"{name} ended:\n{cluster.log(name)[-3000:]}")
+
     def check_bounds(self, cluster, at_rest):
+        self.check_alive(cluster)
         # One bundle is taken whatever its size, where nothing waits.
         for name, said in cluster.peek().items():
             self.assertLessEqual(said["queued"], QUEUED + BUNDLE_REQUESTS, name)
@@ -94,8 +99,12 @@ class Overload(ClusterTest):
         self.assertIn("try again later", told.stderr)
         self.assertEqual(flood.finish()["refused"], 0)
 
+        self.check_alive(cluster)
         quiet.await_more(200, "after the flood", PATIENCE)
         self.check(quiet)
+        self.check_alive(cluster)
+        for name in cluster.names:
+            cluster.await_in_step(name, PATIENCE)
         for name, said in cluster.await_equal().items():
             self.assertFalse(said["diverged"], name)
         primary = cluster.primary()

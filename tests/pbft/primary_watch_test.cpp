@@ -146,8 +146,27 @@ TEST_CASE("a client whose request stands in a long queue is not starved before i
   CHECK(left <= 600);
 }
 
+TEST_CASE("whom this replica refuses itself is not starved by the primary; all others may still be", "[watch]") {
+  for (const bool refused : {true, false}) {
+    Watch w;
+    for (int view = 0; view < 2; ++view) w.view_at(50, 2000);
+    w.watch.entered();
+    w.watch.heard(*make_open(alice, 1));
+    Ticks left = 0;
+    for (Ticks i = 1; left == 0 && i < 1000; ++i) {
+      if (i % 2 == 0) w.execute(1);
+      if (refused && i % 40 == 0) w.watch.refused(alice);
+      w.watch.refused(bob);
+      if (w.watch.on_tick({true, false})) left = i;
+    }
+    CHECK((left == 0) == refused);
+  }
+}
+
 TEST_CASE("however long the queue was, no client waits for ever", "[watch]") {
   Watch w;
+  for (int view = 0; view < 2; ++view) w.view_at(10, 2000);  // the rate is good enough
+  w.watch.entered();
   std::vector<std::uint64_t> numbers(1000);
   std::iota(numbers.begin(), numbers.end(), 1);
   const BundlePtr before = make_bundle(bob, SessionId{9}, 1, numbers);

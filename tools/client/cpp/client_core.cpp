@@ -114,7 +114,7 @@ struct ClientCore::Impl {
   void time_out(std::uint64_t now_us, std::vector<Completion>& completions) {
     while (!by_deadline.empty() && by_deadline.begin()->first <= now_us) {
       const Ticket ticket = by_deadline.begin()->second;
-      const std::size_t busy = session.busy_replicas(ticket, now_us);
+      const std::size_t busy = session.busy_replicas(now_us);
       session.abandon(ticket);
       reads.abandon(ticket);
       by_deadline.erase(by_deadline.begin());

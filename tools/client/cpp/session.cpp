@@ -64,17 +64,10 @@ void Session::abandon(Ticket ticket) {
   landed(flight, false);
 }
 
-// What has no number yet waits for the session, or for the oldest requests to be answered.
-std::size_t Session::busy_replicas(Ticket ticket, std::uint64_t now_us) const {
-  const auto number = numbers_.find(ticket);
-  const auto flight = number != numbers_.end() ? flights_.find(slots_.at(number->second).flight)
-                                               : (waiting_.contains(ticket) ? flights_.begin() : flights_.end());
-  if (flight == flights_.end()) {
-    return 0;
-  }
+std::size_t Session::busy_replicas(std::uint64_t now_us) const {
   const std::uint64_t lately = options_.retransmit_us * 16;  // two of the longest intervals between resends
-  return static_cast<std::size_t>(std::count_if(flight->second.busy.begin(), flight->second.busy.end(),
-                                                [&](const auto& said) { return now_us - said.second <= lately; }));
+  return static_cast<std::size_t>(
+      std::count_if(busy_.begin(), busy_.end(), [&](const auto& said) { return now_us - said.second <= lately; }));
 }
 
 void Session::receive(const Reply& reply, ReplicaId from) {
@@ -386,7 +379,12 @@ void Session::landed(FlightId id, bool answered) {
 }
 
 void Session::hinted(const Reply& reply, ReplicaId from, FlightId id) {
-  reply.status == ReplyStatus::sign ? sign_from_now_on(id) : busy(from, id);
+  if (reply.status == ReplyStatus::sign) {
+    sign_from_now_on(id);
+    return;
+  }
+  busy_[from] = now_;
+  busy(id);
 }
 
 // One replica's hint: it takes nothing from this client without a signature. What is outstanding is sealed again, the
@@ -406,9 +404,8 @@ void Session::sign_from_now_on(FlightId id) {
 }
 
 // One replica's hint. It puts off one resend once, so that a liar can slow a request down only by that much.
-void Session::busy(ReplicaId from, FlightId id) {
+void Session::busy(FlightId id) {
   Flight& flight = flights_.at(id);
-  flight.busy[from] = now_;
   if (!flight.postponed) {
     flight.postponed = true;
     reschedule(id, saturating_add(flight.due, flight.interval));

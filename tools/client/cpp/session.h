@@ -23,8 +23,8 @@ class Session {
   void enqueue(Ticket ticket, SharedBytes operation, RequestKind kind);
   // Nobody waits for the outcome any more; whether the operation takes effect is open.
   void abandon(Ticket ticket);
-  // How many replicas have said lately that they have too much to do to take it, or what it waits behind.
-  [[nodiscard]] std::size_t busy_replicas(Ticket ticket, std::uint64_t now_us) const;
+  // How many replicas have said lately that they have too much to do to take something of it.
+  [[nodiscard]] std::size_t busy_replicas(std::uint64_t now_us) const;
 
   void receive(const Reply& reply, ReplicaId from);
   // `view`: where the primary is believed to be.
@@ -47,9 +47,8 @@ class Session {
     std::size_t open = 0;  // requests in it that are neither answered nor abandoned
     std::uint64_t sent = 0;
     std::uint64_t due = 0;
-    std::uint64_t interval = 0;               // until the resend after the next one
-    bool postponed = false;                   // a busy replica has put off the next resend
-    std::map<ReplicaId, std::uint64_t> busy;  // when each last said that it is
+    std::uint64_t interval = 0;  // until the resend after the next one
+    bool postponed = false;      // a busy replica has put off the next resend
   };
   struct Slot {
     Ticket ticket;
@@ -77,7 +76,7 @@ class Session {
   void landed(FlightId id, bool answered);  // one more request of it is answered or abandoned
   void hinted(const Reply& reply, ReplicaId from, FlightId id);
   void sign_from_now_on(FlightId id);
-  void busy(ReplicaId from, FlightId id);
+  void busy(FlightId id);
   [[nodiscard]] Outcome outcome_of(Votes::Agreed agreed) const;
   // How long a request may take before it is sent again.
   [[nodiscard]] std::uint64_t patience() const;
@@ -111,7 +110,8 @@ class Session {
   std::map<FlightId, Flight> flights_;
   std::set<std::pair<std::uint64_t, FlightId>> schedule_;  // Invariant: (due, id) of every flight.
   FlightId next_flight_{1};
-  std::deque<std::uint64_t> took_;  // how long the bundles that were answered last took; a few
+  std::map<ReplicaId, std::uint64_t> busy_;  // when each last said that it is
+  std::deque<std::uint64_t> took_;           // how long the bundles that were answered last took; a few
   std::optional<std::uint64_t> last_hello_;
   std::vector<Completion> completions_;
 };
