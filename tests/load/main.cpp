@@ -1,6 +1,7 @@
 // cluster_load: many clients that write to a cluster of the kv plugin, and what came of it. For tests and benchmarks.
 //   cluster_load --dir DIR                checked writes until it is told to stop
 //   cluster_load --dir DIR --fill ...     fills or overwrites keys
+//   cluster_load --dir DIR --history FILE a mix of reads and writes, with each operation written down in FILE
 // Takes commands on standard input, a line each, and answers with a line of JSON:
 //   report    the counts so far
 //   reset     measures gaps from now on
@@ -16,6 +17,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "tests/load/recorded_mix.h"
 #include "tests/load/tally.h"
 #include "tests/load/workload.h"
 #include "tools/pbftctl/cluster.h"
@@ -30,6 +32,7 @@ struct Options {
   double timeout_s = 60;
   bool fill = false;
   Fill::Options filling;
+  RecordedMix::Options recording;
 
   [[nodiscard]] std::chrono::milliseconds timeout() const {
     return std::chrono::milliseconds{static_cast<std::int64_t>(timeout_s * 1000)};
@@ -66,12 +69,15 @@ class Lanes {
     }
     const BytesView bytes = as_bytes(operation->bytes);
     const auto sent = Clock::now();
-    client.submit({bytes.begin(), bytes.end()}, timeout_,
-                  [this, &client, lane, sent, done = std::move(*operation)](const client::Outcome& outcome) {
-                    tally_.count(outcome.kind, sent);
-                    workload_.done(lane, done, outcome);
-                    go_on(client, lane);
-                  });
+    Bytes copy{bytes.begin(), bytes.end()};
+    const bool read = operation->read;
+    auto done = [this, &client, lane, sent, done = std::move(*operation)](const client::Outcome& outcome) {
+      tally_.count(outcome.kind, sent);
+      workload_.done(lane, done, outcome);
+      go_on(client, lane);
+    };
+    read ? client.query(std::move(copy), timeout_, std::move(done))
+         : client.submit(std::move(copy), timeout_, std::move(done));
   }
 
   Workload& workload_;
@@ -129,6 +135,12 @@ void obey(Lanes& lanes, Tally& tally) {
   lanes.stop();
 }
 
+std::unique_ptr<Workload> make_workload(const Options& options, std::size_t lanes) {
+  if (options.fill) return std::make_unique<Fill>(options.filling);
+  if (!options.recording.file.empty()) return std::make_unique<RecordedMix>(options.recording, lanes);
+  return std::make_unique<CheckedWrites>(fmt::format("load{}", ::getpid()), lanes);
+}
+
 int run(const Options& options) {
   auto clients = connect_all(options);
   if (!clients) {
@@ -136,12 +148,7 @@ int run(const Options& options) {
     return 2;
   }
   const std::size_t total = options.clients * options.lanes;
-  std::unique_ptr<Workload> workload;
-  if (options.fill) {
-    workload = std::make_unique<Fill>(options.filling);
-  } else {
-    workload = std::make_unique<CheckedWrites>(fmt::format("load{}", ::getpid()), total);
-  }
+  const std::unique_ptr<Workload> workload = make_workload(options, total);
   Tally tally;
   Lanes lanes{*workload, tally, options.timeout()};
   for (std::size_t i = 0; i < total; ++i) lanes.start(*(*clients)[i % options.clients], i);
@@ -175,9 +182,12 @@ int main(int argc, char** argv) {
   app.add_option("--keys", options.filling.keys, "Number of keys to fill")->check(CLI::Range(1, 1'000'000'000));
   app.add_option("--writes", options.filling.writes, "Puts in all; 0: until stopped");
   app.add_option("--value-bytes", options.filling.value_bytes, "Size of a value")->check(CLI::Range(0, 100'000));
-  app.add_option("--seed", options.filling.seed, "Of the values");
+  std::uint64_t seed = 1;
+  app.add_option("--seed", seed, "Of the values, or of the mix");
   app.add_flag("--random", options.filling.random, "Keys in random order");
+  app.add_option("--history", options.recording.file, "Reads and writes instead, each written down in this file");
   CLI11_PARSE(app, argc, argv);
+  options.filling.seed = options.recording.seed = seed;
   try {
     return pbft::load::run(options);
   } catch (const std::exception& error) {

@@ -21,6 +21,7 @@ class Workload {
   struct Operation {
     std::uint64_t id = 0;  // for done()
     std::string bytes;
+    bool read = false;  // it only reads, and need not be ordered
   };
   // The next one of this lane; nothing: the lane has done its work.
   [[nodiscard]] virtual std::optional<Operation> next(std::size_t lane) = 0;
