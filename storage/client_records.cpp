@@ -30,16 +30,16 @@ std::optional<SessionRecord> read_session(FieldReader& key, BytesView value) {
   record.session.last_used = SequenceNumber{fields.u64()};
   if (!key.complete() || !fields.ok()) return std::nullopt;
   // To the end of the record: a count would be one more thing that can be wrong.
-  RequestNumber least = record.session.low;
   while (!fields.complete()) {
     CachedReply reply;
     reply.number = RequestNumber{fields.u64()};
     const std::uint8_t status = fields.u8();
     const BytesView result = fields.raw(fields.u32());
-    if (!fields.ok() || status > last_status || reply.number < least) return std::nullopt;
+    const bool ascends =
+        record.replies.empty() ? reply.number >= record.session.low : reply.number > record.replies.back().number;
+    if (!fields.ok() || status > last_status || !ascends) return std::nullopt;
     reply.status = static_cast<ReplyStatus>(status);
     reply.result.assign(result.begin(), result.end());
-    least = reply.number.next();
     record.replies.push_back(std::move(reply));
   }
   return record;

@@ -82,6 +82,12 @@ void unstage(WriteBatch& batch, std::uint32_t bucket) {
   batch.erase(Family::staging, staged_key(bucket, {}), staged_key(bucket + 1, {}));
 }
 
+void unstage_all(WriteBatch& batch) {
+  for (const std::uint8_t tag : {head_tag, pair_tag}) {
+    batch.erase(Family::staging, Bytes{tag}, Bytes{static_cast<std::uint8_t>(tag + 1)});
+  }
+}
+
 Bytes installing_key() {
   return FieldWriter{}.u8('i').take();
 }

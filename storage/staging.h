@@ -28,6 +28,7 @@ using VisitChange = std::function<Result<void>(BytesView name, std::optional<Byt
 void stage(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash,
            const StagedChanges& changes);
 void unstage(WriteBatch& batch, std::uint32_t bucket);
+void unstage_all(WriteBatch& batch);
 
 // Present while the staged buckets are being made the state: a checkpoint's record as in family checkpoints.
 [[nodiscard]] Bytes installing_key();

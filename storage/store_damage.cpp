@@ -87,13 +87,31 @@ Result<void> Store::Impl::rebuild() {
   return derive();
 }
 
-// Where staging itself cannot be read, all in it is fetched again, what was salvaged there too.
+// Where staging itself cannot be read, all in it is fetched again, what was salvaged there too; where a bucket in it
+// makes no sense, the buckets are.
 Result<void> Store::Impl::clear_staging() {
   const auto read = read_all(Family::staging);
-  if (read || !is_damage(read.error())) return read;
+  if (read) {
+    const auto checked = check_staged();
+    if (checked || !is_damage(checked.error())) return checked;
+    WriteBatch batch;
+    unstage_all(batch);
+    return write(batch, Sync::no);
+  }
+  if (!is_damage(read.error())) return read;
   auto reset = engine->reset({Family::staging});
   if (!reset) failure = reset.error();
   return reset;
+}
+
+Result<void> Store::Impl::check_staged() const {
+  const auto heads = staged_heads(view());
+  if (!heads) return tl::unexpected(heads.error());
+  const auto ignore = [](BytesView, std::optional<BytesView>) { return Result<void>{}; };
+  for (const auto& [bucket, head] : *heads) {
+    if (auto visited = visit_staged(view(), bucket, ignore); !visited) return visited;
+  }
+  return {};
 }
 
 // The namespaces whose families have to be made anew; what can be read of them is in staging.

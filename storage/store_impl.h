@@ -117,6 +117,8 @@ struct Store::Impl {
   [[nodiscard]] Result<void> mark_damaged(const StorageError& found);
   [[nodiscard]] Result<void> rebuild();
   [[nodiscard]] Result<void> clear_staging();
+  // damaged where a staged bucket is not what it should be.
+  [[nodiscard]] Result<void> check_staged() const;
   [[nodiscard]] Result<std::vector<Namespace>> salvage_all();
   // damaged where it cannot be read to its end.
   [[nodiscard]] Result<void> read_all(Family family) const;

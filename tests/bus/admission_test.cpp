@@ -164,7 +164,6 @@ TEST_CASE("it is ZMQ_ZAP_ENFORCE_DOMAIN that refuses when no handler answers") {
 
   // A context without a ZAP handler.
   zmq::context_t context;
-  Counters counters;
   MonitorSet monitors(context);
   std::uint64_t up = 0;
   std::uint64_t failed = 0;

@@ -134,8 +134,7 @@ TEST_CASE("a signature that does not hold makes nobody a suspect, nor does a rep
 TEST_CASE("suspicion is forgotten after a long while", "[suspects]") {
   ClusterParameters cluster;
   cluster.signed_requests = false;
-  LocalParameters local;
-  Suspects suspects{cluster, local};
+  Suspects suspects{cluster};
   Outbox out;
   suspects.on_report(ReplicaId{2}, ClientReport{alice, {}}, 10, out);
   CHECK(suspects.must_sign(alice, 360'010));

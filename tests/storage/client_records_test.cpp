@@ -97,6 +97,11 @@ TEST_CASE("damaged client records are refused", "[client_records]") {
   SECTION("replies out of order") {
     value[value.size() - 6] = 10;
   }
+  SECTION("a reply after the one with the highest number") {
+    SessionRecord record = session_with_replies();
+    record.replies[0].number = RequestNumber{UINT64_MAX};
+    value = encode_session(record);
+  }
   SECTION("a reply below low") {
     value[31] = 9;
   }

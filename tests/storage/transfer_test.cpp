@@ -43,6 +43,27 @@ std::function<void(std::uint64_t, std::vector<StateChange>&)> twist_at(std::uint
 
 }  // namespace
 
+TEMPLATE_TEST_CASE("a staged bucket that cannot be read is fetched again", "[transfer]", MemoryDisk, RocksDisk) {
+  Pair<TestType> pair;
+  pair.run_from(8);
+  pair.to.run_to(2);
+  const CheckpointSummary target = pair.from.summaries.at(8);
+  const auto buckets = plan(*pair.from.store, *pair.to.store, target);
+  fetch_all(*pair.from.store, *pair.to.store, target.n, buckets);
+  // A head, or a pair.
+  const Bytes from{GENERATE(as<std::uint8_t>{}, 'b', 'p')};
+  WriteBatch batch;
+  {
+    const auto staged = pair.to.engine().scan(Family::staging, from, {});
+    REQUIRE(staged->valid());
+    batch.put(Family::staging, {staged->key().begin(), staged->key().end()}, {2});
+  }
+  must(pair.to.engine().write(batch, Sync::durable));
+  must(pair.to.store->mark_damaged());
+  transfer(*pair.from.store, *pair.to.store, target);
+  check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
+}
+
 TEMPLATE_TEST_CASE("an empty replica gets all, one that lags what differs", "[transfer]", MemoryDisk, RocksDisk) {
   Pair<TestType> pair;
   const std::uint64_t behind = GENERATE(0, 8, 10);
