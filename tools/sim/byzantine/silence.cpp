@@ -60,7 +60,7 @@ class Slow final : public Strategy {
   void speak(Speech& speech) override {
     bool proposes = false;
     for (const PeerMessage& message : speech.messages) proposes |= std::holds_alternative<PrePrepare>(message);
-    if (proposals_only_ && !proposes) return;
+    if ((proposals_only_ && !proposes) || (speech.messages.empty() && speech.frames.empty())) return;
     speech.delay += delay_;
     mouth_.told(Lie::slow);
   }
