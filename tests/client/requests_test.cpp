@@ -275,33 +275,6 @@ TEST_CASE("a deadline ends an operation and frees its place in the window") {
   CHECK(cluster.core.outstanding() == 0);
 }
 
-TEST_CASE("where every answer takes long, nothing is resent sooner than answers come; one quick answer ends that") {
-  Fixture cluster;
-  cluster.say_all(ok(1, "done"));
-  (void)cluster.advance();
-  std::uint64_t number = 1;
-  // Sends one, gives the time of the first resend, and answers after `latency`.
-  const auto resent_after = [&](std::uint64_t latency) {
-    const std::uint64_t sent = cluster.now;
-    std::uint64_t resent = 0;
-    (void)cluster.core.submit(to_bytes("next"), 0);
-    (void)cluster.advance();
-    while (cluster.now < sent + latency) {
-      const bool again = !ScriptedCluster::bundles(cluster.advance_by(50'000)).empty();
-      if (again && resent == 0) resent = cluster.now - sent;
-    }
-    cluster.say_all(ok(++number, "done"));
-    (void)cluster.advance();
-    return resent;
-  };
-  for (int i = 0; i < 8; ++i) CHECK(resent_after(1'000'000) == 300'000);
-  CHECK(resent_after(3'000'000) == 2'000'000);
-  for (int i = 0; i < 8; ++i) (void)resent_after(5'000'000);
-  CHECK(resent_after(5'000'000) == 2'400'000);  // and never later than that
-  CHECK(resent_after(50'000) == 0);
-  CHECK(resent_after(1'000'000) == 300'000);
-}
-
 TEST_CASE("what f+1 replicas call too much for them ends as busy, and not as an answer that did not come") {
   const Reply busy = make_reply(session, RequestNumber{1}, ReplyStatus::busy, {}, false);
   for (const std::uint32_t replicas : {0U, 1U, 2U, 4U}) {

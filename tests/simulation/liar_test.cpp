@@ -105,7 +105,7 @@ TEST_CASE("malformed bytes come in an envelope that holds") {
 
 TEST_CASE("every lie has a strategy, but for those that are a matter of the disk and of the world") {
   Fixture fixture({});
-  Mouth mouth{fixture.world, ReplicaId{0}};
+  Mouth mouth = make_mouth(fixture.world, ReplicaId{0});
   for (std::size_t i = 0; i < lie_count; ++i) {
     const auto lie = static_cast<Lie>(i);
     INFO(to_string(lie));

@@ -21,9 +21,7 @@ class RunSetting final : public Setting {
   const ReplicaId self_;
 };
 
-}  // namespace
-
-std::unique_ptr<Liar> make_liar(World& world, ReplicaId self) {
+LiarFacts facts_of(const World& world, ReplicaId self) {
   LiarFacts facts{world.plan.seed,
                   self,
                   world.roster,
@@ -33,8 +31,18 @@ std::unique_ptr<Liar> make_liar(World& world, ReplicaId self) {
                   world.plan.local.view_timeout_ticks * world.plan.tick,
                   {}};
   for (const crypto::Identity& client : world.client_identities) facts.clients.push_back(client.client_id());
-  return std::make_unique<Liar>(std::move(facts), std::make_unique<RunSetting>(world, self),
+  return facts;
+}
+
+}  // namespace
+
+std::unique_ptr<Liar> make_liar(World& world, ReplicaId self) {
+  return std::make_unique<Liar>(facts_of(world, self), std::make_unique<RunSetting>(world, self),
                                 world.plan.liars.at(self.value));
+}
+
+Mouth make_mouth(World& world, ReplicaId self) {
+  return {facts_of(world, self), std::make_unique<RunSetting>(world, self)};
 }
 
 }  // namespace pbft::sim

@@ -10,5 +10,7 @@ namespace pbft::sim {
 
 // It lies as the plan says. `world` outlives it.
 [[nodiscard]] std::unique_ptr<Liar> make_liar(World& world, ReplicaId self);
+// What it speaks with, alone.
+[[nodiscard]] Mouth make_mouth(World& world, ReplicaId self);
 
 }  // namespace pbft::sim

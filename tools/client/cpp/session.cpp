@@ -6,7 +6,6 @@ namespace pbft::client {
 namespace {
 
 constexpr std::size_t result_of_numbers = 8;
-constexpr std::size_t most_remembered = 8;  // bundles whose time is kept
 
 std::optional<std::uint64_t> big_endian(const Bytes& bytes) {
   if (bytes.size() != result_of_numbers) {
@@ -61,7 +60,7 @@ void Session::abandon(Ticket ticket) {
   const FlightId flight = slot->second.flight;
   slots_.erase(slot);
   numbers_.erase(number);
-  landed(flight, false);
+  landed(flight);
 }
 
 std::size_t Session::busy_replicas(std::uint64_t now_us) const {
@@ -108,7 +107,7 @@ void Session::receive_opening(const Reply& reply, ReplicaId from) {
   const bool lacked = opening_->lacks_result();
   if (const auto agreed = opening_->add(from, reply.status, reply.result_digest, reply.result)) {
     opening_.reset();
-    landed(opening_flight_, true);
+    landed(opening_flight_);
     opening_answered(*agreed);
   } else if (!lacked && opening_->lacks_result()) {
     reschedule(opening_flight_, now_);
@@ -179,7 +178,7 @@ void Session::answered(RequestNumber number, Votes::Agreed agreed) {
   completions_.push_back({slot->second.ticket, outcome_of(std::move(agreed))});
   numbers_.erase(slot->second.ticket);
   slots_.erase(slot);
-  landed(flight, true);
+  landed(flight);
 }
 
 // Where more clients are at work than there are sessions, each that opens one pushes another client out. Who is pushed
@@ -305,20 +304,12 @@ void Session::send_bundles(Outbox& outbox) {
   }
 }
 
-// Where a cluster has much to do, every answer takes long, and to send everything to everybody again and again would be
-// all that it has to do. Where frames are lost, or the primary is away, some of the last answers still came soon.
-std::uint64_t Session::patience() const {
-  const std::uint64_t least = took_.size() < most_remembered ? 0 : *std::min_element(took_.begin(), took_.end());
-  return std::clamp(saturating_add(least, least), options_.retransmit_us, options_.retransmit_us * 8);
-}
-
 void Session::launch(BundlePtr bundle, FlightId id, std::size_t open, Outbox& outbox) {
   Flight flight;
   flight.bundle = std::move(bundle);
   flight.open = open;
-  flight.sent = now_;
-  flight.interval = patience();
-  flight.due = saturating_add(now_, flight.interval);
+  flight.due = saturating_add(now_, options_.retransmit_us);
+  flight.interval = options_.retransmit_us;
   outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
   schedule_.emplace(flight.due, id);
   flights_.emplace(id, std::move(flight));
@@ -352,7 +343,7 @@ void Session::follow_primary(Outbox& outbox) {
     if (flight.due > now_) {  // else it goes to all right now
       outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
     }
-    flight.interval = patience();
+    flight.interval = options_.retransmit_us;
     reschedule(id, std::min(flight.due, saturating_add(now_, flight.interval)));
   }
 }
@@ -364,15 +355,9 @@ void Session::reschedule(FlightId id, std::uint64_t due) {
   schedule_.emplace(due, id);
 }
 
-void Session::landed(FlightId id, bool answered) {
+void Session::landed(FlightId id) {
   Flight& flight = flights_.at(id);
   if (--flight.open == 0) {
-    if (answered) {
-      took_.push_back(now_ - flight.sent);
-    }
-    if (took_.size() > most_remembered) {
-      took_.pop_front();
-    }
     schedule_.erase({flight.due, id});
     flights_.erase(id);
   }

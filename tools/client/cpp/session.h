@@ -2,7 +2,6 @@
 // answered, and opens another one when the cluster has evicted it. One thread.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -45,7 +44,6 @@ class Session {
   struct Flight {
     BundlePtr bundle;
     std::size_t open = 0;  // requests in it that are neither answered nor abandoned
-    std::uint64_t sent = 0;
     std::uint64_t due = 0;
     std::uint64_t interval = 0;  // until the resend after the next one
     bool postponed = false;      // a busy replica has put off the next resend
@@ -73,13 +71,11 @@ class Session {
   void follow_primary(Outbox& outbox);
   void say_hello(Outbox& outbox);
   void reschedule(FlightId id, std::uint64_t due);
-  void landed(FlightId id, bool answered);  // one more request of it is answered or abandoned
+  void landed(FlightId id);  // one more request of it is answered or abandoned
   void hinted(const Reply& reply, ReplicaId from, FlightId id);
   void sign_from_now_on(FlightId id);
   void busy(FlightId id);
   [[nodiscard]] Outcome outcome_of(Votes::Agreed agreed) const;
-  // How long a request may take before it is sent again.
-  [[nodiscard]] std::uint64_t patience() const;
   [[nodiscard]] bool window_open() const;
   [[nodiscard]] RequestNumber low() const;
   [[nodiscard]] std::uint64_t bump() const;
@@ -111,7 +107,6 @@ class Session {
   std::set<std::pair<std::uint64_t, FlightId>> schedule_;  // Invariant: (due, id) of every flight.
   FlightId next_flight_{1};
   std::map<ReplicaId, std::uint64_t> busy_;  // when each last said that it is
-  std::deque<std::uint64_t> took_;           // how long the bundles that were answered last took; a few
   std::optional<std::uint64_t> last_hello_;
   std::vector<Completion> completions_;
 };
