@@ -59,7 +59,7 @@ Setting with(std::uint32_t n, int last_view, const Model& rule) {
 
 }  // namespace
 
-TEST_CASE("in every small history, committed batches stay, decisions come, and nothing is invented") {
+TEST_CASE("in every small history, committed batches stay, decisions come, and nothing is invented", "[walk]") {
   nothing_goes_wrong(4, 3);
   nothing_goes_wrong(5, 2);
   nothing_goes_wrong(6, 2);
@@ -76,11 +76,11 @@ TEST_CASE("larger histories", "[.][further]") {
   }
 }
 
-TEST_CASE("teeth: the model that the broken rules are made of is sound when it is whole") {
+TEST_CASE("teeth: the model that the broken rules are made of is sound when it is whole", "[walk]") {
   CHECK_FALSE(harm(with(4, 2, model(4))));
 }
 
-TEST_CASE("teeth: without A1, A2, or a prepared null batch that binds, the walk finds harm") {
+TEST_CASE("teeth: without A1, A2, or a prepared null batch that binds, the walk finds harm", "[walk]") {
   Model rule = model(4);
   SECTION("A1") {
     rule.a1 = false;
@@ -103,7 +103,7 @@ TEST_CASE("teeth: without A1, A2, or a prepared null batch that binds, the walk 
   }
 }
 
-TEST_CASE("teeth: with P of the last view only, the walk finds harm") {
+TEST_CASE("teeth: with P of the last view only, the walk finds harm", "[walk]") {
   Setting setting{4, 3};
   setting.tells = [](Memory memory, int view) {
     if (memory.prepared_view != view - 1) memory.prepared_view = NewViewWalk::never;
@@ -112,7 +112,7 @@ TEST_CASE("teeth: with P of the last view only, the walk finds harm") {
   finds("safety", setting, "P of the last view only");
 }
 
-TEST_CASE("teeth: with two entries of Q for a slot, the walk finds harm") {
+TEST_CASE("teeth: with two entries of Q for a slot, the walk finds harm", "[walk]") {
   Setting setting{4, 3};
   setting.tells = [](Memory memory, int) {
     std::array<int, NewViewWalk::batches> views = memory.voted;
@@ -125,7 +125,7 @@ TEST_CASE("teeth: with two entries of Q for a slot, the walk finds harm") {
   finds("liveness", setting, "two entries of Q");
 }
 
-TEST_CASE("teeth: with 2f+1 for a quorum, the walk finds harm") {
+TEST_CASE("teeth: with 2f+1 for a quorum, the walk finds harm", "[walk]") {
   for (const std::uint32_t n : {5U, 6U}) {
     Model rule = model(n);
     rule.quorum = 3;
@@ -135,7 +135,7 @@ TEST_CASE("teeth: with 2f+1 for a quorum, the walk finds harm") {
   }
 }
 
-TEST_CASE("teeth: with 2f+1 in view changes alone, the walk finds harm for n = 6; n = 5 hides it") {
+TEST_CASE("teeth: with 2f+1 in view changes alone, the walk finds harm for n = 6; n = 5 hides it", "[walk]") {
   for (const std::uint32_t n : {5U, 6U}) {
     Model rule = model(n);
     rule.quorum = 3;
