@@ -1,20 +1,18 @@
 """Clients that ask for far more than the cluster can take are told that it is busy; they cost bounded memory, leave room
 for one who behaves, and when they are gone all is as before."""
 
-import subprocess
 import unittest
 
-from cluster import BIN, ClusterTest, wait_until
+from cluster import ClusterTest, wait_until
 
 PATIENCE = 240  # seconds; bounds a broken run only
 MIB = 1 << 20
 
 # Small, so that the flood is far beyond them on any machine: what is ordered at once is far less than what comes in.
-QUEUED, QUEUED_PER_CLIENT, WINDOW, CACHE_MB = 1000, 200, 64, 8
+QUEUED, QUEUED_PER_CLIENT, WINDOW, CACHE_MB = 100, 30, 64, 8
 PIPELINE, BATCH_REQUESTS, BATCH_BYTES = 1, 16, 128 << 10
-# The flood: so many sessions of 16 keys, and so many operations that each has outstanding.
-SESSIONS, LANES, VALUE_BYTES, BUNDLE_REQUESTS = 32, 256, 1000, 256
-EXIT_BUSY = 4
+# The flood: so many clients, and so many operations that each has outstanding, fifteen times what may wait.
+SESSIONS, LANES, VALUE_BYTES, BUNDLE_REQUESTS = 8, 192, 1000, 256
 
 
 def most_memory():
@@ -37,7 +35,7 @@ def resident(process):
 
 class Overload(ClusterTest):
     def flooded(self):
-        cluster = self.cluster("--n", "4", "--plugin", "kv", "--clients", "17", "--durability", "os",
+        cluster = self.cluster("--n", "4", "--plugin", "kv", "--clients", str(SESSIONS + 1), "--durability", "os",
                                "--checkpoint-interval", "16", "--window", str(WINDOW))
         for name in cluster.names:
             cluster.configure(name, block_cache_mb=CACHE_MB)
@@ -67,11 +65,6 @@ class Overload(ClusterTest):
             self.assertLessEqual(said["queued"], QUEUED + BUNDLE_REQUESTS, name)
             self.assertLessEqual(resident(cluster.processes[name]), at_rest[name] + most_memory(), name)
 
-    def exec_while_flooded(self, cluster):
-        """What a person sees who uses the key of one of the flooding clients."""
-        return subprocess.run([str(BIN / "pbftctl"), "--config", str(cluster.dir / "client-2/client.toml"), "--timeout",
-                               "3", "exec", "put", "a", "1"], capture_output=True, text=True, timeout=PATIENCE)
-
     def test_a_flood_is_told_so_and_leaves_room_for_who_behaves(self):
         cluster = self.flooded()
         quiet = cluster.load("--clients", "1", "--timeout", str(PATIENCE))
@@ -81,26 +74,18 @@ class Overload(ClusterTest):
 
         def goes_on():
             self.check_bounds(cluster, at_rest)
-            return self.refused(cluster) > 1000 and flood.report()["busy"] > 100
+            return self.refused(cluster) > 300 and flood.report()["busy"] > 20
 
         wait_until(goes_on, "the flood to be refused, and to be told so", PATIENCE)
-        quiet.await_more(30, "during the flood", PATIENCE)
+        quiet.await_more(20, "during the flood", PATIENCE)
         acknowledged = flood.report()["acknowledged"]
-        wait_until(lambda: flood.report()["acknowledged"] > acknowledged + 1000, "the flood to get on", PATIENCE)
+        wait_until(lambda: flood.report()["acknowledged"] > acknowledged + 300, "the flood to get on", PATIENCE)
         self.check_bounds(cluster, at_rest)
 
-        def told_busy():
-            result = self.exec_while_flooded(cluster)
-            self.assertIn(result.returncode, (0, 3, EXIT_BUSY), result.stderr)
-            return result if result.returncode == EXIT_BUSY else None
-
-        told = wait_until(told_busy, "pbftctl to say that the cluster is busy", PATIENCE)
-        self.assertIn("busy", told.stderr)
-        self.assertIn("try again later", told.stderr)
         self.assertEqual(flood.finish()["refused"], 0)
 
         self.check_alive(cluster)
-        quiet.await_more(200, "after the flood", PATIENCE)
+        quiet.await_more(100, "after the flood", PATIENCE)
         self.check(quiet)
         self.check_alive(cluster)
         for name in cluster.names:

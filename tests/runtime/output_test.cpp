@@ -24,6 +24,15 @@ TEST_CASE("A cell can forge neither a row nor a column nor a colour") {
   CHECK(table.text(true) == "\x1b[1mNAME\x1b[0m  \x1b[1mSTATE\x1b[0m\nA     \x1b[31mok?B?diverged?[0m\x1b[0m\n");
 }
 
+TEST_CASE("Each outcome has an exit code of its own, but for what ran and failed and what was refused") {
+  using Kind = pbft::client::OutcomeKind;
+  CHECK(exit_code(Kind::ok) == 0);
+  CHECK(exit_code(Kind::failed) == 1);
+  CHECK(exit_code(Kind::refused) == 1);
+  CHECK(exit_code(Kind::timed_out) == 3);
+  CHECK(exit_code(Kind::busy) == 4);
+}
+
 TEST_CASE("A view that is being changed says so") {
   CHECK(view_text({{"view", 3}, {"view_active", true}}) == "3");
   CHECK(view_text({{"view", 4}, {"view_active", false}}) == "4 (changing)");
