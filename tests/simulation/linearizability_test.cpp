@@ -26,7 +26,7 @@ KvOperation cas(const std::string& key, std::optional<std::string> expected, con
   operation.expected = std::move(expected);
   return operation;
 }
-KvOperation remove(const std::string& key) {
+KvOperation removal(const std::string& key) {
   KvOperation operation = get(key);
   operation.kind = KvOperation::Kind::remove;
   return operation;
@@ -80,7 +80,7 @@ TEST_CASE("a value that nobody wrote, or not yet") {
 
 TEST_CASE("a write that was acknowledged is lost") {
   const auto first = known({1, 2}, put("k", "a"), ok());
-  CHECK(judge({first, known({3, 4}, remove("k"), ok("0"))}) == bad);
+  CHECK(judge({first, known({3, 4}, removal("k"), ok("0"))}) == bad);
   CHECK(judge({first, known({3, 4}, cas("k", std::nullopt, "b"), ok())}) == bad);
   CHECK(judge({known({1, 2}, incr("n", 1), ok("1")), known({3, 4}, incr("n", 1), ok("1"))}) == bad);
 }
@@ -113,7 +113,7 @@ TEST_CASE("a value that nobody saw explains a comparison that fails") {
   CHECK(judge({write, fails}) == bad);
   CHECK(judge({write, unknown(3, put("k", "unseen")), fails}) == good);
   CHECK(judge({write, unknown(6, put("k", "unseen")), fails}) == bad);
-  CHECK(judge({write, unknown(3, remove("k")), fails}) == good);
+  CHECK(judge({write, unknown(3, removal("k")), fails}) == good);
   CHECK(judge({write, unknown(3, cas("k", "other", "c")), fails}) == bad);
 }
 
@@ -175,8 +175,8 @@ std::vector<ClientOperation> long_history(std::uint64_t seed, std::size_t operat
     const std::string value = "value" + std::to_string(history.size());
     const std::optional<std::string>& current = state[key];
     const std::vector<KvOperation> choices{
-        get(key),    put(key, value),     cas(key, current, value), cas(key, "something else", value),
-        remove(key), incr("sum" + key, 1)};
+        get(key),     put(key, value),     cas(key, current, value), cas(key, "something else", value),
+        removal(key), incr("sum" + key, 1)};
     ClientOperation one{lane, random.pick(choices), 0, std::nullopt, {}};
     one.called = std::max(free[lane] + 1, now - std::min(now, random.below(60)));
     const bool lost = random.chance(unknown_per_mille);
