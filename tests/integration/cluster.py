@@ -4,9 +4,11 @@ ports that are free. Processes are ended by the id that the test started them wi
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -28,11 +30,38 @@ def wait_until(condition, what, seconds=60):
         time.sleep(0.02)
 
 
+class PortBlock:
+    """Ports that no other test on this machine gets for as long as this one holds them, also while its replicas are
+    down. Below those that the system gives to outgoing connections."""
+
+    SIZE = 160  # sixteen replicas
+
+    def __init__(self):
+        for self.base in random.sample(range(12_000, 32_000, self.SIZE), 125):
+            self._lease = socket.socket(socket.AF_UNIX)
+            try:
+                self._lease.bind(f"\0pbft-ports-{self.base}")  # abstract: it is gone with the process that holds it
+                self._check_free()
+                return
+            except OSError:
+                self._lease.close()
+        raise AssertionError("no block of free ports is left")
+
+    def _check_free(self):
+        for port in range(self.base, self.base + self.SIZE):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+
+    def close(self):
+        self._lease.close()
+
+
 class Cluster:
     def __init__(self, *init_arguments):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="pbft-"))
         self.dir = self.base / "cluster"
-        self.ctl("init", str(self.dir), "--ports", "pick", *init_arguments)
+        self.ports = PortBlock()
+        self.ctl("init", str(self.dir), "--base-port", str(self.ports.base), *init_arguments)
         self.names = [p.parent.name for p in sorted(self.dir.glob("*/node.toml"))]
         self.names.sort(key=self._replica_id)
         self.processes = {}
@@ -159,7 +188,18 @@ class Cluster:
 
     def await_up(self, *names):
         wanted = set(names or self.processes)
-        wait_until(lambda: wanted <= set(self.status()), f"{wanted} to answer")
+        answer = set()
+
+        def up():
+            answer.clear()
+            answer.update(self.status())
+            return wanted <= answer
+
+        try:
+            wait_until(up, f"{sorted(wanted)} to answer", 120)
+        except AssertionError as failure:
+            logs = [f"---- {name}\n" + "\n".join(self.log(name).splitlines()[-8:]) for name in sorted(wanted - answer)]
+            raise AssertionError("\n".join([str(failure), *logs])) from None
         return self
 
     def await_equal(self, *names):
@@ -206,6 +246,7 @@ class Cluster:
         for name in list(self.processes):
             self.kill(name)
         shutil.rmtree(self.base, ignore_errors=True)
+        self.ports.close()
 
 
 class Load:
