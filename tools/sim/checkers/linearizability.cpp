@@ -14,7 +14,7 @@
 namespace pbft::sim {
 namespace {
 
-using Kind = KvOperation::Kind;
+using KvKind = KvOperation::Kind;
 using Value = std::optional<std::string>;
 using ValueId = std::uint32_t;
 using Mask = std::uint64_t;  // one bit for each slot of a pending known operation
@@ -113,12 +113,12 @@ void KeyHistory::make_unseen_values_alike() {
   const std::string unseen = "(a value that nobody saw)";
   std::set<std::string> seen{unseen};
   for (const ClientOperation& one : operations_) {
-    if (one.operation.kind == Kind::incr) return;  // a sum may come from any number
+    if (one.operation.kind == KvKind::incr) return;  // a sum may come from any number
     if (one.operation.expected) seen.insert(*one.operation.expected);
-    if (one.operation.kind == Kind::get && one.returned) seen.emplace(as_text(one.answer.result));
+    if (one.operation.kind == KvKind::get && one.returned) seen.emplace(as_text(one.answer.result));
   }
   for (ClientOperation& one : operations_) {
-    const bool writes_value = one.operation.kind == Kind::put || one.operation.kind == Kind::cas;
+    const bool writes_value = one.operation.kind == KvKind::put || one.operation.kind == KvKind::cas;
     if (!one.returned && writes_value && !seen.contains(one.operation.value)) one.operation.value = unseen;
   }
 }
