@@ -8,20 +8,23 @@
 namespace pbft::sim {
 namespace {
 
-using Kind = KvOperation::Kind;
+using KvKind = KvOperation::Kind;
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<Kind, const char*>, 5> kinds{
-    {{Kind::get, "get"}, {Kind::put, "put"}, {Kind::remove, "delete"}, {Kind::cas, "cas"}, {Kind::incr, "incr"}}};
+constexpr std::array<std::pair<KvKind, const char*>, 5> kinds{{{KvKind::get, "get"},
+                                                               {KvKind::put, "put"},
+                                                               {KvKind::remove, "delete"},
+                                                               {KvKind::cas, "cas"},
+                                                               {KvKind::incr, "incr"}}};
 
-const char* name_of(Kind kind) {
+const char* name_of(KvKind kind) {
   for (const auto& [known, name] : kinds) {
     if (known == kind) return name;
   }
   return "?";
 }
 
-std::optional<Kind> kind_of(const std::string& name) {
+std::optional<KvKind> kind_of(const std::string& name) {
   for (const auto& [kind, known] : kinds) {
     if (known == name) return kind;
   }
@@ -34,9 +37,9 @@ KvOperation operation_from(const nlohmann::json& json) {
   KvOperation operation;
   operation.kind = *kind;
   operation.key = json.at("key").get<std::string>();
-  if (*kind == Kind::put || *kind == Kind::cas) operation.value = json.at("value").get<std::string>();
-  if (*kind == Kind::cas && json.contains("expected")) operation.expected = json.at("expected").get<std::string>();
-  if (*kind == Kind::incr) operation.amount = json.at("amount").get<std::int64_t>();
+  if (*kind == KvKind::put || *kind == KvKind::cas) operation.value = json.at("value").get<std::string>();
+  if (*kind == KvKind::cas && json.contains("expected")) operation.expected = json.at("expected").get<std::string>();
+  if (*kind == KvKind::incr) operation.amount = json.at("amount").get<std::int64_t>();
   return operation;
 }
 
@@ -55,9 +58,9 @@ std::string to_line(const ClientOperation& one) {
   if (one.returned) json["returned"] = *one.returned;
   json["do"] = name_of(operation.kind);
   json["key"] = operation.key;
-  if (operation.kind == Kind::put || operation.kind == Kind::cas) json["value"] = operation.value;
+  if (operation.kind == KvKind::put || operation.kind == KvKind::cas) json["value"] = operation.value;
   if (operation.expected) json["expected"] = *operation.expected;
-  if (operation.kind == Kind::incr) json["amount"] = operation.amount;
+  if (operation.kind == KvKind::incr) json["amount"] = operation.amount;
   if (one.returned) {
     json["status"] = one.answer.status == ReplyStatus::ok ? "ok" : "failed";
     json["result"] = std::string{as_text(one.answer.result)};

@@ -10,7 +10,7 @@
 namespace pbft::sim {
 namespace {
 
-using Kind = KvOperation::Kind;
+using KvKind = KvOperation::Kind;
 
 struct KeyUse {
   std::vector<const ClientOperation*> writes;
@@ -77,9 +77,9 @@ void check_exactly_once(const std::vector<ClientOperation>& history, Findings& f
   }
   for (const auto& [key, use] : keys) {
     const bool counter = std::all_of(use.writes.begin(), use.writes.end(), [](const ClientOperation* one) {
-      return one->operation.kind == Kind::incr && one->operation.amount == 1;
+      return one->operation.kind == KvKind::incr && one->operation.amount == 1;
     });
-    const bool created = use.writes.size() == 1 && use.writes.front()->operation.kind == Kind::cas &&
+    const bool created = use.writes.size() == 1 && use.writes.front()->operation.kind == KvKind::cas &&
                          !use.writes.front()->operation.expected;
     if (created) {
       check_created(*use.writes.front(), use, findings);
