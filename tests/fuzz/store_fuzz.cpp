@@ -11,6 +11,7 @@ namespace {
 using namespace storage;
 using namespace storage::testing;
 
+constexpr ReplicaId asker{1};
 constexpr std::uint64_t checkpoint = 12;
 constexpr std::uint64_t last = 13;
 constexpr Script script{.keys = 24, .most = 6};
@@ -120,9 +121,9 @@ void read_all(Store& store, Input& input) {
   check_refusal(store.recover());
   check_refusal(store.state_at(n));
   check_refusal(store.clients_at(n));
-  check_refusal(store.tree_at(n));
-  check_refusal(store.ledger_range(SequenceNumber{1}, n));
-  check_refusal(store.bucket_part({n, static_cast<std::uint32_t>(input.below(Limits::tree_buckets)), 0, {}}));
+  check_refusal(store.tree_at(n, asker));
+  check_refusal(store.ledger_range(SequenceNumber{1}, n, asker));
+  check_refusal(store.bucket_part({n, static_cast<std::uint32_t>(input.below(Limits::tree_buckets)), 0, {}}, asker));
   check_refusal(store.recompute_state_digest());
 }
 

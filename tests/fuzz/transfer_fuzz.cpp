@@ -13,6 +13,7 @@ using namespace storage;
 using namespace storage::testing;
 using Outcome = BucketStaged::Outcome;
 
+constexpr ReplicaId asker{1};
 constexpr std::uint64_t checkpoint = 8;
 constexpr Script script{.keys = 12, .most = 6};
 
@@ -48,7 +49,7 @@ std::optional<Message> lie(const Message& truth, Input& input) {
 }
 
 void lie_about_the_tree(Store& to, Input& input) {
-  const auto truth = must(source().machine.store->tree_at(SequenceNumber{checkpoint})).value();
+  const auto truth = must(source().machine.store->tree_at(SequenceNumber{checkpoint}, asker)).value();
   const auto told = lie(truth, input);
   if (!told) return;
   const bool proven = told->summary.state == tree_root(told->leaves);
@@ -60,7 +61,7 @@ void lie_about_the_tree(Store& to, Input& input) {
 void ask_for_nonsense(const FetchBucket& request, Input& input) {
   const auto asked = lie(request, input);
   if (!asked) return;
-  const auto part = must(source().machine.store->bucket_part(*asked));
+  const auto part = must(source().machine.store->bucket_part(*asked, asker));
   if (!part) return;
   holds(part->n == asked->n && part->bucket == asked->bucket && part->skip == asked->skip,
         "an answer is to its question");
@@ -75,7 +76,7 @@ bool lie_about_a_bucket(Store& to, std::uint32_t bucket, Input& input) {
     const FetchBucket request{SequenceNumber{checkpoint}, bucket, static_cast<std::uint32_t>(input.below(3)),
                               must(to.bucket_hashes(bucket))};
     if (input.below(4) == 0) ask_for_nonsense(request, input);
-    const auto part = must(source().machine.store->bucket_part(request));
+    const auto part = must(source().machine.store->bucket_part(request, asker));
     if (!part) continue;
     const auto told = input.below(4) == 0 ? part : lie(*part, input);
     if (!told) continue;
