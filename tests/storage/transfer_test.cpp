@@ -64,6 +64,31 @@ TEMPLATE_TEST_CASE("a staged bucket that cannot be read is fetched again", "[tra
   check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
 }
 
+TEMPLATE_TEST_CASE("a staged bucket of an earlier process that gives another digest is fetched again", "[transfer]",
+                   MemoryDisk, RocksDisk) {
+  Pair<TestType> pair;
+  pair.run_from(8);
+  pair.to.run_to(2);
+  const CheckpointSummary target = pair.from.summaries.at(8);
+  const auto buckets = plan(*pair.from.store, *pair.to.store, target);
+  fetch_all(*pair.from.store, *pair.to.store, target.n, buckets);
+  const bool other_key = GENERATE(true, false);
+  WriteBatch batch;
+  {
+    const auto staged = pair.to.engine().scan(Family::staging, {'p'}, {});
+    REQUIRE(staged->valid());
+    Bytes key{staged->key().begin(), staged->key().end()};
+    Bytes value{staged->value().begin(), staged->value().end()};
+    if (other_key) batch.erase(Family::staging, key);
+    (other_key ? key : value).back() ^= 1;
+    batch.put(Family::staging, key, value);
+  }
+  must(pair.to.engine().write(batch, Sync::durable));
+  pair.to.restart();
+  transfer(*pair.from.store, *pair.to.store, target);
+  check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
+}
+
 TEMPLATE_TEST_CASE("an empty replica gets all, one that lags what differs", "[transfer]", MemoryDisk, RocksDisk) {
   Pair<TestType> pair;
   const std::uint64_t behind = GENERATE(0, 8, 10);
