@@ -31,6 +31,7 @@ struct Store::Impl {
   bool rebuilt = false;  // since the damage: tree and lists are those of what could be read
   ServingSessions sessions;
   std::unique_ptr<Transfer> transfer;
+  bool staged_checked = false;  // what an earlier process has staged
   Scrub scrub;
   // Set by the first failure after which memory and disk may differ; every further write is refused with it.
   std::optional<StorageError> failure;
@@ -101,6 +102,8 @@ struct Store::Impl {
 
   // State transfer.
   [[nodiscard]] Result<Present> present() const;
+  [[nodiscard]] Result<bool> leads_to_leaf(std::uint32_t bucket, const StagedHead& head, const Present& present) const;
+  [[nodiscard]] Result<void> sift_staged(std::map<std::uint32_t, StagedHead>& staged, const Present& present);
   [[nodiscard]] Result<std::optional<StateInstalled::Difference>> difference(
       SequenceNumber n, const std::map<std::uint32_t, StagedHead>& staged) const;
   [[nodiscard]] Result<std::map<std::uint32_t, StagedHead>> wanted(const Transfer& plan) const;

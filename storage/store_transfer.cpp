@@ -22,6 +22,49 @@ Result<Present> Store::Impl::present() const {
   return made;
 }
 
+// Whether the difference that is staged leads from the present bucket to the digest that it was staged for. What an
+// earlier process has staged is trusted as little as what a peer sends.
+Result<bool> Store::Impl::leads_to_leaf(std::uint32_t bucket, const StagedHead& head, const Present& present) const {
+  LtHash hash;
+  if (const auto touched = present.touched.find(bucket); touched != present.touched.end()) {
+    hash = touched->second;
+  } else if (const LtHash* untouched = tree.bucket(bucket)) {
+    hash = *untouched;
+  }
+  bool all_here = true;
+  auto visited = visit_staged(view(), bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
+    all_here = all_here && DigestTree::bucket_of(name) == bucket;
+    const auto own = view().now(name);
+    if (!own) return tl::unexpected(own.error());
+    if (*own) hash.remove(pair_element(space_of(name), key_of(name), **own));
+    if (value) hash.add(pair_element(space_of(name), key_of(name), *value));
+    return {};
+  });
+  if (!visited) return tl::unexpected(visited.error());
+  const auto kept = staged_hash(view(), bucket);
+  if (!kept) return tl::unexpected(kept.error());
+  return all_here && leaf_digest(hash) == head.leaf && leaf_digest(*kept) == head.leaf;
+}
+
+// Drops what is staged and of no use: a difference to something that is not there any more, and, once in the life of a
+// process, what does not give what it was staged for.
+Result<void> Store::Impl::sift_staged(std::map<std::uint32_t, StagedHead>& staged, const Present& present) {
+  WriteBatch batch;
+  for (auto at = staged.begin(); at != staged.end();) {
+    const auto& [bucket, head] = *at;
+    bool of_use = head.base == present.leaves[bucket];
+    if (of_use && !staged_checked) {
+      const auto sound = leads_to_leaf(bucket, head, present);
+      if (!sound) return tl::unexpected(sound.error());
+      of_use = *sound;
+    }
+    if (!of_use) unstage(batch, bucket);
+    at = of_use ? std::next(at) : staged.erase(at);
+  }
+  staged_checked = true;
+  return batch.operations.empty() ? Result<void>{} : write(batch, Sync::no);
+}
+
 Result<std::vector<std::uint32_t>> Store::plan_transfer(const CheckpointSummary& target,
                                                         const std::vector<Digest>& leaves) {
   Impl& impl = *impl_;
@@ -38,15 +81,7 @@ Result<std::vector<std::uint32_t>> Store::plan_transfer(const CheckpointSummary&
   if (!present) return tl::unexpected(present.error());
   auto staged = staged_heads(impl.view());
   if (!staged) return tl::unexpected(staged.error());
-  // A difference to something that is not there any more is of no use.
-  WriteBatch batch;
-  for (const auto& [bucket, head] : *staged) {
-    if (head.base != present->leaves[bucket]) unstage(batch, bucket);
-  }
-  std::erase_if(*staged, [&](const auto& one) { return one.second.base != present->leaves[one.first]; });
-  if (!batch.operations.empty()) {
-    if (auto written = impl.write(batch, Sync::no); !written) return tl::unexpected(written.error());
-  }
+  if (auto sifted = impl.sift_staged(*staged, *present); !sifted) return tl::unexpected(sifted.error());
   impl.transfer = std::make_unique<Transfer>(target, leaves, std::move(*present), std::move(*staged));
   return impl.transfer->missing();
 }
