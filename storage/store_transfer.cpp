@@ -41,9 +41,9 @@ Result<bool> Store::Impl::leads_to_leaf(std::uint32_t bucket, const StagedHead& 
     return {};
   });
   if (!visited) return tl::unexpected(visited.error());
-  const auto kept = staged_hash(view(), bucket);
-  if (!kept) return tl::unexpected(kept.error());
-  return all_here && leaf_digest(hash) == head.leaf && leaf_digest(*kept) == head.leaf;
+  const auto noted = staged_hash(view(), bucket);
+  if (!noted) return tl::unexpected(noted.error());
+  return all_here && leaf_digest(hash) == head.leaf && leaf_digest(*noted) == head.leaf;
 }
 
 // Drops what is staged and of no use: a difference to something that is not there any more, and, once in the life of a

@@ -75,7 +75,8 @@ TEMPLATE_TEST_CASE("a staged bucket of an earlier process that gives another dig
   const bool other_key = GENERATE(true, false);
   WriteBatch batch;
   {
-    const auto staged = pair.to.engine().scan(Family::staging, {'p'}, {});
+    const Bytes pairs{'p'};
+    const auto staged = pair.to.engine().scan(Family::staging, pairs, {});
     REQUIRE(staged->valid());
     Bytes key{staged->key().begin(), staged->key().end()};
     Bytes value{staged->value().begin(), staged->value().end()};
