@@ -52,7 +52,7 @@ LtHash pair_element(Namespace name_space, BytesView key, BytesView value) {
   return LtHash::of(digest);
 }
 
-DigestTree::DigestTree() {
+DigestTree::DigestTree() : buckets_(bucket_count) {
   std::size_t size = bucket_count;
   for (std::size_t level = 0; level < levels_.size(); ++level, size /= fan_out) {
     levels_[level].assign(size, empty_levels()[level]);
@@ -67,38 +67,44 @@ void DigestTree::remove(Namespace name_space, BytesView key, BytesView value) {
   at(bucket_of(name_space, key)).remove(pair_element(name_space, key, value));
 }
 
+void DigestTree::replace(std::uint32_t bucket, BytesView name, const std::optional<BytesView>& before,
+                         const std::optional<BytesView>& now) {
+  const auto name_space = static_cast<Namespace>(name[0]);
+  LtHash& hash = at(bucket);
+  if (before) hash.remove(pair_element(name_space, name.subspan(1), *before));
+  if (now) hash.add(pair_element(name_space, name.subspan(1), *now));
+}
+
 void DigestTree::load(std::uint32_t bucket, const LtHash& value) {
   at(bucket) = value;
 }
 
 std::vector<std::uint32_t> DigestTree::refresh() {
-  std::vector<std::uint32_t> buckets{changed_.begin(), changed_.end()};
-  std::set<std::uint32_t> parents;
-  for (const std::uint32_t index : buckets) {
-    const auto found = buckets_.find(index);
-    if (found->second->is_zero()) {
-      levels_[0][index] = empty_levels()[0];
-      buckets_.erase(found);
-    } else {
-      levels_[0][index] = leaf_digest(*found->second);
-    }
-    parents.insert(index / fan_out);
+  std::vector<std::uint32_t> buckets;
+  for (std::uint32_t index = 0; index < bucket_count; ++index) {
+    if (!changed_[index]) continue;
+    buckets.push_back(index);
+    std::unique_ptr<LtHash>& hash = buckets_[index];
+    if (hash->is_zero()) hash.reset();
+    levels_[0][index] = hash ? leaf_digest(*hash) : empty_levels()[0];
   }
+  std::vector<std::uint32_t> below = buckets;
   for (std::size_t level = 1; level < levels_.size(); ++level) {
-    std::set<std::uint32_t> above;
-    for (const std::uint32_t index : parents) {
+    std::vector<std::uint32_t> parents;
+    for (const std::uint32_t child : below) {
+      const std::uint32_t index = child / fan_out;
+      if (!parents.empty() && parents.back() == index) continue;
       levels_[level][index] = tree_node(std::span{levels_[level - 1]}.subspan(std::size_t{index} * fan_out, fan_out));
-      above.insert(index / fan_out);
+      parents.push_back(index);
     }
-    parents = std::move(above);
+    below = std::move(parents);
   }
-  changed_.clear();
+  changed_.reset();
   return buckets;
 }
 
 const LtHash* DigestTree::bucket(std::uint32_t bucket) const {
-  const auto found = buckets_.find(bucket);
-  return found == buckets_.end() ? nullptr : found->second.get();
+  return buckets_[bucket].get();
 }
 
 std::uint32_t DigestTree::bucket_of(Namespace name_space, BytesView key) {
@@ -113,7 +119,7 @@ std::uint32_t DigestTree::bucket_of(BytesView name) {
 }
 
 LtHash& DigestTree::at(std::uint32_t bucket) {
-  changed_.insert(bucket);
+  changed_.set(bucket);
   auto& value = buckets_[bucket];
   if (!value) value = std::make_unique<LtHash>();
   return *value;

@@ -4,9 +4,9 @@
 #pragma once
 
 #include <array>
-#include <map>
+#include <bitset>
 #include <memory>
-#include <set>
+#include <optional>
 #include <vector>
 
 #include "node/pbft/digests.h"
@@ -28,6 +28,9 @@ class DigestTree {
 
   void add(Namespace name_space, BytesView key, BytesView value);
   void remove(Namespace name_space, BytesView key, BytesView value);
+  // The pair of this name (the namespace as one byte, and the key) had one value and has another; `bucket` is its own.
+  void replace(std::uint32_t bucket, BytesView name, const std::optional<BytesView>& before,
+               const std::optional<BytesView>& now);
   // A bucket as it was stored.
   void load(std::uint32_t bucket, const LtHash& value);
 
@@ -48,8 +51,8 @@ class DigestTree {
  private:
   [[nodiscard]] LtHash& at(std::uint32_t bucket);
 
-  std::map<std::uint32_t, std::unique_ptr<LtHash>> buckets_;  // those that are not empty, or changed
-  std::set<std::uint32_t> changed_;
+  std::vector<std::unique_ptr<LtHash>> buckets_;  // null: empty, and not changed
+  std::bitset<bucket_count> changed_;
   std::array<std::vector<Digest>, 4> levels_;  // 4096 buckets, 256, 16, and the root
 };
 

@@ -1,6 +1,5 @@
 // Everything a replica keeps, in one engine. Key formats are in README.md of this folder.
-// One thread writes, and only it calls the others; reads (state_get, state_scan, clients_scan, batch_bytes,
-// ledger_range) may come from other threads, though not while a state is being installed. After an error of a write the
+// One thread. After an error of a write the
 // store refuses all further ones: what is in memory and what is on disk may differ, and the replica must stop. An error
 // of kind damaged says that the state cannot be used (it is no failed write, unless every further write gives it too):
 // promises can still be recorded, mark_damaged() is to be called, and a transfer puts it right.
@@ -30,6 +29,9 @@ struct StoreOptions {
   Sync durability = Sync::durable;          // how journal writes and checkpoints are synced: fsync or os
   std::uint64_t checkpoint_interval = 128;  // apply() wants a checkpoint taken at each multiple; 0: at none
   std::uint64_t ledger_keep = 100'000;      // committed batches kept below the stable checkpoint; 0: all
+  // Changes of the state gather in memory up to so many bytes until the next checkpoint writes them, each pair once;
+  // 0: every batch is written as it is applied.
+  std::size_t gather_bytes = 0;
 };
 
 // A change of one key of the plugin's state; no value: erased.
@@ -44,7 +46,7 @@ struct CachedReply {
   Bytes result;
 };
 
-// What one executed batch changes: one atomic write.
+// What one executed batch changes.
 struct Applied {
   SequenceNumber n;
   Timestamp time;
@@ -66,7 +68,8 @@ class Store {
                                                            const StoreIdentity& identity, const StoreOptions& options);
   ~Store();
 
-  // Everything that the core needs to resume; without client records where the state is damaged, which may
+  // Everything that the core needs to resume: the state as it was written last, and which batches were executed on it
+  // since then; without client records where the state is damaged, which may
   // show only here. corrupt where a mark's
   // batch is missing or a record cannot be read.
   [[nodiscard]] Result<Recovered> recover() const;
@@ -83,9 +86,11 @@ class Store {
 
   // State.
   [[nodiscard]] Result<std::optional<Bytes>> state_get(BytesView key) const;
+  // Scans are of use until the next call of apply.
   [[nodiscard]] std::unique_ptr<Iterator> state_scan(BytesView from, BytesView to) const;
-  // Unsynced. Refuses (mismatch) a batch that is not the next one, or that would leave out a checkpoint.
-  [[nodiscard]] Result<void> apply(const Applied& applied);
+  // The ledger entry, and the changes that have gathered where they are enough, in one unsynced write. Refuses
+  // (mismatch) a batch that is not the next one, or that would leave out a checkpoint.
+  [[nodiscard]] Result<void> apply(Applied applied);
   [[nodiscard]] std::unique_ptr<Iterator> clients_scan() const;
 
   // Brings the digest tree up to date, makes the state at n (just applied) servable after a crash, synced. `epoch` and

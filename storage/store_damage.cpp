@@ -57,6 +57,8 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
   if (marker && *marker) batch.erase(Family::staging, installing_key());
   if (auto written = write(batch, options.durability); !written) return written;
   damage = found;
+  executed = stored;
+  unwritten.clear();
   rebuilt = false;
   transfer.reset();
   sessions.clear();

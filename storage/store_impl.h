@@ -2,7 +2,7 @@
 #pragma once
 
 #include <string>
-#include <unordered_set>
+#include <set>
 
 #include "storage/digest_tree.h"
 #include "storage/fields.h"
@@ -12,6 +12,7 @@
 #include "storage/serving_session.h"
 #include "storage/store.h"
 #include "storage/transfer.h"
+#include "storage/unwritten.h"
 
 namespace pbft::storage {
 
@@ -19,11 +20,13 @@ struct Store::Impl {
   std::shared_ptr<Engine> engine;
   StoreOptions options;
 
-  ExecutedRecord executed;
+  ExecutedRecord executed;  // last
+  ExecutedRecord stored;    // last of those whose changes the engine has. Invariant: the rest is in `unwritten`
+  Unwritten unwritten;
   SequenceNumber interval;  // the checkpoint that was taken last
   KeptRecord kept;
-  // Keys (namespace byte and key) whose value at `interval` is saved in undo.
-  std::unordered_set<std::string> saved;
+  // Names of pairs whose value at `interval` is in undo: those that were written since then.
+  std::set<std::string, std::less<>> saved;
   // Invariant: the digest of the state at `interval`.
   DigestTree tree;
   // Why nothing of the state is to be used. Set by damage that was found, also without a mark; gone with an install.
@@ -56,9 +59,14 @@ struct Store::Impl {
   [[nodiscard]] Result<void> check_ledger() const;
 
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync);
-  [[nodiscard]] Result<void> change(WriteBatch& batch, Namespace name_space, const StateChange& change);
   void give_up(const StorageError& error);
   using VisitChanged = std::function<void(const Before&, const std::optional<Bytes>& now)>;
+  [[nodiscard]] Result<void> write_changes(WriteBatch& batch, const VisitChanged& first_change);
+  [[nodiscard]] Result<void> write_pair(WriteBatch& batch, Namespace name_space, const Bytes& key,
+                                        const std::optional<Bytes>& value, const VisitChanged& first_change);
+  [[nodiscard]] Result<void> write_changes(WriteBatch& batch);
+  void all_written();
+  [[nodiscard]] Result<std::optional<Bytes>> present_value(BytesView name) const;
   [[nodiscard]] Result<void> visit_changes(const VisitChanged& each) const;
   [[nodiscard]] Result<void> update_tree(WriteBatch& batch);
   // Keeps the list of the pair's bucket.

@@ -21,9 +21,9 @@ Result<void> Store::Impl::add_mark(Turn& turn, JournalKind kind, View view, Sequ
   if (const auto found = turn.marks.find(key); found != turn.marks.end()) {
     earlier = found->second;
   } else {
-    const auto stored = engine->get(Family::journal, key);
-    if (!stored) return tl::unexpected(stored.error());
-    if (*stored) earlier = FieldReader{**stored}.fixed<Digest>();
+    const auto present = engine->get(Family::journal, key);
+    if (!present) return tl::unexpected(present.error());
+    if (*present) earlier = FieldReader{**present}.fixed<Digest>();
   }
   if (earlier && *earlier != digest) {
     return refuse(std::string{"a second digest was to be recorded as "} + name_of(kind) + " in view " +

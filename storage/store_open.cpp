@@ -110,7 +110,8 @@ Result<void> Store::Impl::load_meta() {
   if (!reader.complete()) return corrupt("record interval of family meta cannot be read");
   const auto kept_record = decode_kept(*kept_bytes);
   if (!kept_record) return corrupt("record kept of family meta cannot be read");
-  executed = *executed_record;
+  stored = executed = *executed_record;
+  unwritten.clear();
   kept = *kept_record;
   if (interval > executed.n) {
     return corrupt("a checkpoint was taken at " + std::to_string(interval.value) + ", but only " +

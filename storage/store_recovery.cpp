@@ -80,14 +80,21 @@ Result<void> Store::Impl::recover_marks(Recovered& recovered, JournalKind kind, 
   return entries->status();
 }
 
+// What is in the written state, and what was executed beyond it, as far as the ledger goes without a gap.
 Result<void> Store::Impl::recover_executed(Recovered& recovered, SequenceNumber above) const {
-  for (SequenceNumber n = above.next(); n <= recovered.executed; n = n.next()) {
+  Digest head = recovered.ledger_head;
+  for (SequenceNumber n = above.next();; n = n.next()) {
     const auto record = ledger(n);
     if (!record) return tl::unexpected(record.error());
+    const bool beyond = n > recovered.executed;
+    if (!*record && beyond) return {};
     if (!*record) return corrupt("entry " + std::to_string(n.value) + " of family ledger is missing");
+    if (beyond) head = ledger_head(head, n, (*record)->batch);
+    if (beyond && head != (*record)->head) {
+      return corrupt("entry " + std::to_string(n.value) + " of family ledger does not follow the one before it");
+    }
     recovered.slots[n].executed = (*record)->batch;
   }
-  return {};
 }
 
 Result<void> Store::Impl::recover_summaries(Recovered& recovered, SequenceNumber above) const {
@@ -150,9 +157,9 @@ Result<void> Store::Impl::recover_views(Recovered& recovered) const {
 Result<Recovered> Store::recover() const {
   const Impl& impl = *impl_;
   Recovered recovered;
-  recovered.executed = impl.executed.n;
-  recovered.ledger_head = impl.executed.ledger_head;
-  recovered.time = impl.executed.time;
+  recovered.executed = impl.stored.n;
+  recovered.ledger_head = impl.stored.ledger_head;
+  recovered.time = impl.stored.time;
   auto stable = impl.stable();
   if (!stable) return tl::unexpected(stable.error());
   recovered.stable = std::move(*stable);

@@ -37,8 +37,8 @@ Result<void> Store::truncate(SequenceNumber n) {
     batch.operations.emplace_back(WriteBatch::EraseRange{family, std::move(from), std::move(to)});
   };
 
-  // A slot that is not executed yet keeps its batches: which of them was committed shows only then.
-  const std::uint64_t executed = impl.executed.n.value;
+  // A slot whose execution is not written yet keeps its batches.
+  const std::uint64_t executed = impl.stored.n.value;
   kept.pruned = std::max(kept.pruned, std::min(n.value, executed));
   if (auto pruned = impl.prune(batch, impl.kept.pruned + 1, kept.pruned); !pruned) return pruned;
   const SequenceNumber origin{0};

@@ -65,6 +65,7 @@ void NormalOperation::recover_slot(SequenceNumber n, const RecoveredSlot& rememb
     }
   }
   slot.committed = remembered.executed;
+  if (slot.committed) last_proposed_ = std::max(last_proposed_, n);
   if (remembered.prepared) {
     slot.prepared = Vote{remembered.prepared->view, remembered.prepared->digest};
     slot.commits[local_.self.value] = slot.prepared;

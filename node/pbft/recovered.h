@@ -19,11 +19,11 @@ struct RecoveredSlot {
   std::map<View, Digest> accepted;        // every vote, by view
   std::optional<RecoveredMark> prepared;  // highest view
   std::map<Digest, BatchPtr> batches;
-  std::optional<Digest> executed;  // set up to Recovered::executed
+  std::optional<Digest> executed;  // set up to Recovered::executed, and beyond it where that is to be run again
 };
 
 struct Recovered {
-  SequenceNumber executed;                        // 0: genesis
+  SequenceNumber executed;                        // whose state is there; 0: genesis
   Digest ledger_head;                             // at executed
   Timestamp time;                                 // agreed time at executed
   std::optional<PersistStable> stable;            // absent: genesis

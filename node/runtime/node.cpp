@@ -16,6 +16,7 @@ namespace pbft::runtime {
 namespace {
 
 constexpr std::size_t frames_per_turn = 256;
+constexpr std::size_t gather_bytes = 64U << 20;  // of changes that wait in memory for the next checkpoint
 constexpr std::chrono::milliseconds status_interval{50};
 constexpr std::chrono::seconds healthy_turn{2};
 
@@ -163,6 +164,7 @@ Loaded<void> Node::open_store() {
   options.durability = config.fsync ? storage::Sync::durable : storage::Sync::no;
   options.checkpoint_interval = config.genesis.parameters.checkpoint_interval;
   options.ledger_keep = config.ledger_keep;
+  options.gather_bytes = gather_bytes;
   auto store = storage::Store::open(engine_, {config.genesis.cluster_id(), config.id}, options);
   if (!store) return tl::unexpected(store.error().message);
   store_ = std::move(*store);

@@ -71,6 +71,7 @@ class Subject {
     storage::StoreOptions store;
     store.durability = options.durability == "fsync" ? storage::Sync::durable : storage::Sync::no;
     store.checkpoint_interval = interval;
+    store.gather_bytes = 64U << 20;  // as in the node
     store.ledger_keep = 1'000;
     store_ = must(storage::Store::open(engine, identity, store));
     fill();

@@ -55,6 +55,7 @@ class Replica {
     storage::StoreOptions store;
     store.durability = options.durability == "fsync" ? storage::Sync::durable : storage::Sync::no;
     store.checkpoint_interval = interval;
+    store.gather_bytes = 64U << 20;  // as in the node
     store_ = must(storage::Store::open(engine, identity, store));
     for (std::size_t i = 0; i < options.clients; ++i) sessions_.push_back(session(i));
   }

@@ -48,6 +48,7 @@ storage::StoreOptions store_options(const Plan& plan) {
   storage::StoreOptions options;
   options.checkpoint_interval = plan.cluster.checkpoint_interval;
   options.ledger_keep = plan.ledger_keep;
+  options.gather_bytes = plan.gather_bytes;
   return options;
 }
 

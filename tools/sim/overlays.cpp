@@ -1,6 +1,7 @@
 #include "tools/sim/overlays.h"
 
 #include <algorithm>
+#include <array>
 
 #include "tools/sim/random.h"
 
@@ -135,6 +136,9 @@ void lay_over(Plan& plan, const Shares& shares) {
     Random transfers = Random::stream(plan.seed, "transfers");
     if (transfers.below(1000) < 40) lay_transfers(plan, transfers);
   }
+  // Every batch is written, or in the course of an interval now and then, or only at checkpoints.
+  constexpr std::array<std::size_t, 4> gathers{0, 2'000, 64U << 20, 64U << 20};
+  plan.gather_bytes = gathers[Random::stream(plan.seed, "gather").below(gathers.size())];
   plan.rocksdb = Random::stream(plan.seed, "rocksdb").below(100) < shares.rocksdb;
   if (shares.crypto) plan.ed25519 = Random::stream(plan.seed, "crypto").below(100) < *shares.crypto;
 }

@@ -1,0 +1,208 @@
+// Changes that wait in memory for the next checkpoint: whoever reads sees them, what is stored in the end is the same
+// as where every batch is written, and after a crash the ledger says what has to be run again.
+#include "tests/storage/support.h"
+
+using namespace pbft;
+using namespace pbft::storage;
+using namespace pbft::storage::testing;
+using Kind = StorageError::Kind;
+
+namespace {
+
+constexpr std::uint64_t interval = 8;
+constexpr std::size_t until_checkpoint = 1U << 20;
+constexpr std::size_t now_and_then = 3'000;
+
+template <class Disk>
+struct Fixture {
+  Disk disk;
+  StoreOptions options{.checkpoint_interval = interval};
+  std::unique_ptr<Store> store;
+  std::map<std::uint64_t, Applied> batches;
+
+  explicit Fixture(std::size_t gather_bytes) {
+    options.gather_bytes = gather_bytes;
+    must(Store::create(*disk.engine(), identity()));
+    open();
+  }
+  void open() { store = must(Store::open(disk.engine(), identity(), options)); }
+  void apply(const Applied& batch) {
+    batches[batch.n.value] = batch;
+    must(store->apply(batch));
+  }
+  // Runs again what the ledger knows of and the state does not have, as the core does. The records of clients in these
+  // tests are random bytes; so what was executed is read from the state.
+  std::uint64_t restart() {
+    store.reset();
+    disk.restart();
+    open();
+    const auto found = must(store->state_get(as_bytes("n")));
+    const std::uint64_t stored = found ? std::stoull(std::string{as_text(*found)}) : 0;
+    if (stored > 0 && stored % interval == 0) take(*store, stored);
+    for (auto at = batches.upper_bound(stored); at != batches.end(); ++at) must(store->apply(at->second));
+    return batches.empty() ? 0 : batches.rbegin()->first - stored;
+  }
+};
+
+Applied random_batch(Model& model, std::mt19937_64& random) {
+  auto state = random_changes(random, 12, 60);
+  state.push_back(put("n", std::to_string(model.executed + 1)));
+  return model.next(std::move(state), random_changes(random, 3, 10));
+}
+
+Content range_of(const Content& content, std::string_view from, std::string_view to) {
+  Content range;
+  for (const auto& [key, value] : content) {
+    if (key >= to_bytes(from) && (to.empty() || key < to_bytes(to))) range.emplace(key, value);
+  }
+  return range;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("what has gathered is seen by reads and scans", "[gather]", MemoryDisk, RocksDisk) {
+  Fixture<TestType> f{until_checkpoint};
+  Model model;
+  std::vector<StateChange> first;
+  for (char key = 'a'; key <= 'h'; ++key) first.push_back(put(std::string(1, key), "old"));
+  f.apply(model.next(std::move(first)));
+  while (model.executed < interval) f.apply(model.next({}));
+  take(*f.store, interval);
+  // Over what is stored: new keys before, between and behind, new values, what is erased at the ends and in a row.
+  f.apply(model.next({put("A", "1"), erase("a"), put("bb", "2"), put("c", ""), erase("d"), erase("e"), put("z", "3")}));
+  f.apply(model.next({erase("bb"), put("d", "again"), erase("h"), erase("never there")}, {put("client", "x")}));
+
+  CHECK(content_of(f.store->state_scan({}, {})) == model.state);
+  CHECK(content_of(f.store->clients_scan()) == model.clients);
+  for (const char* from : {"", "A", "a", "b", "bb", "d", "h", "zz"}) {
+    for (const char* to : {"", "A", "a", "bc", "c", "d", "e", "zz"}) {
+      INFO(from << " to " << to);
+      const Content expected = *to != '\0' && std::string{from} > to ? Content{} : range_of(model.state, from, to);
+      CHECK(content_of(f.store->state_scan(as_bytes(from), as_bytes(to))) == expected);
+    }
+  }
+  for (const char* key : {"A", "a", "b", "bb", "c", "d", "e", "h", "never there", "z"}) {
+    INFO(key);
+    const auto expected = model.state.find(to_bytes(key));
+    const auto found = must(f.store->state_get(as_bytes(key)));
+    CHECK(found == (expected == model.state.end() ? std::nullopt : std::optional{expected->second}));
+  }
+  CHECK(must(f.store->recompute_state_digest()) != Digest{});
+}
+
+TEMPLATE_TEST_CASE("however changes gather, checkpoints, undo and lists are the same", "[gather]", MemoryDisk,
+                   RocksDisk) {
+  const std::size_t gather = GENERATE(until_checkpoint, now_and_then);
+  Fixture<MemoryDisk> plain{0};
+  Fixture<TestType> f{gather};
+  Model model;
+  std::mt19937_64 random{gather};
+  std::map<std::uint64_t, Model> at{{0, model}};
+  std::uint64_t run_again = 0;
+  while (model.executed < 40 * interval) {
+    const Applied batch = random_batch(model, random);
+    plain.apply(batch);
+    f.apply(batch);
+    if (random() % 11 == 0) run_again += f.restart();
+    if (model.executed % interval != 0) continue;
+    const CheckpointSummary summary = take(*f.store, model.executed);
+    REQUIRE(summary == take(*plain.store, model.executed));
+    REQUIRE(take(*f.store, model.executed) == summary);
+    at[model.executed] = model;
+    if (model.executed % (3 * interval) != 0) continue;
+    const std::uint64_t stable = model.executed - interval;
+    must(f.store->truncate(SequenceNumber{stable}));
+    at.erase(at.begin(), at.lower_bound(stable >= 3 * interval ? stable - 3 * interval : 0));
+    for (const auto& [n, expected] : at) {
+      REQUIRE(must(f.store->state_at(SequenceNumber{n})) == expected.state);
+      REQUIRE(must(f.store->clients_at(SequenceNumber{n})) == expected.clients);
+    }
+  }
+  CHECK(run_again >= 50);
+  CHECK(content_of(f.store->state_scan({}, {})) == model.state);
+  // A scrub compares values, lists and digests of all there is.
+  f.apply(random_batch(model, random));
+  std::uint64_t passes = 0;
+  while (passes == 0) {
+    const ScrubReport report = must(f.store->scrub(1'000));
+    CHECK(report.damage.empty());
+    passes = report.passes;
+  }
+}
+
+TEST_CASE("what gathers is bounded: beyond it all is written, in the course of an interval", "[gather]") {
+  Fixture<MemoryDisk> f{10'000};
+  Model model;
+  const auto stored = [&] { return must(f.disk.engine()->get(Family::state, as_bytes("n"))); };
+  f.apply(model.next({put("n", "1"), put("large", std::string(9'000, 'x'))}));
+  CHECK_FALSE(stored());
+  f.apply(model.next({put("n", "2"), put("large", std::string(9'000, 'y'))}));
+  CHECK_FALSE(stored());  // what is written over takes no more room
+  f.apply(model.next({put("n", "3"), put("larger", std::string(9'000, 'z'))}));
+  CHECK(stored() == to_bytes("3"));
+}
+
+TEST_CASE("after a loss of power the ledger says what is run again", "[gather]") {
+  Model model;
+  std::vector<Applied> batches;
+  for (std::uint64_t n = 1; n <= interval + 5; ++n) batches.push_back(model.next({put("n", std::to_string(n))}));
+  std::size_t unsynced = 0;
+  for (std::size_t kept = 0; kept <= unsynced; ++kept) {
+    Fixture<MemoryDisk> f{until_checkpoint};
+    for (const Applied& batch : batches) {
+      const std::uint64_t n = batch.n.value;
+      must(f.store->persist({PersistBatch{batch.n, committed_batch(n)},
+                             PersistAccepted{View{0}, batch.n, committed_batch(n)->digest}}));
+      if (n == interval) {
+        must(f.store->apply(batch));
+        take(*f.store, n);
+      } else {
+        must(f.store->apply(batch));
+      }
+    }
+    f.store.reset();
+    unsynced = f.disk.memory().unsynced_writes();
+    f.disk.memory().lose_power(kept);
+    f.open();
+    const Recovered recovered = must(f.store->recover());
+    CHECK(recovered.executed == SequenceNumber{interval});
+    CHECK(recovered.time == batches[interval - 1].time);
+    CHECK(recovered.ledger_head == batches[interval - 1].ledger_head);
+    std::uint64_t known = 0;
+    for (const auto& [n, slot] : recovered.slots) {
+      if (slot.executed) known = n.value;
+      if (slot.executed) CHECK(*slot.executed == committed_batch(n.value)->digest);
+      CHECK(slot.executed.has_value() == (n.value == known));  // without a gap
+    }
+    CHECK(known >= interval + kept);
+    for (std::uint64_t n = interval + 1; n <= batches.size(); ++n) must(f.store->apply(batches[n - 1]));
+    CHECK(content_of(f.store->state_scan({}, {})) == model.state);
+  }
+  CHECK(unsynced == 1);  // each promise is synced, and all before it: the last entry alone can be lost
+}
+
+TEST_CASE("a ledger beyond the state that does not follow it is corrupt", "[gather]") {
+  Fixture<MemoryDisk> f{until_checkpoint};
+  Model model;
+  f.apply(model.next({put("n", "1")}));
+  Applied stray = model.next({put("n", "2")});
+  stray.ledger_head = digest_of("another history");
+  f.apply(stray);
+  f.store.reset();
+  f.open();
+  const StorageError error = refusal(f.store->recover());
+  CHECK(error.kind == Kind::corrupt);
+  CHECK(error.message.find("entry 2 of family ledger") != std::string::npos);
+}
+
+TEST_CASE("a write that fails leaves nothing of what gathered half written", "[gather]") {
+  Fixture<MemoryDisk> f{until_checkpoint};
+  Model model;
+  while (model.executed < interval) f.apply(model.next({put("n", std::to_string(model.executed + 1))}));
+  f.disk.memory().fail_writes(StorageError{Kind::no_space, "the disk is full"});
+  CHECK(refusal(f.store->take_checkpoint(SequenceNumber{interval}, Epoch{1}, {})).kind == Kind::no_space);
+  CHECK(refusal(f.store->apply(model.next({}))).kind == Kind::no_space);
+  f.disk.memory().fail_writes(std::nullopt);
+  CHECK(f.restart() == interval);  // nothing of the state was written
+  CHECK(take(*f.store, interval).state == must(f.store->recompute_state_digest()));
+}
