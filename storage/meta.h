@@ -24,6 +24,9 @@ struct ExecutedRecord {
 // The checkpoint that was taken last: the start of the interval that undo is written to.
 inline const Bytes interval_key = to_bytes("interval");
 
+// Present while the pairs of a checkpoint are written: an opening takes them back, by undo, and the list of each.
+inline const Bytes writing_key = to_bytes("writing");
+
 // Present while the state is damaged: set by mark_damaged, gone with the state that replaces it.
 inline const Bytes damaged_key = to_bytes("damaged");
 

@@ -96,6 +96,14 @@ class Store {
   // Brings the digest tree up to date, makes the state at n (just applied) servable after a crash, synced. `epoch` and
   // `plugin` go into the summary unchanged. May be repeated: the summary is the same.
   [[nodiscard]] Result<CheckpointSummary> take_checkpoint(SequenceNumber n, Epoch epoch, const Digest& plugin);
+  // The same in pieces, so that ordering goes on in between: each call of continue_checkpoint writes so many of the
+  // pairs that have changed, and more where batches that were applied since then ask for it. A checkpoint that is not
+  // done is finished by whatever needs it: the next one, a transfer. A crash in between leads back to the one before.
+  [[nodiscard]] Result<void> begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest& plugin);
+  [[nodiscard]] Result<void> continue_checkpoint(std::size_t pairs);
+  [[nodiscard]] bool checkpointing() const;  // begun, and not done
+  // The next one that is done, each given once.
+  [[nodiscard]] std::optional<CheckpointSummary> next_taken();
   // Recomputes the digest of everything stored now, from nothing: for tests, scrubbing, comparison.
   [[nodiscard]] Result<Digest> recompute_state_digest() const;
   // The state and the client records at a kept checkpoint, key by key (what is now with undo applied). Kept are the
@@ -138,7 +146,7 @@ class Store {
 
   // Damage.
   // Compares what is stored with its digests, about `pairs` pairs in a call, and goes on where the last call stopped.
-  // Does nothing while the state is known to be damaged.
+  // Does nothing while a checkpoint is written, nor where the state is known to be damaged.
   [[nodiscard]] Result<ScrubReport> scrub(std::size_t pairs);
   // The state is not to be used any more, and an installation is to replace it; durable.
   [[nodiscard]] Result<void> mark_damaged();

@@ -40,7 +40,7 @@ class Bulk {
 
 Result<ScrubReport> Store::scrub(std::size_t pairs) {
   if (impl_->damage) return ScrubReport{};
-  return impl_->scrub.step(impl_->view(), impl_->interval, pairs);
+  return impl_->scrub.step(impl_->view(), impl_->interval, impl_->begun ? 0 : pairs);
 }
 
 Result<void> Store::mark_damaged() {
@@ -53,12 +53,15 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
   if (auto noted = engine->note_damage(); !noted) return noted;
   WriteBatch batch;
   batch.put(Family::meta, damaged_key, {0});
+  batch.erase(Family::meta, writing_key);
   const auto marker = engine->get(Family::staging, installing_key());
   if (marker && *marker) batch.erase(Family::staging, installing_key());
   if (auto written = write(batch, options.durability); !written) return written;
   damage = found;
   executed = stored;
   unwritten.clear();
+  begun.reset();
+  taken.clear();
   rebuilt = false;
   transfer.reset();
   sessions.clear();

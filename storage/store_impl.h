@@ -1,6 +1,7 @@
 // What the source files of Store share.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <set>
 
@@ -23,6 +24,20 @@ struct Store::Impl {
   ExecutedRecord executed;  // last
   ExecutedRecord stored;    // last of those whose changes the engine has. Invariant: the rest is in `unwritten`
   Unwritten unwritten;
+  // The checkpoint that is being written. Its changes lie between `unwritten` and the engine.
+  struct Begun {
+    ExecutedRecord at;
+    Epoch epoch;
+    Digest plugin;
+    Unwritten changes;
+    Namespace name_space = Namespace::state;
+    Unwritten::Changes::const_iterator next;  // to be written, in name_space
+    std::size_t share = 0;                    // of the pairs, for each batch that is applied meanwhile
+    std::size_t due = 0;
+    bool marked = false;  // some are written
+  };
+  std::optional<Begun> begun;
+  std::deque<CheckpointSummary> taken;  // done, and not given yet
   SequenceNumber interval;  // the checkpoint that was taken last
   KeptRecord kept;
   // Names of pairs whose value at `interval` is in undo: those that were written since then.
@@ -61,16 +76,25 @@ struct Store::Impl {
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync);
   void give_up(const StorageError& error);
   using VisitChanged = std::function<void(const Before&, const std::optional<Bytes>& now)>;
-  [[nodiscard]] Result<void> write_changes(WriteBatch& batch, const VisitChanged& first_change);
   [[nodiscard]] Result<void> write_pair(WriteBatch& batch, Namespace name_space, const Bytes& key,
                                         const std::optional<Bytes>& value, const VisitChanged& first_change);
   [[nodiscard]] Result<void> write_changes(WriteBatch& batch);
-  void all_written();
-  [[nodiscard]] Result<std::optional<Bytes>> present_value(BytesView name) const;
+  // What the engine has not been given; null: the pair has what the engine has.
+  [[nodiscard]] const std::optional<Bytes>* newer(Namespace name_space, BytesView key) const;
+  [[nodiscard]] std::unique_ptr<Iterator> scan(Namespace name_space, BytesView from, BytesView to) const;
+  [[nodiscard]] Result<std::optional<Bytes>> value_at_checkpoint(BytesView name) const;
   [[nodiscard]] Result<void> visit_changes(const VisitChanged& each) const;
-  [[nodiscard]] Result<void> update_tree(WriteBatch& batch);
+
+  // Checkpoints.
+  using Lists = std::vector<std::pair<Bytes, std::optional<PairHash>>>;
+  void follow(Lists& lists, const Before& before, const std::optional<Bytes>& now);
+  [[nodiscard]] Result<void> write_some(std::size_t pairs);
+  [[nodiscard]] Result<void> finish_checkpoint();
+  [[nodiscard]] CheckpointSummary conclude(WriteBatch& batch);
+  [[nodiscard]] Result<void> roll_back();
   // Keeps the list of the pair's bucket.
   static void list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value);
+  static void put_lists(WriteBatch& batch, Lists lists);
   static void put_bucket(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
 
   // Journal.

@@ -66,6 +66,9 @@ Result<void> Store::Impl::load() {
   }
   if (auto finished = tolerate(finish_install()); !finished) return finished;
   if (!damage || rebuilt) {
+    if (auto rolled = tolerate(roll_back()); !rolled) return rolled;
+  }
+  if (!damage || rebuilt) {
     if (auto loaded = tolerate(load_state()); !loaded) return loaded;
   }
   return check_ledger();
@@ -112,6 +115,8 @@ Result<void> Store::Impl::load_meta() {
   if (!kept_record) return corrupt("record kept of family meta cannot be read");
   stored = executed = *executed_record;
   unwritten.clear();
+  begun.reset();
+  taken.clear();
   kept = *kept_record;
   if (interval > executed.n) {
     return corrupt("a checkpoint was taken at " + std::to_string(interval.value) + ", but only " +

@@ -77,6 +77,7 @@ Result<std::vector<std::uint32_t>> Store::plan_transfer(const CheckpointSummary&
   if (impl.damage && !impl.rebuilt) {
     if (auto rebuilt = impl.rebuild(); !rebuilt) return tl::unexpected(rebuilt.error());
   }
+  if (auto finished = impl.finish_checkpoint(); !finished) return tl::unexpected(finished.error());
   if (!impl.unwritten.empty()) {
     WriteBatch batch;
     if (auto done = impl.write_changes(batch); !done) return tl::unexpected(done.error());

@@ -63,8 +63,8 @@ Result<void> Store::truncate(SequenceNumber n) {
   kept.first_undo = std::max(kept.first_undo, std::min(kept.previous.value, impl.interval.value));
   if (!impl.damage) erase(Family::undo, number_key(impl.kept.first_undo), number_key(kept.first_undo));
 
-  // An entry that stood for the head of the ledger where a state was installed.
-  erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, executed)));
+  // An entry that stood for the head of the ledger where a state was installed; an opening may lead back to it.
+  erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, impl.interval.value)));
 
   if (kept == impl.kept) return {};
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept(kept)});

@@ -24,6 +24,7 @@ class Unwritten {
   [[nodiscard]] const std::optional<Bytes>* find(Namespace name_space, BytesView key) const;
   [[nodiscard]] const Changes& in(Namespace name_space) const { return changes_[index(name_space)]; }
   [[nodiscard]] bool empty() const { return bytes_ == 0; }
+  [[nodiscard]] std::size_t size() const { return changes_[0].size() + changes_[1].size(); }  // pairs
   [[nodiscard]] std::size_t bytes() const { return bytes_; }  // about as much memory
   void clear();
 

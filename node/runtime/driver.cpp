@@ -354,10 +354,8 @@ storage::Result<void> Driver::execute(std::vector<ExecuteEffect>& effects) {
     if (const auto* batch = std::get_if<Execute>(&effect)) {
       if (auto done = run(*batch, replies); !done) return done;
     } else if (const auto* checkpoint = std::get_if<TakeCheckpoint>(&effect)) {
-      auto summary = parts_.store.take_checkpoint(checkpoint->n, parts_.epoch, parts_.plugin);
-      if (!summary) return tl::unexpected(summary.error());
-      parts_.observer.on_checkpoint(*summary);
-      completions_.emplace_back(CheckpointTaken{*summary});
+      auto begun = parts_.store.begin_checkpoint(checkpoint->n, parts_.epoch, parts_.plugin);
+      if (!begun) return begun;
     } else if (const auto* read = std::get_if<AnswerRead>(&effect)) {
       const auto reply = parts_.executor.try_query(read->client, read->number, read->operation.view());
       if (!reply) return tl::unexpected(reply.error());
@@ -367,6 +365,16 @@ storage::Result<void> Driver::execute(std::vector<ExecuteEffect>& effects) {
     }
   }
   seal_and_send(replies);
+  return continue_checkpoint();
+}
+
+// Some of it in each turn: ordering goes on in between.
+storage::Result<void> Driver::continue_checkpoint() {
+  if (auto done = parts_.store.continue_checkpoint(parts_.checkpoint_pairs); !done) return done;
+  while (const auto summary = parts_.store.next_taken()) {
+    parts_.observer.on_checkpoint(*summary);
+    completions_.emplace_back(CheckpointTaken{*summary});
+  }
   return {};
 }
 

@@ -52,6 +52,7 @@ struct DriverParts {
   ReplicaId self;
   // n: of the n replies to a request one carries a large result in full, the others its digest. 0: all in full.
   std::uint32_t replicas = 0;
+  std::size_t checkpoint_pairs = 128;  // of a checkpoint that is being written, in each turn
 };
 
 class Driver {
@@ -66,6 +67,9 @@ class Driver {
   // others.
   [[nodiscard]] storage::Result<void> state_damaged();
 
+  // Something is left that goes on in the next turn, whether or not anything comes in.
+  [[nodiscard]] bool busy() const { return parts_.store.checkpointing(); }
+
   // Performs everything gathered, and what follows from its completions, until nothing is left. After an error the
   // driver does nothing any more: the replica must stop. The error says what failed.
   [[nodiscard]] storage::Result<void> end_turn();
@@ -78,6 +82,7 @@ class Driver {
   [[nodiscard]] storage::Result<void> perform();
   [[nodiscard]] storage::Result<void> gather(Send& send, Gathered& gathered);
   [[nodiscard]] storage::Result<void> execute(std::vector<ExecuteEffect>& effects);
+  [[nodiscard]] storage::Result<void> continue_checkpoint();
   [[nodiscard]] storage::Result<void> run(const Execute& effect, Gathered& replies);
   [[nodiscard]] storage::Result<void> serve(const ServeBatch& serve, Gathered& gathered);
   [[nodiscard]] storage::Result<void> serve(const ServeLedger& serve, Gathered& gathered);

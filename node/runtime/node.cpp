@@ -224,7 +224,7 @@ tl::expected<void, std::string> Node::run() {
 
 tl::expected<void, std::string> Node::turn() {
   const auto before = Clock::now();
-  const auto wait = std::max(Clock::duration{0}, next_tick_ - before);
+  const auto wait = driver_->busy() ? Clock::duration{0} : std::max(Clock::duration{0}, next_tick_ - before);
   // No wait before the first tick: the core learns the time before anything else.
   if (wait.count() > 0) {
     bus_->poll(std::chrono::duration_cast<std::chrono::microseconds>(wait) + std::chrono::microseconds{1},

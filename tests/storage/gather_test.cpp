@@ -1,5 +1,6 @@
 // Changes that wait in memory for the next checkpoint: whoever reads sees them, what is stored in the end is the same
 // as where every batch is written, and after a crash the ledger says what has to be run again.
+#include "storage/digest_tree.h"
 #include "tests/storage/support.h"
 
 using namespace pbft;
@@ -39,7 +40,10 @@ struct Fixture {
     const auto found = must(store->state_get(as_bytes("n")));
     const std::uint64_t stored = found ? std::stoull(std::string{as_text(*found)}) : 0;
     if (stored > 0 && stored % interval == 0) take(*store, stored);
-    for (auto at = batches.upper_bound(stored); at != batches.end(); ++at) must(store->apply(at->second));
+    for (auto at = batches.upper_bound(stored); at != batches.end(); ++at) {
+      must(store->apply(at->second));
+      if (at->first % interval == 0 && std::next(at) != batches.end()) take(*store, at->first);
+    }
     return batches.empty() ? 0 : batches.rbegin()->first - stored;
   }
 };
@@ -128,6 +132,118 @@ TEMPLATE_TEST_CASE("however changes gather, checkpoints, undo and lists are the 
     CHECK(report.damage.empty());
     passes = report.passes;
   }
+}
+
+TEMPLATE_TEST_CASE("a checkpoint in pieces is the same, whatever is applied meanwhile and wherever it is cut off",
+                   "[gather]", MemoryDisk, RocksDisk) {
+  const std::size_t gather = GENERATE(until_checkpoint, now_and_then);
+  const std::size_t pieces = GENERATE(1, 3);
+  Fixture<MemoryDisk> plain{0};
+  Fixture<TestType> f{gather};
+  Model model;
+  std::mt19937_64 random{gather + pieces};
+  std::map<std::uint64_t, Model> at{{0, model}};
+  std::map<std::uint64_t, CheckpointSummary> expected;
+  std::size_t in_pieces = 0;
+  std::size_t cut_off = 0;
+  while (model.executed < 60 * interval) {
+    const Applied batch = random_batch(model, random);
+    plain.apply(batch);
+    f.apply(batch);
+    if (f.store->checkpointing()) must(f.store->continue_checkpoint(pieces));
+    while (const auto summary = f.store->next_taken()) {
+      REQUIRE(*summary == expected.at(summary->n.value));
+      in_pieces += summary->n < batch.n ? 1 : 0;
+    }
+    REQUIRE(content_of(f.store->state_scan({}, {})) == model.state);
+    REQUIRE(content_of(f.store->clients_scan()) == model.clients);
+    const std::string key = "key" + std::to_string(random() % 60);
+    const auto known = model.state.find(to_bytes(key));
+    REQUIRE(must(f.store->state_get(as_bytes(key))) ==
+            (known == model.state.end() ? std::nullopt : std::optional{known->second}));
+    if (random() % 5 == 0) {
+      cut_off += f.store->checkpointing() ? 1 : 0;
+      f.restart();
+    }
+    if (model.executed % interval != 0) continue;
+    expected[model.executed] = take(*plain.store, model.executed);
+    at[model.executed] = model;
+    must(f.store->begin_checkpoint(SequenceNumber{model.executed}, Epoch{1}, digest_of("plugin")));
+  }
+  CHECK(in_pieces > 8);
+  CHECK(cut_off > 5);
+  CHECK(take(*f.store, model.executed) == expected.at(model.executed));
+  // What was kept of the state on the way can be given all the same.
+  for (const std::uint64_t n : {50 * interval, 59 * interval}) {
+    CHECK(must(f.store->state_at(SequenceNumber{n})) == at.at(n).state);
+    CHECK(must(f.store->tree_at(SequenceNumber{n}, asker))->summary == expected.at(n));
+  }
+  std::uint64_t passes = 0;
+  while (passes == 0) {
+    const ScrubReport report = must(f.store->scrub(1'000));
+    CHECK(report.damage.empty());
+    passes = report.passes;
+  }
+}
+
+TEMPLATE_TEST_CASE("while a checkpoint is written the one before can be given, and scrubbing waits", "[gather]",
+                   MemoryDisk, RocksDisk) {
+  Fixture<TestType> f{until_checkpoint};
+  Model model;
+  std::mt19937_64 random{3};
+  while (model.executed < interval) f.apply(random_batch(model, random));
+  const Model first = model;
+  const CheckpointSummary summary = take(*f.store, interval);
+  while (model.executed < 2 * interval) f.apply(random_batch(model, random));
+  must(f.store->begin_checkpoint(SequenceNumber{2 * interval}, Epoch{1}, digest_of("plugin")));
+  f.apply(random_batch(model, random));
+  std::size_t looks = 0;
+  for (; f.store->checkpointing(); ++looks) {
+    CHECK(must(f.store->state_at(SequenceNumber{interval})) == first.state);
+    const auto tree = must(f.store->tree_at(SequenceNumber{interval}, ReplicaId{static_cast<std::uint32_t>(looks)}));
+    REQUIRE(tree);
+    CHECK(tree->summary == summary);
+    CHECK(must(f.store->scrub(1'000)).damage.empty());
+    must(f.store->continue_checkpoint(1));
+  }
+  CHECK(looks > 10);
+  CHECK(f.store->next_taken());
+  CHECK_FALSE(f.store->next_taken());
+  CHECK(must(f.store->scrub(1'000'000)).passes == 1);
+}
+
+TEST_CASE("a checkpoint is written in half of the interval, however many pairs it has", "[gather]") {
+  Fixture<MemoryDisk> f{64U << 20};
+  Model model;
+  std::vector<StateChange> many;
+  for (int i = 0; i < 10'000; ++i) many.push_back(put("key" + std::to_string(i), "value"));
+  f.apply(model.next(std::move(many)));
+  while (model.executed < interval) f.apply(model.next({}));
+  must(f.store->begin_checkpoint(SequenceNumber{interval}, Epoch{1}, digest_of("plugin")));
+  std::uint64_t batches = 0;
+  for (; f.store->checkpointing(); ++batches) {
+    f.apply(model.next({}));
+    must(f.store->continue_checkpoint(1));
+  }
+  CHECK(batches <= interval / 2 + 1);
+  CHECK(batches > 1);
+}
+
+TEST_CASE("a transfer finishes the checkpoint that is being written", "[gather]") {
+  Fixture<MemoryDisk> f{until_checkpoint};
+  Model model;
+  std::mt19937_64 random{5};
+  while (model.executed < interval) f.apply(random_batch(model, random));
+  must(f.store->begin_checkpoint(SequenceNumber{interval}, Epoch{1}, digest_of("plugin")));
+  must(f.store->continue_checkpoint(1));
+  f.apply(random_batch(model, random));
+  REQUIRE(f.store->checkpointing());
+  const std::vector<Digest> leaves(4096, leaf_digest(LtHash{}));
+  const CheckpointSummary empty{SequenceNumber{4 * interval}, tree_root(leaves), {}, {}, Epoch{1}, {}};
+  CHECK_FALSE(must(f.store->plan_transfer(empty, leaves)).empty());
+  CHECK_FALSE(f.store->checkpointing());
+  CHECK(f.store->next_taken()->n == SequenceNumber{interval});
+  CHECK(content_of(f.disk.engine()->scan(Family::state, {}, {})) == model.state);
 }
 
 TEST_CASE("what gathers is bounded: beyond it all is written, in the course of an interval", "[gather]") {

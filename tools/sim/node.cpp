@@ -350,7 +350,8 @@ std::optional<std::string> Node::open() {
                              {},
                              {},
                              id_,
-                             world_.cluster.replicas};
+                             world_.cluster.replicas,
+                             world_.plan.checkpoint_pairs};
   parts.learn_route = [&process](const ClientId& client, SessionId session, RequestNumber number, Origin origin) {
     std::vector<Endpoint>& route = process.routes[{client, session, session.value == 0 ? number : RequestNumber{}}];
     const auto endpoint = static_cast<Endpoint>(origin.value);

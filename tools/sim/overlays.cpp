@@ -138,7 +138,9 @@ void lay_over(Plan& plan, const Shares& shares) {
   }
   // Every batch is written, or in the course of an interval now and then, or only at checkpoints.
   constexpr std::array<std::size_t, 4> gathers{0, 2'000, 64U << 20, 64U << 20};
-  plan.gather_bytes = gathers[Random::stream(plan.seed, "gather").below(gathers.size())];
+  Random storage = Random::stream(plan.seed, "gather");
+  plan.gather_bytes = gathers[storage.below(gathers.size())];
+  plan.checkpoint_pairs = storage.chance(500) ? storage.between(1, 4) : 128;
   plan.rocksdb = Random::stream(plan.seed, "rocksdb").below(100) < shares.rocksdb;
   if (shares.crypto) plan.ed25519 = Random::stream(plan.seed, "crypto").below(100) < *shares.crypto;
 }

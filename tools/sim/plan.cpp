@@ -198,7 +198,8 @@ std::string describe(const Plan& plan) {
       fmt::join(plan.dead, " "),
       plan.dead.empty() ? "" : fmt::format(" from {:.1f} s", static_cast<double>(plan.dead_at) / 1e6),
       fmt::join(plan.wiped, " "), plan.clients.faulty);
-  text += fmt::format("up to {} bytes of changes wait for a checkpoint\n", plan.gather_bytes);
+  text += fmt::format("up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn\n",
+                      plan.gather_bytes, plan.checkpoint_pairs);
   if (plan.rocksdb) text += "stores on RocksDB, on a simulated file system\n";
   if (plan.pace > 1) {
     text += fmt::format("hours of it, with faults {} times as rare; rests of up to {} s after {} of 1000 answers\n",

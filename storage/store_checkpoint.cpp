@@ -1,0 +1,221 @@
+// The checkpoints between batches. The changes of an interval are set aside when its checkpoint begins, and written some
+// at a time. What was written of them stands in undo, so that a crash in between costs no more than running them again.
+#include <algorithm>
+
+#include "node/pbft/digests.h"
+#include "node/wire/codec.h"
+#include "storage/store_impl.h"
+
+namespace pbft::storage {
+
+// What batches that were applied since the checkpoint began have changed is not part of it.
+Result<std::optional<Bytes>> Store::Impl::value_at_checkpoint(BytesView name) const {
+  const auto* changed = begun ? begun->changes.find(space_of(name), key_of(name)) : nullptr;
+  if (changed != nullptr) return *changed;
+  return engine->get(family_of(space_of(name)), key_of(name));
+}
+
+// What the pairs that were written since the last checkpoint had there and have now, where that differs.
+Result<void> Store::Impl::visit_changes(const VisitChanged& each) const {
+  const auto entries = engine->scan(Family::undo, number_key(interval.value), {});
+  for (; entries->valid(); entries->next()) {
+    const auto before = decode_before(entries->key(), entries->value());
+    if (!before) {
+      return tl::unexpected(
+          damage_error(engine->name(), "entry " + to_hex(entries->key()) + " of family undo cannot be read"));
+    }
+    const auto now = value_at_checkpoint(before->name);
+    if (!now) return tl::unexpected(now.error());
+    const bool same =
+        before->value.has_value() == now->has_value() && (!*now || std::ranges::equal(*before->value, **now));
+    if (!same) each(*before, *now);
+  }
+  return entries->status();
+}
+
+void Store::Impl::list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value) {
+  Bytes key = index_key(DigestTree::bucket_of(name), name);
+  if (value) {
+    const PairHash hash = hash_of(name, *value);
+    batch.put(Family::buckets, std::move(key), {hash.bytes.begin(), hash.bytes.end()});
+  } else {
+    batch.erase(Family::buckets, std::move(key));
+  }
+}
+
+void Store::Impl::put_bucket(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash) {
+  if (hash != nullptr && !hash->is_zero()) {
+    const BytesView bytes = hash->bytes();
+    batch.put(Family::tree, bucket_key(bucket), {bytes.begin(), bytes.end()});
+  } else {
+    batch.erase(Family::tree, bucket_key(bucket));
+  }
+}
+
+// Takes out what the pair had at the last checkpoint and puts in what it has now; the list of its bucket follows.
+void Store::Impl::follow(Lists& lists, const Before& before, const std::optional<Bytes>& now) {
+  const std::uint32_t bucket = DigestTree::bucket_of(before.name);
+  tree.replace(bucket, before.name, before.value, now ? std::optional<BytesView>{*now} : std::nullopt);
+  lists.emplace_back(index_key(bucket, before.name), now ? std::optional{hash_of(before.name, *now)} : std::nullopt);
+}
+
+// In the order of their keys, which is the cheapest to write.
+void Store::Impl::put_lists(WriteBatch& batch, Lists lists) {
+  std::ranges::sort(lists);
+  for (auto& [key, hash] : lists) {
+    if (hash) {
+      batch.put(Family::buckets, std::move(key), {hash->bytes.begin(), hash->bytes.end()});
+    } else {
+      batch.erase(Family::buckets, std::move(key));
+    }
+  }
+}
+
+Result<CheckpointSummary> Store::take_checkpoint(SequenceNumber n, Epoch epoch, const Digest& plugin) {
+  if (auto begun = begin_checkpoint(n, epoch, plugin); !begun) return tl::unexpected(begun.error());
+  if (auto finished = impl_->finish_checkpoint(); !finished) return tl::unexpected(finished.error());
+  CheckpointSummary summary = impl_->taken.back();
+  impl_->taken.pop_back();
+  return summary;
+}
+
+Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest& plugin) {
+  Impl& impl = *impl_;
+  if (impl.failure) return tl::unexpected(*impl.failure);
+  if (impl.damage) return tl::unexpected(*impl.damage);
+  if (n != impl.executed.n) {
+    return impl.refuse("no checkpoint can be taken at " + std::to_string(n.value) + ": batch " +
+                       std::to_string(impl.executed.n.value) + " was executed last");
+  }
+  if (auto finished = impl.finish_checkpoint(); !finished) return finished;
+  Impl::Begun& begun = impl.begun.emplace();
+  begun.at = impl.executed;
+  begun.epoch = epoch;
+  begun.plugin = plugin;
+  std::swap(begun.changes, impl.unwritten);
+  begun.next = begun.changes.in(begun.name_space).begin();
+  // Done in half of the interval, so that the next one never has to wait for it.
+  const std::size_t batches = std::max<std::uint64_t>(impl.options.checkpoint_interval / 2, 1);
+  begun.share = begun.changes.size() / batches + 1;
+  return {};
+}
+
+Result<void> Store::continue_checkpoint(std::size_t pairs) {
+  if (!impl_->begun) return {};
+  if (impl_->failure) return tl::unexpected(*impl_->failure);
+  return impl_->write_some(std::max(pairs, std::exchange(impl_->begun->due, 0)));
+}
+
+bool Store::checkpointing() const {
+  return impl_->begun.has_value();
+}
+
+std::optional<CheckpointSummary> Store::next_taken() {
+  if (impl_->taken.empty()) return std::nullopt;
+  CheckpointSummary summary = impl_->taken.front();
+  impl_->taken.pop_front();
+  return summary;
+}
+
+Result<void> Store::Impl::finish_checkpoint() {
+  while (begun) {
+    if (auto written = write_some(SIZE_MAX); !written) return written;
+  }
+  return {};
+}
+
+// The last ones are written with all that makes the checkpoint.
+Result<void> Store::Impl::write_some(std::size_t pairs) {
+  WriteBatch batch;
+  Lists lists;
+  const auto first_change = [&](const Before& before, const std::optional<Bytes>& now) { follow(lists, before, now); };
+  // What was written in the course of the interval is in undo already.
+  const bool first = !begun->marked;
+  auto done = first && !saved.empty() ? visit_changes(first_change) : Result<void>{};
+  for (; done && pairs > 0; --pairs) {
+    if (begun->next == begun->changes.in(begun->name_space).end()) {
+      if (begun->name_space == Namespace::clients) break;
+      begun->name_space = Namespace::clients;
+      begun->next = begun->changes.in(Namespace::clients).begin();
+      continue;
+    }
+    const auto& [key, value] = *begun->next++;
+    done = write_pair(batch, begun->name_space, key, value, first_change);
+  }
+  if (!done) {
+    give_up(done.error());  // the tree is half-way
+    return done;
+  }
+  put_lists(batch, std::move(lists));
+  if (pairs == 0) {
+    if (first) batch.put(Family::meta, writing_key, {});
+    begun->marked = true;
+    return write(batch, Sync::no);
+  }
+  const CheckpointSummary summary = conclude(batch);
+  if (auto written = write(batch, options.durability); !written) return written;
+  interval = summary.n;
+  stored = begun->at;
+  saved.clear();
+  begun.reset();
+  taken.push_back(summary);
+  return {};
+}
+
+CheckpointSummary Store::Impl::conclude(WriteBatch& batch) {
+  for (const std::uint32_t bucket : tree.refresh()) put_bucket(batch, bucket, tree.bucket(bucket));
+  const ExecutedRecord& at = begun->at;
+  const CheckpointSummary summary{at.n, tree.root(), at.ledger_head, at.time, begun->epoch, begun->plugin};
+  batch.put(Family::checkpoints, own_summary_key(at.n.value), wire::encode_summary(summary));
+  batch.put(Family::meta, interval_key, number_key(at.n.value));
+  batch.put(Family::meta, executed_key, encode_executed(at));
+  batch.erase(Family::meta, writing_key);
+  return summary;
+}
+
+// The state, and the lists of its buckets, become those of the last checkpoint again. May be done again after a crash.
+Result<void> Store::Impl::roll_back() {
+  const auto marker = engine->get(Family::meta, writing_key);
+  if (!marker) return tl::unexpected(marker.error());
+  if (!*marker) return {};
+  constexpr std::size_t write_operations = 10'000;  // about as many in one write
+  WriteBatch batch;
+  const auto entries = engine->scan(Family::undo, number_key(interval.value), {});
+  for (; entries->valid(); entries->next()) {
+    const auto before = decode_before(entries->key(), entries->value());
+    if (!before) {
+      return tl::unexpected(
+          damage_error(engine->name(), "entry " + to_hex(entries->key()) + " of family undo cannot be read"));
+    }
+    const Family family = family_of(space_of(before->name));
+    const BytesView key = key_of(before->name);
+    std::optional<Bytes> value;
+    if (before->value) value.emplace(before->value->begin(), before->value->end());
+    list(batch, before->name, value);
+    if (value) {
+      batch.put(family, {key.begin(), key.end()}, std::move(*value));
+    } else {
+      batch.erase(family, {key.begin(), key.end()});
+    }
+    if (batch.operations.size() < write_operations) continue;
+    if (auto written = write(batch, Sync::no); !written) return written;
+    batch = {};
+  }
+  if (auto status = entries->status(); !status) return status;
+  ExecutedRecord at{interval, Timestamp{}, genesis_ledger_head()};
+  if (interval.value > 0) {
+    const auto summary = own_summary(interval);
+    if (!summary) return tl::unexpected(summary.error());
+    if (!*summary) return corrupt("own checkpoint " + std::to_string(interval.value) + " is missing");
+    at.time = (*summary)->time;
+    at.ledger_head = (*summary)->ledger_head;
+  }
+  batch.erase(Family::undo, number_key(interval.value), number_key(interval.value + 1));
+  batch.erase(Family::meta, writing_key);
+  batch.put(Family::meta, executed_key, encode_executed(at));
+  if (auto written = write(batch, Sync::no); !written) return written;
+  stored = executed = at;
+  return {};
+}
+
+}  // namespace pbft::storage
