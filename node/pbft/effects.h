@@ -127,15 +127,16 @@ struct RunRequest {
 };
 
 // The client table's changes by this batch are in `clients`, `sessions`, `evicted` and `forgotten`, apart from the
-// results. Written with them in one atomic write. Applied before the replies of the batch are added, except `evicted`,
-// which is applied last.
+// results, with which they become durable. Applied before the replies of the batch are added, except `evicted`, which is
+// applied last.
 struct EvictedSession {
   ClientId client;
   SessionId session;
 };
 
-// Run the batch: state, results, client table, ledger entry and executed number in one atomic write, which
-// needs no sync of its own; then send the replies; then report Executed{n}. Batches come in order, no gaps.
+// Run the batch and write its ledger entry, which needs no sync of its own; then send the replies; then report
+// Executed{n}. Batches come in order, no gaps. State, results and client table of whole batches, all of them up to some
+// number, are stored together and no later than the next checkpoint: a restart runs again what is above that number.
 struct Execute {
   SequenceNumber n;
   View view;  // for the replies
@@ -149,7 +150,7 @@ struct Execute {
   // Clients without sessions whose own record goes, applied last (only where any key may be a client).
   std::vector<ClientId> forgotten;
 };
-// Make the state at n (just executed) servable and durable; report CheckpointTaken.
+// Make the state at n (just executed) servable and durable; report CheckpointTaken, perhaps after later batches.
 struct TakeCheckpoint {
   SequenceNumber n;
 };

@@ -173,6 +173,9 @@ Loaded<void> Node::open_store() {
   executor_ = std::move(*executor);
   auto recovered = store_->recover();
   if (!recovered) return tl::unexpected(recovered.error().message);
+  run_again_ = static_cast<std::uint64_t>(std::ranges::count_if(recovered->slots, [&](const auto& slot) {
+    return slot.first > recovered->executed && slot.second.executed.has_value();
+  }));
   replica_ = std::make_unique<Replica>(config.genesis.parameters, config.local, std::move(*recovered));
   return {};
 }
@@ -212,8 +215,8 @@ tl::expected<void, std::string> Node::run() {
                inputs_.config.replicas.size(), inputs_.config.genesis.cluster_name,
                crypto::to_hex(inputs_.config.genesis.cluster_id()), inputs_.plugin->name(), inputs_.plugin->version(),
                inputs_.config.fsync ? "durability fsync" : "durability os");
-  spdlog::info("resumes at view {}, executed {}, stable checkpoint {}", status.view.value, status.executed.value,
-               status.stable.value);
+  spdlog::info("resumes at view {}, executed {}, stable checkpoint {}; runs the last {} batches again",
+               status.view.value, status.executed.value + run_again_, status.stable.value, run_again_);
   spdlog::info("listens for replicas on {} and {}, for clients on {}", bound.publish, bound.peer, bound.client);
   next_tick_ = Clock::now();
   while (!stop_) {
