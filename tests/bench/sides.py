@@ -87,7 +87,7 @@ class Sides:
         trouble = found["refused"] + found["timed_out"] + found["busy"]
         if trouble:
             figures["trouble"] = trouble
-        if not found["completed"]:
+        if not found["latency"]["p99_us"]:  # what was due has come to nothing; an overloaded open loop completes it later
             raise RuntimeError(f"nothing was completed: {found}")
         return figures
 
