@@ -24,8 +24,11 @@ class Goal:
     at_least: bool = True
 
     def judge(self, medians):
-        value = self.value(medians)
-        met = {name: (value >= limit if self.at_least else value <= limit)
+        try:
+            value = self.value(medians)
+        except ZeroDivisionError:  # a side that stood still: nothing can be said beside it, and no goal is met
+            value = None
+        met = {name: value is not None and (value >= limit if self.at_least else value <= limit)
                for name, limit in (("must", self.must), ("aim", self.aim)) if limit is not None}
         return {"what": self.what, "value": value, "must": self.must, "aim": self.aim, "at_least": self.at_least, "met": met}
 
