@@ -34,9 +34,9 @@ struct Options {
 struct Run {
   const Options& options;
   Clock::time_point from, to;
-  grpc::CompletionQueue queue;
+  grpc::CompletionQueue queue{};
   std::mt19937_64 random{1};  // NOLINT: the same load every time
-  ctl::Histogram latency;
+  ctl::Histogram latency{};
   std::uint64_t failed = 0;
 };
 
@@ -103,7 +103,7 @@ int measure(const Options& options) {
   const auto seconds = [](double s) {
     return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
   };
-  Run run{options, Clock::now() + seconds(options.warm_up), {}, {}};
+  Run run{options, Clock::now() + seconds(options.warm_up), {}};
   run.to = run.from + seconds(options.seconds);
   const auto stubs = connect(options);
   std::vector<std::unique_ptr<Lane>> lanes;

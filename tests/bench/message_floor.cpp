@@ -261,13 +261,18 @@ class Client {
     bus_ = std::move(*opened);
   }
 
-  void run(Clock::time_point from, Clock::time_point to) {
-    const Bytes body(world_.options.bytes, 'x');
+  // Until every replica has answered. False: not in time.
+  [[nodiscard]] bool connect() {
+    const auto deadline = Clock::now() + 60s;
     std::set<ReplicaId> known;
     for (std::uint32_t i = 0; i < world_.options.n; ++i) bus_->send(ReplicaId{i}, Writer{Kind::hello}.u64(id_).take());
-    while (known.size() < world_.options.n && Clock::now() < to) {
+    while (known.size() < world_.options.n && Clock::now() < deadline) {
       bus_->poll(10ms, 64, [&](const SharedBytes&, ReplicaId replica) { known.insert(replica); });
     }
+    return known.size() == world_.options.n;
+  }
+  void run(Clock::time_point from, Clock::time_point to) {
+    const Bytes body(world_.options.bytes, 'x');
     while (Clock::now() < to) {
       if (outstanding_.size() < world_.options.pipeline) send(body);
       bus_->poll(10ms, 64, [&](const SharedBytes& frame, ReplicaId) { take(frame, from, to); });
@@ -356,19 +361,33 @@ double cpu_seconds(int who) {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// For each client on a thread of its own.
+template <class Do>
+void at_once(const std::vector<std::unique_ptr<Client>>& clients, Do run) {
+  std::vector<std::thread> threads;
+  threads.reserve(clients.size());
+  for (const auto& client : clients) threads.emplace_back([&client, &run] { run(*client); });
+  for (std::thread& thread : threads) thread.join();
+}
+
 ctl::Histogram measure(const World& world) {
   std::vector<std::unique_ptr<Client>> clients;
   for (std::size_t i = 0; i < world.options.clients; ++i) clients.push_back(std::make_unique<Client>(world, i));
+  std::atomic<bool> connected{true};
+  at_once(clients, [&](Client& client) {
+    if (!client.connect()) connected = false;
+  });
+  ctl::Histogram all;
+  if (!connected) {
+    fmt::print(stderr, "message_floor: a replica has not answered within a minute\n");
+    return all;
+  }
   const auto seconds = [](double s) {
     return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
   };
   const auto from = Clock::now() + seconds(world.options.warm_up);
   const auto to = from + seconds(world.options.seconds);
-  std::vector<std::thread> threads;
-  threads.reserve(clients.size());
-  for (const auto& client : clients) threads.emplace_back([&client, from, to] { client->run(from, to); });
-  for (std::thread& thread : threads) thread.join();
-  ctl::Histogram all;
+  at_once(clients, [from, to](Client& client) { client.run(from, to); });
   for (const auto& client : clients) all.merge(client->latency());
   return all;
 }
