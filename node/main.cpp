@@ -1,4 +1,4 @@
-// pbft-node CONFIG.toml: one replica. Parses the configuration, loads what it names, and serves until a signal.
+// pbft-node CONFIG.toml: one replica. Parses the arguments, and serves until a signal.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
