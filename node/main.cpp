@@ -1,4 +1,4 @@
-// pbft-node CONFIG.toml: one replica. Parses the configuration, loads what it names, and serves until a signal.
+// pbft-node CONFIG.toml: one replica. Parses the arguments, and serves until a signal.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -6,7 +6,6 @@
 
 #include "node/crypto/keys.h"
 #include "node/runtime/config.h"
-#include "node/runtime/log.h"
 #include "node/serve.h"
 
 namespace pbft {
@@ -45,15 +44,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_ok : exit_usage;
   }
-  block_signals();
-  crypto::initialize();
-  auto config = runtime::load_node_config(file);
-  if (!config) {
-    fmt::print(stderr, "{}\n", config.error());
-    return exit_usage;
-  }
-  runtime::start_log(config->log, config->name);
-  auto inputs = runtime::load_inputs(std::move(*config));
+  auto inputs = prepare(file);
   if (!inputs) {
     fmt::print(stderr, "{}\n", inputs.error());
     return exit_usage;

@@ -9,7 +9,9 @@
 #include <csignal>
 #include <thread>
 
+#include "node/crypto/keys.h"
 #include "node/http/server.h"
+#include "node/runtime/log.h"
 
 namespace pbft {
 namespace {
@@ -91,12 +93,21 @@ runtime::Loaded<std::unique_ptr<http::Server>> serve_http(const runtime::Node& n
   return http::Server::open(std::move(parts));
 }
 
-}  // namespace
-
 void block_signals() {
   const sigset_t signals = watched_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace
+
+runtime::Loaded<runtime::NodeInputs> prepare(const std::filesystem::path& config) {
+  block_signals();
+  crypto::initialize();
+  auto loaded = runtime::load_node_config(config);
+  if (!loaded) return tl::unexpected(loaded.error());
+  runtime::start_log(loaded->log, loaded->name);
+  return runtime::load_inputs(std::move(*loaded));
 }
 
 ExitCode serve(runtime::NodeInputs inputs, runtime::StartOptions options,

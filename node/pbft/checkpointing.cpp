@@ -17,9 +17,15 @@ Checkpointing::Checkpointing(const ClusterParameters& cluster, const LocalParame
   if (recovered.stable) {
     stable_ = recovered.stable->proof;
     proven_ = stable_;
-    own_.emplace(recovered.stable->summary.n, recovered.stable->summary);
+    hold(recovered.stable->summary);
   }
-  for (const CheckpointSummary& summary : recovered.checkpoints) own_.emplace(summary.n, summary);
+  for (const CheckpointSummary& summary : recovered.checkpoints) {
+    if (!own_.contains(summary.n)) hold(summary);
+  }
+}
+
+void Checkpointing::hold(const CheckpointSummary& summary) {
+  own_[summary.n] = {summary, checkpoint_root(summary)};
 }
 
 void Checkpointing::resume(Outbox& out) {
@@ -28,16 +34,16 @@ void Checkpointing::resume(Outbox& out) {
   if (executed > SequenceNumber{} && is_boundary(executed) && !own_.contains(executed)) {
     out.execute(TakeCheckpoint{executed});
   }
-  for (const auto& [n, summary] : own_) {
-    if (n > log_.low()) out.broadcast(Checkpoint{n, checkpoint_root(summary), {}});
+  for (const auto& [n, own] : own_) {
+    if (n > log_.low()) out.broadcast(Checkpoint{n, own.root, {}});
   }
 }
 
 void Checkpointing::on_taken(const CheckpointSummary& summary, Outbox& out) {
   if (!is_boundary(summary.n) || summary.n <= log_.low()) return out.reject(Reject::stray_completion);
-  own_[summary.n] = summary;
+  hold(summary);
   // While catching up, what lies below a proven checkpoint needs no vote any more.
-  if (!proven_ || summary.n >= proven_->n) out.broadcast(Checkpoint{summary.n, checkpoint_root(summary), {}});
+  if (!proven_ || summary.n >= proven_->n) out.broadcast(Checkpoint{summary.n, own_.at(summary.n).root, {}});
   // The quorum may have been faster; where it was not, the own vote comes back and is counted with the others.
   if (proven_ && proven_->n == summary.n) on_proof(StableCheckpoint{*proven_}, out);
 }
@@ -81,14 +87,14 @@ void Checkpointing::on_proof(const StableCheckpoint& proof, Outbox& out) {
   if (!proven_ || proven_->n < proof.n) proven_ = proof;
   const auto held = own_.find(proof.n);
   if (proof.n <= log_.low() || held == own_.end()) return;
-  const Digest own_root = checkpoint_root(held->second);
+  const Digest own_root = held->second.root;
   if (own_root != proof.root) {
     if (!delivery_.stopped()) out.event(Diverged{proof.n, own_root, proof.root});
     delivery_.stop();
     return;
   }
   stable_ = proof;
-  out.persist(PersistStable{*stable_, held->second});
+  out.persist(PersistStable{*stable_, held->second.summary});
   log_.truncate(proof.n);
   out.truncate(proof.n);
   own_.erase(own_.begin(), held);
@@ -105,7 +111,7 @@ void Checkpointing::installed(const StableCheckpoint& proof, const CheckpointSum
   if (!proven_ || proven_->n < proof.n) proven_ = proof;
   stable_ = proof;
   own_.clear();  // what was taken above rests on the state that has been replaced
-  own_.emplace(summary.n, summary);
+  hold(summary);
   for (auto& votes : votes_) votes.erase(votes.begin(), votes.upper_bound(summary.n));
   // Own votes above it were for that state; they are cast anew.
   votes_[local_.self.value].clear();

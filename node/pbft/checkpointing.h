@@ -39,7 +39,13 @@ class Checkpointing {
   [[nodiscard]] const std::optional<StableCheckpoint>& highest_proven() const { return proven_; }
   // Own signed votes above the stable checkpoint, ascending.
   [[nodiscard]] std::vector<Checkpoint> own_votes() const;
-  [[nodiscard]] const std::map<SequenceNumber, CheckpointSummary>& own() const { return own_; }
+  [[nodiscard]] bool has_own_votes() const { return !votes_[local_.self.value].empty(); }
+  // The highest checkpoint that was taken here, and its root; nothing at genesis.
+  struct Own {
+    CheckpointSummary summary;
+    Digest root;  // checkpoint_root(summary)
+  };
+  [[nodiscard]] const Own* last_own() const { return own_.empty() ? nullptr : &own_.rbegin()->second; }
 
   void invariants() const;
 
@@ -47,6 +53,7 @@ class Checkpointing {
   [[nodiscard]] StableCheckpoint matching_votes(SequenceNumber n, const Digest& root) const;
   // `proof` is a quorum's: remembers it as a target, and makes it stable where its state is held here.
   void on_proof(const StableCheckpoint& proof, Outbox& out);
+  void hold(const CheckpointSummary& summary);
   [[nodiscard]] bool is_boundary(SequenceNumber n) const { return n.value % cluster_.checkpoint_interval == 0; }
 
   const ClusterParameters& cluster_;
@@ -55,7 +62,7 @@ class Checkpointing {
   MessageLog& log_;
   Delivery& delivery_;
 
-  std::map<SequenceNumber, CheckpointSummary> own_;  // taken here, above stable and the stable one
+  std::map<SequenceNumber, Own> own_;  // taken here, above stable and the stable one
   // Per replica, its votes above the low water mark; the highest few only, so that nobody fills the memory.
   std::vector<std::map<SequenceNumber, Checkpoint>> votes_;
   std::optional<StableCheckpoint> stable_;

@@ -459,10 +459,9 @@ ReplicaStatus Replica::status() const {
   s.transfer_bytes = progress.bytes;
   s.waiting_clients = p.watch.waiting();
   s.view_timeout_ticks = p.watch.timeout();
-  if (!p.checkpointing.own().empty()) {
-    const auto& [n, summary] = *p.checkpointing.own().rbegin();
-    s.last_checkpoint = n;
-    s.last_root = checkpoint_root(summary);
+  if (const Checkpointing::Own* own = p.checkpointing.last_own()) {
+    s.last_checkpoint = own->summary.n;
+    s.last_root = own->root;
   }
   s.time = p.delivery.time();
   for (std::uint32_t i = 0; i < p.cluster.replicas; ++i) {

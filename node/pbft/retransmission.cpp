@@ -46,6 +46,7 @@ bool Retransmission::someone_is_in_a_later_view() const {
 
 SequenceNumber Retransmission::executed_by_weak_quorum() const {
   std::vector<SequenceNumber> executed;
+  executed.reserve(peers_.size());
   for (std::uint32_t i = 0; i < peers_.size(); ++i) {
     executed.push_back(ReplicaId{i} == local_.self ? delivery_.delivered() : peers_[i].executed);
   }
@@ -64,8 +65,8 @@ void Retransmission::add_unprepared(Status& status) const {
   }
 }
 
-void Retransmission::add_uncommitted(Status& status) const {
-  SequenceNumber top = executed_by_weak_quorum();
+void Retransmission::add_uncommitted(Status& status, SequenceNumber reached) const {
+  SequenceNumber top = reached;
   if (!log_.slots().empty()) top = std::max(top, log_.slots().rbegin()->first);
   // A proposal that reached nobody is known only from what its primary lacks.
   top = std::min(std::max(top, peers_[view_.primary().value].highest), log_.high());
@@ -91,7 +92,8 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   if (cluster_.replicas == 1) return;
   const Ticks since = now_ - last_status_;
   const bool due = !sent_status_ || since >= local_.idle_status_interval_ticks;
-  const bool behind = delivery_.delivered() < executed_by_weak_quorum();
+  const SequenceNumber reached = executed_by_weak_quorum();
+  const bool behind = delivery_.delivered() < reached;
   // Where the last answers helped, the next are asked for at once.
   const bool catching_up = behind && delivery_.delivered() > delivered_at_last_status_;
   if (!due && !catching_up && since < local_.status_interval_ticks) return;
@@ -107,8 +109,8 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
     last_unprepared_ = now_;
     add_unprepared(status);
   }
-  add_uncommitted(status);
-  const bool checkpoint_waits = !checkpointing_.own_votes().empty();
+  add_uncommitted(status, reached);
+  const bool checkpoint_waits = checkpointing_.has_own_votes();
   const bool view_waits = !view_.active || someone_is_in_a_later_view() || status.rejoins_in > View{};
   if (!due && status.lacks.empty() && !checkpoint_waits && !behind && !view_waits) return;
   last_status_ = now_;

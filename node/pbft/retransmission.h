@@ -48,7 +48,8 @@ class Retransmission {
   };
 
   void add_unprepared(Status& status) const;
-  void add_uncommitted(Status& status) const;
+  // `reached`: executed by a weak quorum.
+  void add_uncommitted(Status& status, SequenceNumber reached) const;
   void resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const;
   void fetch_missing_batches(Outbox& out);
   void fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out);

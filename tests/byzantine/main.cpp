@@ -9,7 +9,6 @@
 
 #include "node/crypto/keys.h"
 #include "node/runtime/config.h"
-#include "node/runtime/log.h"
 #include "node/serve.h"
 #include "tests/byzantine/lying_bus.h"
 
@@ -71,15 +70,7 @@ runtime::Loaded<sim::LiarFacts> facts_of(const Options& options, const runtime::
 }
 
 int run(const Options& options) {
-  block_signals();
-  crypto::initialize();
-  auto config = runtime::load_node_config(options.config);
-  if (!config) {
-    fmt::print(stderr, "{}\n", config.error());
-    return exit_usage;
-  }
-  runtime::start_log(config->log, config->name);
-  auto inputs = runtime::load_inputs(std::move(*config));
+  auto inputs = prepare(options.config);
   if (!inputs) {
     fmt::print(stderr, "{}\n", inputs.error());
     return exit_usage;

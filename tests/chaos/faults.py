@@ -19,7 +19,6 @@ class Fault:
     duration = (1, 4)
     # Replicas that do not count as correct before they have told so themselves; awaited before anything else strikes.
     heavy = False
-    by_default = True
 
     def __init__(self, cluster, random):
         self.cluster, self.random = cluster, random
@@ -271,8 +270,6 @@ class DiskFault(Fault):
 
 class DiskFull(DiskFault):
     kind = "disk full"
-    # RocksDB 7.8 fails an assertion of its own when it is closed after such an error.
-    by_default = False
 
     def strike(self, values):
         values.write_error = errno.ENOSPC
@@ -280,8 +277,6 @@ class DiskFull(DiskFault):
 
 class DiskReadOnly(DiskFault):
     kind = "disk read-only"
-    # RocksDB 7.8 fails an assertion of its own when it is closed after such an error.
-    by_default = False
 
     def strike(self, values):
         values.write_error = errno.EROFS

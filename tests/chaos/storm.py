@@ -26,6 +26,10 @@ class Storm:
     def _lacking(self):
         return [kind for kind in self.kinds if not self.effective[kind.kind] and self.struck[kind.kind] < ATTEMPTS]
 
+    def without_effect(self):
+        """Of the kinds that were chosen. What only comes on top of others may have struck once, beside a kill of all."""
+        return [kind.kind for kind in self.kinds if self.struck[kind.kind] and not self.effective[kind.kind]]
+
     def _over(self):
         return time.monotonic() - self.started >= self.seconds and not self._lacking()
 

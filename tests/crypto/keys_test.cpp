@@ -9,26 +9,14 @@
 #include <fstream>
 
 #include "tests/crypto/cluster.h"
+#include "tests/temporary_directory.h"
 
 namespace pbft::crypto {
 namespace {
 
 using Catch::Contains;
+using pbft::testing::TemporaryDirectory;
 using testing::identity_of;
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pbft-keys-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] std::filesystem::path operator/(const char* name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 void write_file(const std::filesystem::path& file, std::string_view text, mode_t mode = 0600) {
   std::ofstream{file} << text;

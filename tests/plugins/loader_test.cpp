@@ -7,10 +7,12 @@
 
 #include "node/execution/plugin.h"
 #include "tests/execution/map_state.h"
+#include "tests/temporary_directory.h"
 
 using namespace pbft;
 using namespace pbft::execution;
 using Catch::Matchers::Contains;
+using pbft::testing::TemporaryDirectory;
 namespace fs = std::filesystem;
 
 namespace {
@@ -28,16 +30,6 @@ std::string refusal(const fs::path& file, const std::string& config = "") {
   return plugin.error().substr(start.size());
 }
 
-struct TemporaryDirectory {
-  fs::path path;
-  TemporaryDirectory() {
-    std::string name = (fs::temp_directory_path() / "pbft-loader-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TemporaryDirectory() { fs::remove_all(path); }
-};
-
 Outcome run(Plugin& plugin) {
   MapState state;
   const auto outcome = plugin.execute({SequenceNumber{1}, Timestamp{1}, {}}, state, {});
@@ -49,23 +41,23 @@ Outcome run(Plugin& plugin) {
 
 TEST_CASE("files that are no plugins", "[loader]") {
   const TemporaryDirectory directory;
-  CHECK_THAT(refusal(directory.path / "none.so"), Contains("there is no such file"));
-  CHECK_THAT(refusal(directory.path), Contains("is not a regular file"));
+  CHECK_THAT(refusal(directory / "none.so"), Contains("there is no such file"));
+  CHECK_THAT(refusal(directory.path()), Contains("is not a regular file"));
 
-  const fs::path text = directory.path / "text.so";
+  const fs::path text = directory / "text.so";
   std::ofstream(text) << "#!/bin/sh\necho hello\n";
   CHECK_THAT(refusal(text), Contains("is not a shared library"));
-  const fs::path empty = directory.path / "empty.so";
+  const fs::path empty = directory / "empty.so";
   std::ofstream{empty};
   CHECK_THAT(refusal(empty), Contains("is not a shared library"));
 
-  const fs::path cut = directory.path / "cut.so";
+  const fs::path cut = directory / "cut.so";
   fs::copy_file(bad("minimal"), cut);
   fs::resize_file(cut, 100);
   CHECK_THAT(refusal(cut), Contains("cannot be loaded"));
 
   if (geteuid() != 0) {
-    const fs::path closed = directory.path / "closed.so";
+    const fs::path closed = directory / "closed.so";
     fs::copy_file(bad("minimal"), closed);
     fs::permissions(closed, fs::perms::none);
     CHECK_THAT(refusal(closed), Contains("cannot be read"));

@@ -4,7 +4,7 @@
 
 #include "node/runtime/toml_reader.h"
 #include "tests/runtime/samples.h"
-#include "tests/runtime/temporary_directory.h"
+#include "tests/temporary_directory.h"
 
 using namespace pbft;
 using namespace pbft::testing;

@@ -2,7 +2,7 @@
 
 #include "node/runtime/config.h"
 #include "tests/runtime/samples.h"
-#include "tests/runtime/temporary_directory.h"
+#include "tests/temporary_directory.h"
 
 using namespace pbft;
 using namespace pbft::testing;

@@ -9,7 +9,7 @@
 #include "storage/rocksdb_engine.h"
 #include "storage/store.h"
 #include "tests/runtime/samples.h"
-#include "tests/runtime/temporary_directory.h"
+#include "tests/temporary_directory.h"
 #include "tools/pbftctl/cluster_maker.h"
 
 using namespace pbft;

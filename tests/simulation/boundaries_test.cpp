@@ -7,39 +7,22 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "tools/sim/runner.h"
+#include "tests/simulation/stage.h"
 
 using namespace pbft;
 using namespace pbft::sim;
 
 namespace {
 
-using Nodes = std::vector<std::unique_ptr<Node>>;
-
 constexpr std::uint32_t replicas = 4;
 constexpr std::uint32_t laggard = 3;  // fetches a state
 
 Plan stage() {
-  Plan plan = draw_plan(1);
-  plan.cluster = ClusterParameters{};
-  plan.cluster.checkpoint_interval = 2;
-  plan.cluster.window = 4;
-  plan.local = LocalParameters{};
-  plan.local.max_batch_requests = 4;
-  plan.local.transfer_above = 4;
+  Plan plan = quiet_plan(1, 2);
   plan.local.view_timeout_ticks = 8;
   plan.local.view_timeout_max_ticks = 40;
-  plan.ledger_keep = 2;
   plan.tick = 50 * millisecond;
-  plan.network = NetworkPlan{};
-  plan.cadence = {};
-  plan.clock_skew_max = 0;
-  plan.dead = {};
-  plan.wiped = {};
-  plan.liars = {};
-  plan.ed25519 = false;
   plan.final_blackout = false;
-  plan.clients = ClientPlan{};
   plan.clients.clients = 2;
   plan.clients.outstanding = 1;
   plan.clients.operations = 9;
@@ -52,12 +35,7 @@ Plan stage() {
 // The laggard is cut off while the others take checkpoints, and is back; then the primary stands still until the others
 // have gone on without it.
 void play(World& world, Nodes& nodes) {
-  world.scheduler.at(200 * millisecond, [&world] {
-    for (Endpoint other = 0; other < replicas; ++other) {
-      world.network.cut(laggard, other, 1500 * millisecond, Fault::isolate);
-      world.network.cut(other, laggard, 1500 * millisecond, Fault::isolate);
-    }
-  });
+  world.scheduler.at(200 * millisecond, [&world] { cut_off(world, laggard, 1500 * millisecond); });
   world.scheduler.at(2200 * millisecond, [&nodes] { nodes[0]->pause(3200 * millisecond); });
 }
 
@@ -102,11 +80,6 @@ RunResult crash(const Crash& crash) {
     nodes[crash.replica]->crash_at_boundary(crash.boundary, true);
     watch(world, *nodes[crash.replica], crash.again);
   });
-}
-
-std::string what(const RunResult& result) {
-  return result.findings.empty() ? std::string{}
-                                 : result.findings.front().invariant + ": " + result.findings.front().what;
 }
 
 std::uint64_t crashes(const RunResult& result) {

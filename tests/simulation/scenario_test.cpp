@@ -2,52 +2,23 @@
 // replicas have to agree, or the run reports it.
 #include <catch2/catch.hpp>
 
-#include "tools/sim/runner.h"
+#include "tests/simulation/stage.h"
 
 using namespace pbft;
 using namespace pbft::sim;
 
 namespace {
 
-using Nodes = std::vector<std::unique_ptr<Node>>;
-
-// Four replicas, no chance but the clients', a checkpoint every four batches, and a history of eight.
+// A checkpoint every four batches.
 Plan stage(std::uint64_t seed) {
-  Plan plan = draw_plan(seed);
-  plan.cluster = ClusterParameters{};
-  plan.cluster.checkpoint_interval = 4;
-  plan.cluster.window = 8;
-  plan.local = LocalParameters{};
-  plan.local.max_batch_requests = 4;
-  plan.local.transfer_above = 8;
-  plan.ledger_keep = 4;
+  Plan plan = quiet_plan(seed, 4);
   plan.tick = 10 * millisecond;
   plan.local.view_timeout_ticks = 80;
   plan.local.view_timeout_max_ticks = 400;
-  plan.network = NetworkPlan{};
-  plan.cadence = {};
-  plan.clock_skew_max = 0;
-  plan.dead = {};
-  plan.wiped = {};
-  plan.liars = {};
-  plan.ed25519 = false;
-  plan.clients = ClientPlan{};
   plan.clients.operations = 250;
   plan.clients.think_max = 400 * millisecond;
   plan.duration = 20 * second;
   return plan;
-}
-
-void cut_off(World& world, Endpoint replica, Microseconds until) {
-  for (Endpoint other = 0; other < world.cluster.replicas; ++other) {
-    world.network.cut(replica, other, until, Fault::isolate);
-    world.network.cut(other, replica, until, Fault::isolate);
-  }
-}
-
-std::string what(const RunResult& result) {
-  return result.findings.empty() ? std::string{}
-                                 : result.findings.front().invariant + ": " + result.findings.front().what;
 }
 
 }  // namespace

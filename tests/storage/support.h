@@ -1,8 +1,6 @@
 // What the storage tests share: both engines behind one face, batches, and an independent model of the content.
 #pragma once
 
-#include <stdlib.h>
-
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <map>
@@ -17,28 +15,11 @@
 #include "storage/memory_engine.h"
 #include "storage/rocksdb_engine.h"
 #include "storage/store.h"
+#include "tests/temporary_directory.h"
 
 namespace pbft::storage::testing {
 
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "pbft-storage-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using pbft::testing::TemporaryDirectory;
 
 // What every error says that leaves a replica without its memory.
 inline const std::string leave_it_down = "older copy of the store";
