@@ -1,5 +1,6 @@
 #include "node/crypto/authenticator.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "node/crypto/mac_keys.h"
@@ -7,6 +8,7 @@
 #include "node/crypto/refuse.h"
 #include "node/crypto/signed_messages.h"
 #include "node/crypto/verified_claims.h"
+#include "node/wire/packet_writer.h"
 
 namespace pbft::crypto {
 const char* to_string(Refusal refusal) {
@@ -68,10 +70,15 @@ struct Authenticator::Impl {
 
   template <class Message>
   [[nodiscard]] Bytes packet(const std::vector<Message>& messages) {
-    std::vector<Bytes> encoded;
-    encoded.reserve(messages.size());
-    for (const Message& message : messages) encoded.push_back(encode(message));
-    return wire::encode_packet(roster.cluster, roster.epoch, self, encoded);
+    if (messages.empty()) return wire::encode_packet(roster.cluster, roster.epoch, self, {});
+    // Many messages are mostly small ones of one kind.
+    constexpr std::size_t small = 256;
+    const Bytes first = encode(messages.front());
+    const std::size_t bytes = first.size() + (messages.size() - 1) * std::min(first.size(), small);
+    wire::PacketWriter writer{roster.cluster, roster.epoch, self, messages.size(), bytes};
+    writer.add(first);
+    for (std::size_t i = 1; i < messages.size(); ++i) writer.add(encode(messages[i]));
+    return writer.finish();
   }
 
   [[nodiscard]] static Bytes seal_with(Bytes packet, const PairKeys* keys) {
@@ -90,11 +97,16 @@ struct Authenticator::Impl {
     return *std::move(packet);
   }
 
-  // The entry of the authenticator that is for this replica: of a broadcast its own, else the only one.
-  [[nodiscard]] std::optional<BytesView> own_entry(BytesView authenticator) const {
-    if (authenticator.size() == Mac::size) return authenticator;
-    if (authenticator.size() != roster.replicas.size() * Mac::size) return std::nullopt;
-    return authenticator.subspan(self.value * Mac::size, Mac::size);
+  // Of a broadcast each receiver has its own MAC, of anything else the only receiver.
+  [[nodiscard]] bool is_broadcast(BytesView authenticator) const {
+    return roster.replicas.size() > 1 && authenticator.size() == roster.replicas.size() * Mac::size;
+  }
+  [[nodiscard]] bool mac_holds(const wire::Packet& packet, const PairKeys& keys) const {
+    const BytesView authenticator = packet.authenticator.view();
+    const BytesView covered = packet.authenticated.view();
+    if (!is_broadcast(authenticator)) return keys.from.holds(covered, authenticator);
+    return keys.from.holds(broadcast_mac_bytes(covered).view(),
+                           authenticator.subspan(self.value * Mac::size, Mac::size));
   }
 
   // Messages live on, some for long, and the slices in one keep alive what it was decoded from. A small one in a large
@@ -108,10 +120,11 @@ struct Authenticator::Impl {
     const auto* sender = std::get_if<ReplicaId>(&packet.sender);
     if (sender == nullptr || sender->value >= roster.replicas.size()) return refused(Refusal::unknown_sender);
     if (*sender != channel) return refused(Refusal::sender_not_channel);
-    const auto entry = own_entry(packet.authenticator.view());
-    if (!entry || *sender == self) return refused(Refusal::not_for_this_party);
+    const BytesView authenticator = packet.authenticator.view();
+    const bool for_this_party = authenticator.size() == Mac::size || is_broadcast(authenticator);
+    if (!for_this_party || *sender == self) return refused(Refusal::not_for_this_party);
     const std::optional<PairKeys>& keys = replicas[sender->value];
-    if (!keys || !keys->from.holds(packet.authenticated.view(), *entry)) return refused(Refusal::wrong_mac);
+    if (!keys || !mac_holds(packet, *keys)) return refused(Refusal::wrong_mac);
     return {};
   }
 
@@ -240,10 +253,11 @@ Authenticator& Authenticator::operator=(Authenticator&&) noexcept = default;
 
 Bytes Authenticator::seal_broadcast(const std::vector<PeerMessage>& messages) {
   Bytes packet = impl_->packet(messages);
+  const TaggedBytes covered = broadcast_mac_bytes(packet);
   Bytes authenticator;
   authenticator.reserve(impl_->replicas.size() * Mac::size);
   for (const std::optional<PairKeys>& keys : impl_->replicas) {
-    const Mac mac = keys ? keys->to.mac(packet) : Mac{};
+    const Mac mac = keys ? keys->to.mac(covered.view()) : Mac{};
     authenticator.insert(authenticator.end(), mac.bytes.begin(), mac.bytes.end());
   }
   wire::append_authenticator(packet, authenticator);

@@ -119,8 +119,7 @@ class ClientAuthenticator {
 
   enum class Proof : std::uint8_t { macs, signature };
   // A bundle of this client's with its proof, to be sent unchanged to any replica.
-  [[nodiscard]] BundlePtr seal_bundle(SessionId session, RequestNumber low, const std::vector<Request>& requests,
-                                      Proof proof);
+  [[nodiscard]] BundlePtr seal_bundle(SessionId session, RequestNumber low, std::vector<Request> requests, Proof proof);
   [[nodiscard]] Bytes seal_to(ReplicaId to, const std::vector<ClientMessage>& messages);
   [[nodiscard]] Opened<std::vector<ReplicaToClientMessage>> open(const SharedBytes& frame, ReplicaId channel);
 

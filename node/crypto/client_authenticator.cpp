@@ -42,14 +42,14 @@ ClientAuthenticator::~ClientAuthenticator() = default;
 ClientAuthenticator::ClientAuthenticator(ClientAuthenticator&&) noexcept = default;
 ClientAuthenticator& ClientAuthenticator::operator=(ClientAuthenticator&&) noexcept = default;
 
-BundlePtr ClientAuthenticator::seal_bundle(SessionId session, RequestNumber low, const std::vector<Request>& requests,
+BundlePtr ClientAuthenticator::seal_bundle(SessionId session, RequestNumber low, std::vector<Request> requests,
                                            Proof proof) {
   auto bundle = std::make_shared<Bundle>();
   bundle->client = id();
   bundle->session = session;
   bundle->low = low;
-  bundle->requests = requests;
-  bundle->body = SharedBytes::own(wire::encode_bundle_body(bundle->client, session, low, requests));
+  bundle->requests = std::move(requests);
+  bundle->body = SharedBytes::own(wire::encode_bundle_body(bundle->client, session, low, bundle->requests));
   bundle->digest = bundle_digest(bundle->body.view());
   bundle->proof = SharedBytes::own(
       proof == Proof::macs ? make_mac_proof(impl_->roster, impl_->replicas, bundle->digest)

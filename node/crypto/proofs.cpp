@@ -1,5 +1,7 @@
 #include "node/crypto/proofs.h"
 
+#include "node/pbft/digests.h"
+
 namespace pbft::crypto {
 namespace {
 
@@ -12,6 +14,10 @@ void append(Bytes& bytes, BytesView more) {
 std::optional<ProofKind> proof_kind(BytesView proof) {
   if (proof.empty() || proof[0] > static_cast<std::uint8_t>(ProofKind::signature)) return std::nullopt;
   return static_cast<ProofKind>(proof[0]);
+}
+
+TaggedBytes broadcast_mac_bytes(BytesView packet) {
+  return TaggedBytes{"pbft/broadcast-mac/1"}.add(tagged_digest("pbft/broadcast/1", packet).view());
 }
 
 TaggedBytes bundle_mac_bytes(const Roster& roster, const Digest& bundle) {

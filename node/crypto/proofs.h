@@ -19,6 +19,8 @@ enum class ProofKind : std::uint8_t { macs = Bundle::mac_proof, signature = Bund
   return 1 + Signature::size;
 }
 
+// What each MAC of a broadcast covers: the packet's digest, so that a long one is read once and not for each receiver.
+[[nodiscard]] TaggedBytes broadcast_mac_bytes(BytesView packet);
 [[nodiscard]] TaggedBytes bundle_mac_bytes(const Roster& roster, const Digest& bundle);
 [[nodiscard]] TaggedBytes bundle_signature_bytes(const Roster& roster, const Digest& bundle);
 [[nodiscard]] TaggedBytes signed_message_bytes(const Roster& roster, BytesView body);

@@ -32,6 +32,8 @@ struct Running {
   const Execute& effect;
   Overlay overlay;
   ResultBudget budget;
+  Bytes results;                  // of all replies so far, one after the other
+  std::vector<std::size_t> ends;  // of each in `results`
 };
 
 }  // namespace
@@ -51,9 +53,11 @@ struct Executor::Impl {
   // Where there is no room for the outcome's result: the outcome is that refusal instead.
   void weigh(Running& batch, const Bundle& bundle, const Request& request, Outcome& outcome) const;
   void remove(const Execute& effect);
+  // All results of a batch share one piece of memory.
+  static void give_results(Running& batch, std::vector<OutgoingReply>& replies);
 };
 
-// One request, to its reply. A failed one leaves nothing in the overlay.
+// One request, to its reply, whose result is put with the others. A failed one leaves nothing in the overlay.
 storage::Result<OutgoingReply> Executor::Impl::run(Running& batch, const RunRequest& entry) {
   const Execute& effect = batch.effect;
   const auto& bundles = effect.batch->bundles;
@@ -74,13 +78,14 @@ storage::Result<OutgoingReply> Executor::Impl::run(Running& batch, const RunRequ
     reply.status = status_of(*outcome);
     result = std::move(outcome->result);
   }
+  batch.results.insert(batch.results.end(), result.begin(), result.end());
+  batch.ends.push_back(batch.results.size());
   // The reply of an open_session needs no place of its own: it follows from the session that it opened.
   if (entry.cached && request.kind != RequestKind::open_session &&
-      !replies.add(bundle.client, bundle.session, {request.number, reply.status, result})) {
+      !replies.add(bundle.client, bundle.session, {request.number, reply.status, std::move(result)})) {
     return tl::unexpected(mismatch("batch " + std::to_string(effect.n.value) + " runs a request of session " +
                                    std::to_string(bundle.session.value) + ", which the client table does not hold"));
   }
-  reply.result = SharedBytes::own(std::move(result));
   return reply;
 }
 
@@ -114,6 +119,15 @@ void Executor::Impl::remove(const Execute& effect) {
   for (const ClientId& client : effect.forgotten) replies.forget(client);
 }
 
+void Executor::Impl::give_results(Running& batch, std::vector<OutgoingReply>& replies) {
+  const SharedBytes all = SharedBytes::own(std::move(batch.results));
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    replies[i].result = all.slice(begin, batch.ends[i] - begin);
+    begin = batch.ends[i];
+  }
+}
+
 storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execute& effect) {
   if (effect.n != executed.next()) {
     return tl::unexpected(mismatch("batch " + std::to_string(effect.n.value) + " is to be executed after batch " +
@@ -122,7 +136,7 @@ storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execut
   for (const ClientUpdate& client : effect.clients) replies.update(client);
   for (const SessionUpdate& session : effect.sessions) replies.update(session);
 
-  Running batch{effect, Overlay(store), {}};
+  Running batch{effect, Overlay(store), {}, {}, {}};
   std::vector<OutgoingReply> outgoing;
   outgoing.reserve(effect.run.size());
   for (const RunRequest& entry : effect.run) {
@@ -131,6 +145,7 @@ storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execut
     outgoing.push_back(*std::move(reply));
   }
   remove(effect);
+  give_results(batch, outgoing);
 
   storage::Applied applied{effect.n,           effect.time,          effect.batch->digest,
                            effect.ledger_head, batch.overlay.take(), replies.take_changes()};

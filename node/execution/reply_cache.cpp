@@ -34,23 +34,37 @@ void ReplyCache::update(const SessionUpdate& session) {
 }
 
 bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedReply reply) {
-  const Key key{client, session};
-  const auto found = sessions_.find(key);
-  if (found == sessions_.end()) return false;
-  if (reply.number < found->second.session.low) return true;
-  auto& replies = found->second.replies;
+  storage::SessionRecord* record = change({client, session});
+  if (record == nullptr) return false;
+  if (reply.number < record->session.low) return true;
+  auto& replies = record->replies;
+  if (replies.empty() || replies.back().number < reply.number) {
+    replies.push_back(std::move(reply));
+    return true;
+  }
   const auto at = std::lower_bound(replies.begin(), replies.end(), reply.number, before);
   if (at != replies.end() && at->number == reply.number) {
     *at = std::move(reply);
   } else {
     replies.insert(at, std::move(reply));
   }
-  changed_sessions_.insert(key);
   return true;
+}
+
+// The replies of a bundle come one after the other, so mostly it is the session of the last call.
+storage::SessionRecord* ReplyCache::change(const Key& key) {
+  if (changing_ == nullptr || changing_->first != key) {
+    const auto found = sessions_.find(key);
+    if (found == sessions_.end()) return nullptr;
+    changed_sessions_.insert(key);
+    changing_ = &*found;
+  }
+  return &changing_->second;
 }
 
 void ReplyCache::evict(const EvictedSession& session) {
   const Key key{session.client, session.session};
+  changing_ = nullptr;
   sessions_.erase(key);
   changed_sessions_.insert(key);
 }
@@ -77,6 +91,7 @@ std::vector<storage::StateChange> ReplyCache::take_changes() {
   }
   changed_clients_.clear();
   changed_sessions_.clear();
+  changing_ = nullptr;
 
   std::vector<storage::StateChange> list;
   list.reserve(changes.size());

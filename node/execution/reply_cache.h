@@ -41,10 +41,14 @@ class ReplyCache {
   using Key = std::pair<ClientId, SessionId>;
 
   [[nodiscard]] bool has_session(const ClientId& client) const;
+  // The session's record, noted as changed; null where there is no such session.
+  [[nodiscard]] storage::SessionRecord* change(const Key& key);
 
   std::map<Key, storage::SessionRecord> sessions_;  // Invariant: replies ascend and are not below session.low
   std::map<ClientId, std::optional<ClientUpdate>> changed_clients_;  // nothing: the record goes
   std::set<Key> changed_sessions_;
+  // The last one that change() gave. Invariant: in sessions_, and noted as changed; or null.
+  std::pair<const Key, storage::SessionRecord>* changing_ = nullptr;
 };
 
 }  // namespace pbft::execution

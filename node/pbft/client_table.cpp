@@ -207,6 +207,9 @@ class ClientTable::Decision {
 };
 
 void ClientTable::apply(SequenceNumber n, const Batch& batch, Execute& execute) {
+  std::size_t requests = 0;
+  for (const BundlePtr& bundle : batch.bundles) requests += bundle->requests.size();
+  execute.run.reserve(requests);
   Decision decision{*this, n, execute};
   for (std::uint32_t i = 0; i < batch.bundles.size(); ++i) decision.decide(i, *batch.bundles[i]);
   decision.finish();

@@ -300,7 +300,7 @@ struct Reply {
   SessionId session;
   RequestNumber number;
   ReplyStatus status = ReplyStatus::ok;
-  Digest result_digest;               // reply_digest(status, result)
+  Digest result_digest;               // reply_digest(status, result); unused where the result itself is here
   std::optional<SharedBytes> result;  // absent where another replica sends it in full
 };
 

@@ -305,6 +305,7 @@ void NormalOperation::leave() {
 
 void NormalOperation::enter(Outbox& out) {
   leave();
+  proposed_.clear();
   const SequenceNumber end = view_.opening.end();
   last_proposed_ = std::max(end, delivery_.delivered());
   last_proposed_time_ = std::max(last_proposed_time_, delivery_.time());
@@ -358,6 +359,17 @@ void NormalOperation::vote_on_opening(Outbox& out) {
 
 // ---- The primary -----------------------------------------------------------------------------------
 
+// A batch costs much the same whatever is in it. So where much is in flight, the next one is to be worth it: it waits
+// until it is no less than half of that. It never waits for nothing: what is in flight comes to its end.
+bool NormalOperation::better_gather() {
+  constexpr std::size_t little = 32;  // requests
+  while (!proposed_.empty() && proposed_.front().first <= delivery_.delivered()) proposed_.pop_front();
+  std::size_t in_flight = 0;
+  for (const auto& [n, requests] : proposed_) in_flight += requests;
+  const std::size_t enough = std::min<std::size_t>(in_flight / 2, local_.max_batch_requests);
+  return in_flight >= little && queue_.requests() < enough;
+}
+
 void NormalOperation::propose(Outbox& out) {
   if (!is_primary() || !view_.votes() || !delivery_.open()) return;
   // What was delivered by another path must not be proposed again.
@@ -366,10 +378,13 @@ void NormalOperation::propose(Outbox& out) {
     const SequenceNumber n = last_proposed_.next();
     if (!log_.in_window(n)) return;
     if (last_proposed_.value - delivery_.delivered().value >= local_.pipeline) return;
+    if (better_gather()) return;
+    const std::size_t waiting = queue_.requests();
     std::vector<BundlePtr> bundles = queue_.take_batch();
     const Timestamp time{std::max(wall_clock_.value, last_proposed_time_.value + 1)};
     const Digest digest = batch_digest(time, bundles);
     last_proposed_ = n;
+    proposed_.emplace_back(n, waiting - queue_.requests());
     accept(n, log_.slot(n, now_), std::make_shared<const Batch>(Batch{time, std::move(bundles), digest}), out);
     deliver_committed(out);
   }

@@ -2,7 +2,10 @@
 // accepted, prepared and committed here, and casts this replica's votes.
 #pragma once
 
+#include <cstddef>
+#include <deque>
 #include <optional>
+#include <utility>
 
 #include "node/pbft/client_table.h"
 #include "node/pbft/delivery.h"
@@ -74,6 +77,7 @@ class NormalOperation {
   void check_committed(Slot& slot);
   void recover_slot(SequenceNumber n, const RecoveredSlot& remembered);
   void reclaim(SequenceNumber n, const Slot& slot);
+  [[nodiscard]] bool better_gather();
 
   const ClusterParameters& cluster_;
   const LocalParameters& local_;
@@ -87,6 +91,9 @@ class NormalOperation {
 
   SequenceNumber last_proposed_;
   Timestamp last_proposed_time_;
+  // The batches of this view that this replica proposed and that were not delivered when it last looked: how many
+  // requests are in each.
+  std::deque<std::pair<SequenceNumber, std::size_t>> proposed_;
   SequenceNumber highest_prepared_;
   bool opening_done_ = true;  // false: slots of the opening may still lack this replica's vote
   Ticks now_ = 0;

@@ -21,8 +21,8 @@ struct ClusterParameters {
   // played again. Beyond it those go whose last session is the oldest.
   std::uint64_t max_idle_clients = 100'000;
   // Bundles count only with their client's signature. MACs cost less, but may hold for some replicas and not for
-  // others.
-  bool signed_requests = true;
+  // others: a client that is found out has to sign from then on.
+  bool signed_requests = false;
   bool open_clients = false;  // true: any key may be a client, and `clients` is empty
   std::set<ClientId> clients;
 };
@@ -30,7 +30,7 @@ struct ClusterParameters {
 // One replica's own choices. One tick is what the driver calls a tick (10 ms unless configured).
 struct LocalParameters {
   ReplicaId self;
-  std::uint32_t pipeline = 8;               // batches in flight before the primary gathers larger ones
+  std::uint32_t pipeline = 8;               // batches that the primary has in flight at most
   std::uint32_t max_batch_requests = 1000;  // at most Limits::max_batch_bundles * max_bundle_requests
   std::size_t max_batch_bytes = 1U << 20;   // of the bundles' bodies; at most Limits::max_batch_bytes
   // What waits at the primary to be ordered: over all clients, and of each.

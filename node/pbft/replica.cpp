@@ -293,7 +293,6 @@ void Replica::Parts::refuse(const Bundle& bundle, const Request& request, ReplyS
   reply.session = bundle.session;
   reply.number = request.number;
   reply.status = status;
-  reply.result_digest = reply_digest(status, result);
   reply.result = SharedBytes::copy_of(result);
   out.send(SendReply{bundle.client, std::move(reply)});
 }

@@ -64,8 +64,14 @@ std::size_t size_of(const ReplicaToClientMessage& message) {
 // Cuts the messages into runs that fit a frame each.
 template <class Message, class Seal>
 void seal_in_frames(std::vector<Message> messages, const Seal& seal) {
-  std::vector<Message> frame;
   std::size_t bytes = 0;
+  for (const Message& message : messages) bytes += size_of(message);
+  if (bytes <= frame_target_bytes && messages.size() <= Limits::max_packet_messages) {
+    if (!messages.empty()) seal(messages);
+    return;
+  }
+  std::vector<Message> frame;
+  bytes = 0;
   for (Message& message : messages) {
     const std::size_t size = size_of(message);
     if (!frame.empty() && (bytes + size > frame_target_bytes || frame.size() >= Limits::max_packet_messages)) {
@@ -88,6 +94,8 @@ struct Driver::Gathered {
   std::vector<PeerMessage> broadcasts;
   std::map<ReplicaId, std::vector<PeerMessage>> to_peers;
   std::map<Route, std::vector<ReplicaToClientMessage>> to_clients;
+  // Where the last reply went: mostly the next one goes there, too. Null where `to_clients` was taken.
+  std::pair<const Route, std::vector<ReplicaToClientMessage>>* last_to_client = nullptr;
 
   std::set<Route> resent;  // each request's once
   std::map<ClientId, std::size_t> resent_bytes;
@@ -106,7 +114,10 @@ struct Driver::Gathered {
 
   void reply(const ClientId& client, Reply reply) {
     const RequestNumber opens = reply.session == SessionId{} ? reply.number : RequestNumber{};
-    to_clients[{client, reply.session, opens}].emplace_back(std::move(reply));
+    const Route route{client, reply.session, opens};
+    if (last_to_client == nullptr || last_to_client->first != route)
+      last_to_client = &*to_clients.try_emplace(route).first;
+    last_to_client->second.emplace_back(std::move(reply));
   }
 };
 
@@ -333,14 +344,15 @@ void Driver::seal_and_send(Gathered& gathered) {
     parts_.transport.broadcast(parts_.authenticator.seal_broadcast(messages));
   });
   for (auto& [to, messages] : std::exchange(gathered.to_peers, {})) {
-    seal_in_frames(messages, [&, to = to](const std::vector<PeerMessage>& frame) {
+    seal_in_frames(std::move(messages), [&, to = to](const std::vector<PeerMessage>& frame) {
       parts_.transport.send(to, parts_.authenticator.seal_to(to, frame));
     });
   }
+  gathered.last_to_client = nullptr;
   for (auto& [route, messages] : std::exchange(gathered.to_clients, {})) {
     const auto& [client, session, number] = route;
-    seal_in_frames(messages, [&, client = client, session = session,
-                              number = number](const std::vector<ReplicaToClientMessage>& frame) {
+    seal_in_frames(std::move(messages), [&, client = client, session = session,
+                                         number = number](const std::vector<ReplicaToClientMessage>& frame) {
       parts_.transport.reply(client, session, number, parts_.authenticator.seal_to_client(client, frame));
     });
   }
@@ -417,8 +429,11 @@ void Driver::add_reply(Gathered& gathered, const execution::OutgoingReply& reply
   message.session = reply.session;
   message.number = reply.number;
   message.status = reply.status;
-  message.result_digest = reply_digest(reply.status, reply.result.view());
-  if (in_full) message.result = reply.result;
+  if (in_full) {
+    message.result = reply.result;
+  } else {
+    message.result_digest = reply_digest(reply.status, reply.result.view());
+  }
   gathered.reply(reply.client, std::move(message));
 }
 

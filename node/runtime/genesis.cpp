@@ -195,7 +195,7 @@ std::string write_genesis(const Genesis& genesis) {
       "session_window = {}        # requests that one client session may have outstanding\n"
       "max_sessions = {}          # over all clients; the least recently used one is evicted\n"
       "max_clock_skew_ms = {}     # how far the primary's clock may be ahead of a backup's\n"
-      "signed_requests = {}       # false: clients' MACs count too, and one faulty client can stop the cluster\n",
+      "signed_requests = {}       # true: clients' MACs do not count, each request has to carry a signature\n",
       parameters.checkpoint_interval, parameters.window, parameters.session_window, parameters.max_sessions,
       parameters.max_clock_skew_us / 1000, parameters.signed_requests);
   text += fmt::format("\n[plugin]\nname = {}\nconfig = {}\n", toml_quote(genesis.plugin),

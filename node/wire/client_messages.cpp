@@ -42,9 +42,9 @@ std::uint64_t number_of(ReplyStatus status) {
 
 Bytes encode_one(const Reply& message) {
   Writer writer{2 * Writer::small + (message.result ? message.result->size() : 0)};
-  writer.array(7).type(MessageType::reply).put(message.view).put(message.session).put(message.number);
-  writer.uint(number_of(message.status)).put(message.result_digest);
-  message.result ? writer.put(*message.result) : writer.nil();
+  writer.array(6).type(MessageType::reply).put(message.view).put(message.session).put(message.number);
+  writer.uint(number_of(message.status));
+  message.result ? writer.put(*message.result) : writer.array(1).put(message.result_digest);
   return writer.finish();
 }
 
@@ -94,8 +94,12 @@ Reply read_reply(Reader& reader) {
   message.session = reader.number<SessionId>();
   message.number = reader.number<RequestNumber>();
   message.status = read_reply_status(reader);
-  message.result_digest = reader.fixed<Digest>();
-  if (!reader.next_is_nil()) message.result = reader.bin(Limits::max_result_bytes);
+  if (reader.next_is_bin()) {
+    message.result = reader.bin(Limits::max_result_bytes);
+  } else {
+    reader.array_of(1);
+    message.result_digest = reader.fixed<Digest>();
+  }
   return message;
 }
 
@@ -156,7 +160,7 @@ Decoded<ReplicaToClientMessage> decode_replica_message(const SharedBytes& bytes)
     case MessageType::welcome:
       return decode_fields<ReplicaToClientMessage>(reader, head, 3, read_welcome);
     case MessageType::reply:
-      return decode_fields<ReplicaToClientMessage>(reader, head, 7, read_reply);
+      return decode_fields<ReplicaToClientMessage>(reader, head, 6, read_reply);
     case MessageType::read_reply:
       return decode_fields<ReplicaToClientMessage>(reader, head, 5, read_read_reply);
     case MessageType::info_reply:

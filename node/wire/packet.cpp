@@ -1,6 +1,5 @@
-#include "node/wire/codec.h"
+#include "node/wire/packet_writer.h"
 #include "node/wire/reader.h"
-#include "node/wire/writer.h"
 
 namespace pbft::wire {
 namespace {
@@ -63,16 +62,20 @@ Decoded<Packet> decode_packet(const SharedBytes& frame) {
   return reader.finish(std::move(packet));
 }
 
+PacketWriter::PacketWriter(const ClusterId& cluster, Epoch epoch, const Sender& sender, std::size_t messages,
+                           std::size_t bytes)
+    // Room for the authenticator of a small cluster too, so that appending it moves nothing.
+    : writer_(bytes + 5 * messages + 3 * Writer::small + 8 * Mac::size) {
+  writer_.array(packet_elements).uint(protocol_version).put(cluster).put(epoch);
+  std::visit([&](const auto& id) { writer_.put(id); }, sender);
+  writer_.array(messages);
+}
+
 Bytes encode_packet(const ClusterId& cluster, Epoch epoch, const Sender& sender, const std::vector<Bytes>& messages) {
-  // Room for the authenticator of a small cluster too, so that appending it moves nothing.
-  constexpr std::size_t authenticator_room = 8 * Mac::size;
-  std::size_t size = 3 * Writer::small + authenticator_room;
-  for (const Bytes& message : messages) size += message.size() + 5;
-  Writer writer{size};
-  writer.array(packet_elements).uint(protocol_version).put(cluster).put(epoch);
-  std::visit([&](const auto& id) { writer.put(id); }, sender);
-  writer.array(messages.size());
-  for (const Bytes& message : messages) writer.bin(message);
+  std::size_t size = 0;
+  for (const Bytes& message : messages) size += message.size();
+  PacketWriter writer{cluster, epoch, sender, messages.size(), size};
+  for (const Bytes& message : messages) writer.add(message);
   return writer.finish();
 }
 

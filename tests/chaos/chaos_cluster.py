@@ -22,7 +22,7 @@ INIT = ("--plugin", "kv", "--clients", str(CLIENTS), "--checkpoint-interval", "1
 
 class ChaosCluster(Cluster):
     def __init__(self, n, seed):
-        super().__init__("--n", str(n), *INIT)
+        super().__init__("--n", str(n), "--requests", "signed" if seed % 2 == 0 else "macs", *INIT)
         self.faults = (n - 1) // 3
         self.controls = {name: ReplicaControl(self.base / f"{name}.control") for name in self.names}
         self.network = Network(BIN / "chaos_proxy", seed)

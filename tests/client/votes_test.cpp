@@ -8,9 +8,9 @@ namespace pbft::client::testing {
 namespace {
 
 std::optional<Votes::Agreed> vote(Votes& votes, std::uint32_t from, const std::string& result, bool full = true) {
-  const Digest digest = reply_digest(ReplyStatus::ok, as_bytes(result));
-  return votes.add(ReplicaId{from}, ReplyStatus::ok, digest,
-                   full ? std::optional{SharedBytes::own(to_bytes(result))} : std::nullopt);
+  const ReplicaId replica{from};
+  return full ? votes.add(replica, ReplyStatus::ok, as_bytes(result))
+              : votes.add(replica, ReplyStatus::ok, reply_digest(ReplyStatus::ok, as_bytes(result)));
 }
 
 TEST_CASE("unconfirmed results of one replica are kept up to its budget only") {
@@ -51,6 +51,35 @@ TEST_CASE("what is no longer voted for is given back") {
     CHECK(budget.used(ReplicaId{2}) == 8 + 5);  // the first voter's copy still stands for replica 1
   }
   CHECK(budget.used(ReplicaId{2}) == 0);
+}
+
+TEST_CASE("a digest and a result agree, whichever came first, with the same status only") {
+  ResultBudget budget{4, 100};
+  const Digest digest = reply_digest(ReplyStatus::ok, as_bytes("true"));
+  Votes digest_first{4, 2, budget};
+  CHECK_FALSE(digest_first.add(ReplicaId{0}, ReplyStatus::ok, digest));
+  CHECK_FALSE(vote(digest_first, 1, "lie"));
+  CHECK_FALSE(digest_first.add(ReplicaId{2}, ReplyStatus::failed, as_bytes("true")));
+  CHECK(vote(digest_first, 3, "true"));
+  Votes result_first{4, 2, budget};
+  CHECK_FALSE(vote(result_first, 0, "true"));
+  CHECK_FALSE(result_first.add(ReplicaId{1}, ReplyStatus::failed, digest));
+  const auto agreed = result_first.add(ReplicaId{2}, ReplyStatus::ok, digest);
+  REQUIRE(agreed);
+  CHECK(as_text(agreed->result) == "true");
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(budget.used(ReplicaId{i}) == 0);
+}
+
+TEST_CASE("a replica that changes its mind has one vote") {
+  ResultBudget budget{4, 100};
+  Votes votes{4, 3, budget};
+  CHECK_FALSE(vote(votes, 0, "a"));
+  CHECK_FALSE(vote(votes, 0, "a", false));
+  CHECK_FALSE(vote(votes, 1, "b"));
+  CHECK_FALSE(vote(votes, 1, "a"));
+  CHECK_FALSE(vote(votes, 0, "b", false));
+  CHECK_FALSE(vote(votes, 2, "a"));
+  CHECK(vote(votes, 3, "a"));
 }
 
 TEST_CASE("votes are hopeless when no group can reach the threshold") {

@@ -10,6 +10,8 @@ import unittest
 from cluster import BIN, ClusterTest, wait_until
 
 PATIENCE = 240  # seconds; bounds a broken run only
+MACS = ("--requests", "macs")
+SIGNED = ("--requests", "signed")
 
 
 class Liar:
@@ -111,11 +113,11 @@ class Byzantine(ClusterTest):
     # ---- as primary: replica 0 is that of the first view ----
 
     def test_equivocating_primary(self):
-        self.lies("equivocating-primary", 2, stir=Byzantine.make_it_primary)
+        self.lies("equivocating-primary", 2, options=SIGNED, stir=Byzantine.make_it_primary)
 
     def test_wrong_batch(self):
         # With MACs there are proofs that hold at some replicas and not at others.
-        self.lies("wrong-batch", 5, options=("--requests", "macs"), stir=Byzantine.make_it_primary)
+        self.lies("wrong-batch", 5, options=MACS, stir=Byzantine.make_it_primary)
 
     def test_starved_client(self):
         self.lies("starved-client", 10)
@@ -141,13 +143,13 @@ class Byzantine(ClusterTest):
         self.lies("wrong-reply", 50)
 
     def test_replay(self):
-        self.lies("replay", 100, liar=1)
+        self.lies("replay", 100, liar=1, options=SIGNED)
 
     def test_malformed_bytes(self):
-        self.lies("malformed-bytes", 100, liar=1)
+        self.lies("malformed-bytes", 100, liar=1, options=SIGNED)
 
     def test_false_report(self):
-        self.lies("false-report", 10, liar=1, options=("--requests", "macs"))
+        self.lies("false-report", 10, liar=1, options=MACS)
 
     # ---- where the view changes ----
 

@@ -57,8 +57,8 @@ class ViewChange(ClusterTest):
         self.check(load)
         cluster.await_equal()
 
-    def lose_the_first(self, n, f):
-        cluster = self.small(n, "--clients", "4")
+    def lose_the_first(self, n, f, *options):
+        cluster = self.small(n, "--clients", "4", *options)
         cluster.start().await_up()
         load = cluster.load("--clients", "4")
         load.await_more(50, "at first")
@@ -73,7 +73,7 @@ class ViewChange(ClusterTest):
         cluster.await_equal()
 
     def test_seven_lose_two_the_primary_among_them(self):
-        self.lose_the_first(7, 2)
+        self.lose_the_first(7, 2, "--requests", "signed")
 
     def test_ten_lose_three_the_primary_among_them(self):
         self.lose_the_first(10, 3)

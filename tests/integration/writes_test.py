@@ -34,7 +34,8 @@ class Writes(ClusterTest):
         return total
 
     def test_writers_while_backups_die_in_turn_and_then_all_at_once(self):
-        cluster = self.cluster("--n", "4", "--plugin", "kv", "--checkpoint-interval", "16", "--window", "64")
+        cluster = self.cluster("--n", "4", "--plugin", "kv", "--checkpoint-interval", "16", "--window", "64",
+                               "--requests", "signed")
         cluster.start().await_up()
         stop, acknowledged, results = threading.Event(), {}, []
         threads = [threading.Thread(target=self.write_from, args=(cluster, w, stop, acknowledged, results))

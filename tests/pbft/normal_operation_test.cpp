@@ -2,6 +2,7 @@
 #include "node/pbft/normal_operation.h"
 
 #include <catch2/catch.hpp>
+#include <numeric>
 
 #include "tests/pbft/harness.h"
 
@@ -297,6 +298,31 @@ TEST_CASE("requests that wait are ordered in one batch") {
   cluster.input(0, TurnEnd{});
   cluster.run();
   CHECK(cluster.node(2).executed.size() == 2);
+}
+
+TEST_CASE("while much is in flight, the primary gathers until half as much waits, or all of it is done") {
+  CoreCluster cluster{4};
+  std::vector<SessionId> sessions;
+  for (std::uint8_t i = 0; i < 4; ++i) sessions.push_back(cluster.open(client_id(i + 1)));
+  const SequenceNumber before = cluster.node(0).status().executed;
+  const auto proposed = [&] { return cluster.node(0).status().last_accepted.value - before.value; };
+  const auto request = [&](std::uint8_t client, std::uint64_t first, std::uint64_t count) {
+    std::vector<std::uint64_t> numbers(count);
+    std::iota(numbers.begin(), numbers.end(), first);
+    cluster.request(0, make_bundle(client_id(client + 1), sessions[client], 1, numbers));
+  };
+  request(0, 1, 16);
+  request(1, 1, 16);
+  CHECK(proposed() == 2);
+  request(2, 1, 15);
+  CHECK(proposed() == 2);
+  request(3, 1, 1);
+  CHECK(proposed() == 3);
+  CHECK(cluster.node(0).status().queued_requests == 0);
+  request(3, 2, 5);
+  CHECK(proposed() == 3);
+  cluster.run();
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(cluster.node(i).status().executed.value == before.value + 4);
 }
 
 TEST_CASE("a backup hands a request on to the primary; a retransmission of an executed one is answered by all") {

@@ -140,13 +140,13 @@ TEST_CASE("Requests are signed unless init is told otherwise") {
     REQUIRE(config);
     return config->genesis.roster().signed_requests;
   };
-  CHECK(signed_after(""));
+  CHECK_FALSE(signed_after(""));
   CHECK(signed_after("--requests signed"));
   CHECK_FALSE(signed_after("--requests macs"));
   const std::string spec =
-      "--spec " + directory.write("cluster.toml", "[parameters]\nsigned_requests = false\n").string();
-  CHECK_FALSE(signed_after(spec));
-  CHECK(signed_after(spec + " --requests signed"));
+      "--spec " + directory.write("cluster.toml", "[parameters]\nsigned_requests = true\n").string();
+  CHECK(signed_after(spec));
+  CHECK_FALSE(signed_after(spec + " --requests macs"));
 
   int exit_code = 0;
   const std::string other = (directory.path() / "other").string();

@@ -253,8 +253,12 @@ class Samples {
       case 0:
         return Welcome{strong<View>(), strong<SequenceNumber>()};
       case 1: {
-        Reply reply{strong<View>(), strong<SessionId>(), strong<RequestNumber>(), status_of, fixed<Digest>(), {}};
-        if (below(2) == 0) reply.result = blob();
+        Reply reply{strong<View>(), strong<SessionId>(), strong<RequestNumber>(), status_of, {}, {}};
+        if (below(2) == 0) {
+          reply.result = blob();
+        } else {
+          reply.result_digest = fixed<Digest>();
+        }
         return reply;
       }
       case 2:

@@ -15,15 +15,22 @@ namespace {
 struct BenchOptions {
   std::size_t sequential = 0;  // 0: a load
   std::size_t clients = 1;
+  std::size_t connections = 0;  // 0: each client has its own
+  std::size_t pipeline = 1;
   LoadOptions load;
   double duration_s = 10;
   double warm_up_s = 2;
   std::string read;
 };
 
+std::size_t connections_of(const BenchOptions& options) {
+  return options.connections == 0 ? options.clients : std::min(options.connections, options.clients);
+}
+
 nlohmann::json to_json(const LoadReport& report, const BenchOptions& options) {
   return {{"clients", options.clients},
-          {"pipeline", options.load.pipeline},
+          {"connections", connections_of(options)},
+          {"pipeline", options.pipeline},
           {"rate", options.load.rate},
           {"seconds", report.seconds},
           {"completed", report.completed},
@@ -57,7 +64,7 @@ int bench_load(const BenchOptions& options, const Globals& globals) {
   if (!config) return usage_error(config.error());
   const auto plugin = load_text_form(*config);
   if (!plugin) return usage_error(plugin.error());
-  const auto clients = connect_many(*config, options.clients);
+  const auto clients = connect_many(*config, connections_of(options));
   if (!clients) return usage_error(clients.error());
   const auto progress = [&](double seconds, double per_second) {
     if (!globals.json) print_progress(fmt::format("{:4.0f} s  {:8.0f} per second", seconds, per_second));
@@ -87,6 +94,7 @@ int bench(BenchOptions options, std::vector<std::string> words, const Globals& g
   options.load.duration = milliseconds(options.duration_s);
   options.load.warm_up = milliseconds(options.warm_up_s);
   options.load.timeout = globals.timeout();
+  options.load.outstanding = options.clients * options.pipeline;
   return bench_load(options, globals);
 }
 
@@ -98,10 +106,13 @@ void add_options(CLI::App& command, BenchOptions& options) {
                   "Instead of a load: this many operations of one client, one after the other")
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, std::size_t{10'000'000}));
-  command.add_option("--clients", options.clients, "Clients, each with a session of its own")
-      ->check(CLI::Range(1, 1'000))
-      ->capture_default_str();
-  command.add_option("--pipeline", options.load.pipeline, "Operations that each client keeps outstanding")
+  command.add_option("--clients", options.clients, "Clients")->check(CLI::Range(1, 1'000))->capture_default_str();
+  command
+      .add_option("--connections", options.connections,
+                  "Connections, with a key and a session each, that the clients share as the threads of a program "
+                  "share one connection; each client has its own unless given")
+      ->check(CLI::Range(1, 1'000));
+  command.add_option("--pipeline", options.pipeline, "Operations that each client keeps outstanding")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
   command

@@ -10,6 +10,18 @@ namespace pbft::ctl {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::string usages_of(const execution::Plugin& plugin) {
+  std::vector<std::string> usages;
+  for (const execution::Command& command : plugin.commands()) {
+    usages.push_back(command.usage);
+  }
+  return fmt::format("{}", fmt::join(usages, ", "));
+}
+
+}  // namespace
+
 Result<fs::path> find_client_config(const Globals& globals) {
   if (!globals.config.empty()) {
     return globals.config;
@@ -88,17 +100,13 @@ Result<std::unique_ptr<execution::Plugin>> load_text_form(const runtime::ClientC
 
 Result<execution::Plugin::Parsed> parse_operation(const execution::Plugin& plugin,
                                                   const std::vector<std::string>& words) {
-  std::vector<std::string> usages;
-  for (const execution::Command& command : plugin.commands()) {
-    usages.push_back(command.usage);
-  }
   if (words.empty()) {
-    return tl::unexpected(fmt::format("which operation? `{}` understands: {}", plugin.name(), fmt::join(usages, ", ")));
+    return tl::unexpected(fmt::format("which operation? `{}` understands: {}", plugin.name(), usages_of(plugin)));
   }
   const std::vector<execution::Command>& commands = plugin.commands();
   if (std::none_of(commands.begin(), commands.end(), [&](const auto& known) { return known.name == words.front(); })) {
     return tl::unexpected(
-        fmt::format("`{}` understands no `{}`, but: {}", plugin.name(), words.front(), fmt::join(usages, ", ")));
+        fmt::format("`{}` understands no `{}`, but: {}", plugin.name(), words.front(), usages_of(plugin)));
   }
   return plugin.parse(words);
 }

@@ -239,8 +239,8 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
       ->type_name("N|open");
   command
       ->add_option("--requests", options->requests,
-                   "signed (default): every request carries its client's signature; macs: cheaper MACs are taken too, "
-                   "but a faulty client, whose MACs hold for some replicas only, costs a delay before it has to sign")
+                   "macs (default): requests carry MACs, and a faulty client, whose MACs hold for some replicas only, "
+                   "costs a delay before it has to sign; signed: every request carries its client's signature")
       ->check(CLI::IsMember({"signed", "macs"}));
   command
       ->add_option("--checkpoint-interval", options->checkpoint_interval, "Sequence numbers between checkpoints (128)")

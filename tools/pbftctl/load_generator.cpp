@@ -19,7 +19,7 @@ struct Window {
   [[nodiscard]] bool holds(Clock::time_point time) const { return time >= from && time < to; }
 };
 
-// One client and what came of its operations. Submissions come from the caller's thread and from the client's.
+// One connection and what came of its operations. Submissions come from the caller's thread and from the client's.
 class Lane {
  public:
   Lane(client::Client& client, const execution::Plugin& plugin, OperationOptions options, Window window,
@@ -27,13 +27,18 @@ class Lane {
       : client_(client), window_(window), timeout_(timeout), maker_(plugin, std::move(options)) {}
 
   // Keeps one more operation outstanding until the window ends.
-  void keep_busy() {
-    const auto now = Clock::now();
+  void keep_busy(Clock::time_point now) {
     if (now >= window_.to) return;
-    submit(now, [this] { keep_busy(); });
+    submit([this, now](const client::Outcome& outcome) {
+      keep_busy(count(outcome, now));
+      ended();
+    });
   }
   void submit_once(Clock::time_point due) {
-    submit(due, [] {});
+    submit([this, due](const client::Outcome& outcome) {
+      static_cast<void>(count(outcome, due));
+      ended();
+    });
   }
 
   [[nodiscard]] std::uint64_t completed() const { return completed_; }
@@ -53,8 +58,9 @@ class Lane {
   }
 
  private:
-  template <class Then>
-  void submit(Clock::time_point due, Then then) {
+  // `done` has to call ended().
+  template <class Done>
+  void submit(Done done) {
     execution::Plugin::Parsed operation;
     {
       const std::lock_guard lock{mutex_};
@@ -67,12 +73,6 @@ class Lane {
       operation = std::move(*made);
       ++outstanding_;
     }
-    const auto done = [this, due, then](const client::Outcome& outcome) {
-      count(outcome, due);
-      then();
-      const std::lock_guard lock{mutex_};
-      if (--outstanding_ == 0) idle_.notify_all();
-    };
     if (operation.read_only) {
       client_.query(std::move(operation.operation), timeout_, done);
     } else {
@@ -80,7 +80,13 @@ class Lane {
     }
   }
 
-  void count(const client::Outcome& outcome, Clock::time_point due) {
+  void ended() {
+    const std::lock_guard lock{mutex_};
+    if (--outstanding_ == 0) idle_.notify_all();
+  }
+
+  // Gives the time at which it ended.
+  Clock::time_point count(const client::Outcome& outcome, Clock::time_point due) {
     const auto now = Clock::now();
     const std::lock_guard lock{mutex_};
     if (outcome.kind == client::OutcomeKind::failed) ++counts_.failed;
@@ -91,7 +97,7 @@ class Lane {
         const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now - due);
         counts_.latency.add(static_cast<std::uint64_t>(took.count()));
       }
-      return;
+      return now;
     }
     if (outcome.kind == client::OutcomeKind::refused) ++counts_.refused;
     if (outcome.kind == client::OutcomeKind::timed_out) ++counts_.timed_out;
@@ -99,6 +105,7 @@ class Lane {
     if (counts_.first_trouble.empty()) {
       counts_.first_trouble = outcome.message.empty() ? std::string{as_text(outcome.result)} : outcome.message;
     }
+    return now;
   }
 
   client::Client& client_;
@@ -142,11 +149,9 @@ class Teller {
   std::uint64_t told_ = 0;
 };
 
-void run_closed(const std::vector<std::unique_ptr<Lane>>& lanes, std::size_t pipeline, Clock::time_point end,
+void run_closed(const std::vector<std::unique_ptr<Lane>>& lanes, std::size_t outstanding, Clock::time_point end,
                 Teller& teller) {
-  for (std::size_t i = 0; i < pipeline; ++i) {
-    for (const auto& lane : lanes) lane->keep_busy();
-  }
+  for (std::size_t i = 0; i < outstanding; ++i) lanes[i % lanes.size()]->keep_busy(Clock::now());
   while (Clock::now() < end) {
     std::this_thread::sleep_until(std::min(end, teller.next()));
     teller.tell_if_due();
@@ -196,7 +201,7 @@ Result<LoadReport> run_load(const std::vector<std::unique_ptr<client::Client>>& 
   if (options.rate > 0) {
     run_open(lanes, options.rate, window.to, teller);
   } else {
-    run_closed(lanes, options.pipeline, window.to, teller);
+    run_closed(lanes, options.outstanding, window.to, teller);
   }
   LoadReport report;
   report.seconds = std::chrono::duration<double>(options.duration).count();

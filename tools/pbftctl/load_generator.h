@@ -15,8 +15,8 @@ namespace pbft::ctl {
 
 struct LoadOptions {
   OperationOptions operation;
-  // Closed loop: what each client keeps outstanding. Where `rate` is given it is not used.
-  std::size_t pipeline = 1;
+  // Closed loop: what is kept outstanding, spread over the clients. Where `rate` is given it is not used.
+  std::size_t outstanding = 1;
   // Open loop: operations a second, by all clients together, each at its time whatever became of those before. An
   // operation's latency counts from when it was due, so that a cluster that stands still does not hide it (coordinated
   // omission). 0: closed loop.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "node/pbft/digests.h"
 #include "node/wire/codec.h"
 #include "tools/sim/checkers/history.h"
 
@@ -133,8 +134,9 @@ std::string describe(const ReplicaToClientMessage& message) {
       Overloaded{
           [](const Welcome& m) { return fmt::format("WELCOME v{} executed {}", m.view.value, m.executed.value); },
           [](const Reply& m) {
+            const Digest digest = m.result ? reply_digest(m.status, m.result->view()) : m.result_digest;
             return fmt::format("REPLY session {} number {} status {} {}{}", m.session.value, m.number.value,
-                               int(m.status), short_hex(m.result_digest.view()), m.result ? " full" : "");
+                               int(m.status), short_hex(digest.view()), m.result ? " full" : "");
           },
           [](const ReadReply& m) {
             return fmt::format("READ-REPLY {} status {} at {}", m.number.value, int(m.status), m.executed.value);

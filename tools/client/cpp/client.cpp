@@ -1,7 +1,6 @@
 #include "tools/client/cpp/pbft/client.h"
 
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -9,6 +8,7 @@
 #include <variant>
 
 #include "node/bus/client_bus.h"
+#include "tools/client/cpp/ascending.h"
 
 namespace pbft::client {
 namespace {
@@ -44,12 +44,13 @@ Outcome closed() {
 struct Client::Impl {
   using Answers = std::vector<std::optional<Outcome>>;
   using SurveyCallback = std::function<void(Answers)>;
+  using Done = std::variant<Callback, SurveyCallback>;
   enum class What { submit, query, survey_info, survey_query };
   struct Job {
     What what = What::submit;
     Bytes operation;
     std::uint64_t deadline_us = 0;
-    std::variant<Callback, SurveyCallback> done;
+    Done done;
   };
 
   Impl(ClientOptions& options, std::unique_ptr<bus::ClientBus> opened)
@@ -62,7 +63,10 @@ struct Client::Impl {
       const std::lock_guard lock{mutex};
       if (!stopping) {
         jobs.push_back(std::move(job));
-        bus->wake();
+        // The thread takes all of them at once.
+        if (jobs.size() == 1) {
+          bus->wake();
+        }
         return;
       }
     }
@@ -121,7 +125,7 @@ struct Client::Impl {
         ticket = core.survey_query(std::move(job.operation), job.deadline_us);
         break;
     }
-    callbacks.emplace(ticket, std::move(job.done));
+    callbacks.add(ticket, std::move(job.done));
   }
 
   void perform(CoreEffects effects) {
@@ -129,18 +133,16 @@ struct Client::Impl {
       bus->send(out.to, std::move(out.frame));  // What a full queue drops is resent like what a network drops.
     }
     for (Completion& completion : effects.completions) {
-      if (const auto done = callbacks.extract(completion.ticket)) {
-        std::get<Callback>(done.mapped())(std::move(completion.outcome));
-      }
+      const Done done = callbacks.take(completion.ticket);
+      std::get<Callback>(done)(std::move(completion.outcome));
     }
     for (SurveyCompletion& completion : effects.surveys) {
-      if (const auto done = callbacks.extract(completion.ticket)) {
-        std::get<SurveyCallback>(done.mapped())(std::move(completion.answers));
-      }
+      const Done done = callbacks.take(completion.ticket);
+      std::get<SurveyCallback>(done)(std::move(completion.answers));
     }
   }
 
-  void cancel(std::variant<Callback, SurveyCallback>& done) const {
+  void cancel(Done& done) const {
     if (auto* callback = std::get_if<Callback>(&done)) {
       (*callback)(closed());
     } else {
@@ -149,9 +151,8 @@ struct Client::Impl {
   }
 
   void cancel_everything() {
-    for (auto& [ticket, done] : std::exchange(callbacks, {})) {
-      cancel(done);
-    }
+    callbacks.for_each([this](Ticket, Done& done) { cancel(done); });
+    callbacks.clear();
     std::vector<Job> left;
     {
       const std::lock_guard lock{mutex};
@@ -181,7 +182,7 @@ struct Client::Impl {
   std::size_t replicas;
   std::unique_ptr<bus::ClientBus> bus;
   ClientCore core;
-  std::map<Ticket, std::variant<Callback, SurveyCallback>> callbacks;
+  Ascending<Ticket, Done> callbacks;
 
   std::mutex mutex;
   bool stopping = false;  // guarded by mutex

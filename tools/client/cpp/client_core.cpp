@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
-#include <map>
 #include <set>
 #include <utility>
 
+#include "tools/client/cpp/deadlines.h"
 #include "tools/client/cpp/outbox.h"
 #include "tools/client/cpp/reads.h"
 #include "tools/client/cpp/session.h"
@@ -40,10 +40,7 @@ struct ClientCore::Impl {
   Ticket add(std::uint64_t deadline_us) {
     const Ticket ticket = next_ticket;
     next_ticket = next_ticket.next();
-    deadlines.emplace(ticket, deadline_us);
-    if (deadline_us != 0) {
-      by_deadline.emplace(deadline_us, ticket);
-    }
+    deadlines.add(ticket, deadline_us);
     return ticket;
   }
 
@@ -98,9 +95,7 @@ struct ClientCore::Impl {
     append(all, session.take_completions());
     append(all, reads.take_completions());
     for (Completion& completion : all) {
-      const auto deadline = deadlines.find(completion.ticket);
-      by_deadline.erase({deadline->second, completion.ticket});
-      deadlines.erase(deadline);
+      deadlines.remove(completion.ticket);
       completions.push_back(std::move(completion));
     }
   }
@@ -112,14 +107,11 @@ struct ClientCore::Impl {
   }
 
   void time_out(std::uint64_t now_us, std::vector<Completion>& completions) {
-    while (!by_deadline.empty() && by_deadline.begin()->first <= now_us) {
-      const Ticket ticket = by_deadline.begin()->second;
+    while (const auto ticket = deadlines.take_due(now_us)) {
       const std::size_t busy = session.busy_replicas(now_us);
-      session.abandon(ticket);
-      reads.abandon(ticket);
-      by_deadline.erase(by_deadline.begin());
-      deadlines.erase(ticket);
-      completions.push_back({ticket, busy >= quorum.weak() ? too_busy(busy) : no_answer(busy)});
+      session.abandon(*ticket);
+      reads.abandon(*ticket);
+      completions.push_back({*ticket, busy >= quorum.weak() ? too_busy(busy) : no_answer(busy)});
     }
   }
 
@@ -152,8 +144,7 @@ struct ClientCore::Impl {
 
   Ticket next_ticket{1};
   RequestNumber next_read{1};
-  std::map<Ticket, std::uint64_t> deadlines;  // of everything outstanding; 0: none
-  std::set<std::pair<std::uint64_t, Ticket>> by_deadline;
+  Deadlines deadlines;  // of everything outstanding
   std::vector<Completion> refused;
 };
 
@@ -221,9 +212,7 @@ CoreEffects ClientCore::advance(std::uint64_t now_us) {
 
 std::uint64_t ClientCore::next_wakeup_us() const {
   std::uint64_t wakeup = impl_->refused.empty() ? never : 0;
-  if (!impl_->by_deadline.empty()) {
-    wakeup = std::min(wakeup, impl_->by_deadline.begin()->first);
-  }
+  wakeup = std::min(wakeup, impl_->deadlines.next().value_or(never));
   return std::min(
       {wakeup, impl_->session.next_wakeup_us(), impl_->reads.next_wakeup_us(), impl_->surveys.next_wakeup_us()});
 }

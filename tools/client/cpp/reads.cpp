@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "node/pbft/digests.h"
-
 namespace pbft::client {
 
 Reads::Reads(Quorum quorum, const CoreOptions& options, ResultBudget& budget)
@@ -29,7 +27,7 @@ bool Reads::receive(const ReadReply& reply, ReplicaId from) {
     return false;
   }
   Read& read = found->second;
-  auto agreed = read.votes.add(from, reply.status, reply_digest(reply.status, reply.result.view()), reply.result);
+  auto agreed = read.votes.add(from, reply.status, reply.result.view());
   if (agreed && (agreed->status == ReplyStatus::ok || agreed->status == ReplyStatus::failed)) {
     Outcome outcome{agreed->status == ReplyStatus::ok ? OutcomeKind::ok : OutcomeKind::failed, {}, {}};
     if (outcome.kind == OutcomeKind::failed) {

@@ -25,6 +25,11 @@ CoreOptions sane(CoreOptions options) {
   return options;
 }
 
+std::optional<Votes::Agreed> counted(Votes& votes, const Reply& reply, ReplicaId from) {
+  return reply.result ? votes.add(from, reply.status, reply.result->view())
+                      : votes.add(from, reply.status, reply.result_digest);
+}
+
 // What one replica says for itself: it completes nothing.
 bool is_hint(ReplyStatus status) {
   return status == ReplyStatus::busy || status == ReplyStatus::sign;
@@ -44,23 +49,18 @@ Session::Session(Quorum quorum, const CoreOptions& options, crypto::ClientAuthen
 // ---- what goes in --------------------------------------------------------------------------------------
 
 void Session::enqueue(Ticket ticket, SharedBytes operation, RequestKind kind) {
-  waiting_.emplace(ticket, Wish{std::move(operation), kind});
+  waiting_.add(ticket, Wish{std::move(operation), kind});
   if (opening_ && flights_.at(opening_flight_).due == never) {
     reschedule(opening_flight_, now_);
   }
 }
 
 void Session::abandon(Ticket ticket) {
-  waiting_.erase(ticket);
-  const auto number = numbers_.find(ticket);
-  if (number == numbers_.end()) {
-    return;
+  if (waiting_.find(ticket) != nullptr) {
+    waiting_.erase(ticket);
+  } else if (numbers_.find(ticket) != nullptr) {
+    landed(slots_.take(numbers_.take(ticket)).flight);
   }
-  const auto slot = slots_.find(number->second);
-  const FlightId flight = slot->second.flight;
-  slots_.erase(slot);
-  numbers_.erase(number);
-  landed(flight);
 }
 
 std::size_t Session::busy_replicas(std::uint64_t now_us) const {
@@ -105,7 +105,7 @@ void Session::receive_opening(const Reply& reply, ReplicaId from) {
     return;
   }
   const bool lacked = opening_->lacks_result();
-  if (const auto agreed = opening_->add(from, reply.status, reply.result_digest, reply.result)) {
+  if (const auto agreed = counted(*opening_, reply, from)) {
     opening_.reset();
     landed(opening_flight_);
     opening_answered(*agreed);
@@ -141,30 +141,29 @@ void Session::opening_answered(const Votes::Agreed& agreed) {
 }
 
 void Session::refuse_all(const std::string& message) {
-  for (const auto& [ticket, wish] : waiting_) {
+  waiting_.for_each([&](Ticket ticket, const Wish&) {
     completions_.push_back({ticket, {OutcomeKind::refused, {}, message}});
-  }
+  });
   waiting_.clear();
 }
 
 // ---- answers -----------------------------------------------------------------------------------------------
 
 void Session::receive_answer(const Reply& reply, ReplicaId from) {
-  const auto found = slots_.find(reply.number);
-  if (found == slots_.end()) {
+  Slot* slot = slots_.find(reply.number);
+  if (slot == nullptr) {
     return;
   }
-  Slot& slot = found->second;
   if (is_hint(reply.status)) {
-    hinted(reply, from, slot.flight);
+    hinted(reply, from, slot->flight);
     return;
   }
-  if (auto agreed = slot.votes.add(from, reply.status, reply.result_digest, reply.result)) {
+  if (auto agreed = counted(slot->votes, reply, from)) {
     answered(reply.number, std::move(*agreed));
-  } else if (!slot.asked_for_result && slot.votes.lacks_result()) {
+  } else if (!slot->asked_for_result && slot->votes.lacks_result()) {
     // Replicas answer a request that comes again with the full result.
-    slot.asked_for_result = true;
-    reschedule(slot.flight, now_);
+    slot->asked_for_result = true;
+    reschedule(slot->flight, now_);
   }
 }
 
@@ -173,12 +172,10 @@ void Session::answered(RequestNumber number, Votes::Agreed agreed) {
     evicted();
     return;
   }
-  const auto slot = slots_.find(number);
-  const FlightId flight = slot->second.flight;
-  completions_.push_back({slot->second.ticket, outcome_of(std::move(agreed))});
-  numbers_.erase(slot->second.ticket);
-  slots_.erase(slot);
-  landed(flight);
+  const Slot slot = slots_.take(number);
+  completions_.push_back({slot.ticket, outcome_of(std::move(agreed))});
+  numbers_.erase(slot.ticket);
+  landed(slot.flight);
 }
 
 // Where more clients are at work than there are sessions, each that opens one pushes another client out. Who is pushed
@@ -193,15 +190,15 @@ void Session::back_off() {
 
 void Session::evicted() {
   back_off();
-  for (auto& [number, slot] : slots_) {
+  slots_.for_each([&](RequestNumber, Slot& slot) {
     if (slot.wish.kind == RequestKind::query) {
-      waiting_.emplace(slot.ticket, std::move(slot.wish));  // A read has no effect: it may simply run again.
+      waiting_.add(slot.ticket, std::move(slot.wish));  // A read has no effect: it may simply run again.
     } else {
       completions_.push_back(
           {slot.ticket,
            {OutcomeKind::refused, {}, "the session was evicted; whether the operation took effect is not known"}});
     }
-  }
+  });
   slots_.clear();
   numbers_.clear();
   flights_.clear();
@@ -270,7 +267,7 @@ void Session::say_hello(Outbox& outbox) {
 }
 
 RequestNumber Session::low() const {
-  return slots_.empty() ? next_ : slots_.begin()->first;
+  return slots_.empty() ? next_ : slots_.first_key();
 }
 
 bool Session::window_open() const {
@@ -287,20 +284,20 @@ void Session::send_bundles(Outbox& outbox) {
     std::size_t bytes = 256;  // what a body has beside its requests, rounded up
     while (!waiting_.empty() && requests.size() < options_.max_bundle_requests &&
            next_.value - lowest.value < options_.session_window) {
-      const auto wish = waiting_.begin();
-      const std::size_t added = wish->second.operation.size() + 32;
+      const std::size_t added = waiting_.first().operation.size() + 32;
       if (!requests.empty() && bytes + added > Limits::max_bundle_bytes) {
         break;
       }
       bytes += added;
-      requests.push_back({next_, wish->second.kind, wish->second.operation});
-      numbers_.emplace(wish->first, next_);
-      slots_.emplace(next_, Slot{wish->first, std::move(wish->second), flight, new_votes()});
-      waiting_.erase(wish);
+      const Ticket ticket = waiting_.first_key();
+      Wish wish = waiting_.take(ticket);
+      requests.push_back({next_, wish.kind, wish.operation});
+      numbers_.add(ticket, next_);
+      slots_.add(next_, Slot{ticket, std::move(wish), flight, new_votes()});
       next_ = next_.next();
     }
     const std::size_t count = next_.value - first.value;
-    launch(authenticator_->seal_bundle(*id_, lowest, requests, options_.proof), flight, count, outbox);
+    launch(authenticator_->seal_bundle(*id_, lowest, std::move(requests), options_.proof), flight, count, outbox);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <vector>
 
+#include "tools/client/cpp/ascending.h"
 #include "tools/client/cpp/outbox.h"
 #include "tools/client/cpp/times.h"
 #include "tools/client/cpp/votes.h"
@@ -99,9 +100,9 @@ class Session {
   std::uint64_t pause_ = 0;         // after the last eviction
   std::uint64_t reopen_at_ = 0;     // no other session is opened before
 
-  std::map<Ticket, Wish> waiting_;  // has no number yet
-  std::map<RequestNumber, Slot> slots_;
-  std::map<Ticket, RequestNumber> numbers_;  // Invariant: the tickets of slots_, and back.
+  Ascending<Ticket, Wish> waiting_;  // has no number yet
+  Ascending<RequestNumber, Slot> slots_;
+  Ascending<Ticket, RequestNumber> numbers_;  // Invariant: the tickets of slots_, and back.
   RequestNumber next_{1};
   std::map<FlightId, Flight> flights_;
   std::set<std::pair<std::uint64_t, FlightId>> schedule_;  // Invariant: (due, id) of every flight.

@@ -1,9 +1,8 @@
-// Counting what replicas say about one request. A replica has one vote, the last one counts. Results are believed
-// only when enough distinct replicas gave the same status and digest, and the bytes have that digest.
+// Counting what replicas say about one request. A replica has one vote, the last one counts. A result is believed
+// only when enough distinct replicas gave the same status and the same result, or its digest.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -37,10 +36,10 @@ class Votes {
     ReplyStatus status;
     Bytes result;
   };
-  // Takes one vote; `digest` is reply_digest(status, result). A vote whose result has another digest is a lie and is
-  // ignored. Gives the agreed result once it is known.
-  [[nodiscard]] std::optional<Agreed> add(ReplicaId from, ReplyStatus status, const Digest& digest,
-                                          const std::optional<SharedBytes>& result);
+  // Takes one vote: for a result, or for one that another replica sends, by its digest. Gives the agreed result once
+  // it is known; the votes are used up then.
+  [[nodiscard]] std::optional<Agreed> add(ReplicaId from, ReplyStatus status, BytesView result);
+  [[nodiscard]] std::optional<Agreed> add(ReplicaId from, ReplyStatus status, const Digest& digest);
 
   // Enough replicas agree on a digest, but none of them has sent the result itself.
   [[nodiscard]] bool lacks_result() const;
@@ -49,20 +48,43 @@ class Votes {
   [[nodiscard]] bool has_voted(ReplicaId replica) const;
 
  private:
-  struct Held;  // a result that counts against its sender's budget until it is dropped
-  struct Vote {
-    ReplicaId from;
-    ReplyStatus status;
-    Digest digest;
-    std::shared_ptr<const Held> result;
+  // A result that counts against its sender's budget until it is dropped.
+  class Held {
+   public:
+    Held(ResultBudget& budget, ReplicaId from, BytesView view)
+        : budget_(&budget), from_(from), size_(view.size()), bytes_(view.begin(), view.end()) {}
+    Held(Held&& other) noexcept;
+    Held& operator=(Held&& other) noexcept;
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    ~Held();
+
+    [[nodiscard]] BytesView view() const { return bytes_; }
+    [[nodiscard]] Bytes take() { return std::move(bytes_); }
+
+   private:
+    ResultBudget* budget_;  // null: moved from
+    ReplicaId from_;
+    std::size_t size_;
+    Bytes bytes_;
   };
-  [[nodiscard]] std::size_t matching(ReplyStatus status, const Digest& digest) const;
-  [[nodiscard]] std::shared_ptr<const Held> held(ReplyStatus status, const Digest& digest) const;
+  // What some replicas say. Invariant: has a result or a digest; a digest that is there is that of the result.
+  struct Claim {
+    ReplyStatus status;
+    std::optional<Held> result;
+    std::optional<Digest> digest;
+    std::vector<ReplicaId> voters;
+  };
+
+  [[nodiscard]] Claim* find(ReplyStatus status, BytesView result);
+  [[nodiscard]] Claim* find(ReplyStatus status, const Digest& digest);
+  // Whether enough replicas make the claim now. Others may go by it, and this one move.
+  [[nodiscard]] bool vote(ReplicaId from, Claim& claim);
 
   std::size_t replicas_;
   std::size_t threshold_;
   ResultBudget* budget_;
-  std::vector<Vote> votes_;  // Invariant: at most one per replica.
+  std::vector<Claim> claims_;  // Invariant: each replica is a voter of at most one, and each has a voter.
 };
 
 }  // namespace pbft::client

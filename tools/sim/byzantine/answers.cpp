@@ -117,7 +117,6 @@ class WrongReply final : public Strategy {
     if (auto* answer = std::get_if<Reply>(&message); answer != nullptr && tempted()) {
       answer->status = ReplyStatus::ok;
       const SharedBytes result = SharedBytes::own(to_bytes("a liar's"));
-      answer->result_digest = reply_digest(answer->status, result.view());
       answer->result = result;
       mouth_.told(Lie::wrong_reply);
     } else if (auto* read = std::get_if<ReadReply>(&message)) {
