@@ -42,9 +42,9 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const RocksOptions& o
   made.write_buffer_size = options.write_buffer_bytes;
   made.level_compaction_dynamic_level_bytes = true;
   made.table_factory = tables;
+  // Undo is gone before it would be read, and mostly before it would be written to a table.
   const bool large = family == Family::batches || family == Family::ledger || family == Family::state ||
-                     family == Family::undo || family == Family::clients || family == Family::buckets ||
-                     family == Family::staging;
+                     family == Family::clients || family == Family::buckets || family == Family::staging;
   made.compression = large ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
   return made;
 }

@@ -184,20 +184,23 @@ struct Authenticator::Impl {
     return refused(kind == ProofKind::signature ? Refusal::wrong_signature : Refusal::wrong_mac);
   }
 
-  [[nodiscard]] Opened<std::vector<AuthenticatedPeerMessage>> open_peer(const SharedBytes& frame, ReplicaId channel) {
+  [[nodiscard]] Opened<void> open_peer(const SharedBytes& frame, ReplicaId channel, const TakePeerMessage& take) {
     const auto packet = open_packet(frame);
     if (!packet) return tl::unexpected(packet.error());
     if (const auto checked = check_peer(*packet, channel); !checked) return tl::unexpected(checked.error());
-    std::vector<AuthenticatedPeerMessage> opened;
-    opened.reserve(packet->messages.size());
+    std::vector<PeerMessage> messages;
+    messages.reserve(packet->messages.size());
     for (const SharedBytes& bytes : packet->messages) {
       auto message = wire::decode_peer_message(to_decode(*packet, bytes));
       if (!message) return malformed(message.error());
-      const auto checked = std::visit([&](auto& one) { return check_claims(channel, one); }, *message);
-      if (!checked) return tl::unexpected(checked.error());
-      opened.push_back(AuthenticatedPeerMessage{channel, *std::move(message)});
+      messages.push_back(*std::move(message));
     }
-    return opened;
+    for (PeerMessage& message : messages) {
+      const auto checked = std::visit([&](auto& one) { return check_claims(channel, one); }, message);
+      if (!checked) return tl::unexpected(checked.error());
+      take(AuthenticatedPeerMessage{channel, std::move(message)});
+    }
+    return {};
   }
 
   // Before anything is verified, so that a packet that is refused for its form costs little.
@@ -294,8 +297,15 @@ AuthenticatedPeerMessage Authenticator::own(PeerMessage message) const {
   return {impl_->self, std::move(message)};
 }
 
+Opened<void> Authenticator::open_peer(const SharedBytes& frame, ReplicaId channel, const TakePeerMessage& take) {
+  return impl_->open_peer(frame, channel, take);
+}
+
 Opened<std::vector<AuthenticatedPeerMessage>> Authenticator::open_peer(const SharedBytes& frame, ReplicaId channel) {
-  return impl_->open_peer(frame, channel);
+  std::vector<AuthenticatedPeerMessage> messages;
+  const auto opened = open_peer(frame, channel, [&](auto&& message) { messages.push_back(std::move(message)); });
+  if (!opened) return tl::unexpected(opened.error());
+  return messages;
 }
 
 Opened<std::vector<AuthenticatedClientMessage>> Authenticator::open_client(

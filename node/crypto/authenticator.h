@@ -95,6 +95,11 @@ class Authenticator {
 
   // What they give keeps alive the frame where that is little more than the message, else a copy of the message.
   // `channel`: whom the connection belongs to (CURVE key by ZAP, or which SUB socket it came from).
+  // Each message is verified when those before it have been taken, since what they do decides what is wanted: a
+  // NEW-VIEW and the first PRE-PREPARE of its view may share a frame. One that does not hold ends the frame.
+  using TakePeerMessage = std::function<void(AuthenticatedPeerMessage&&)>;
+  [[nodiscard]] Opened<void> open_peer(const SharedBytes& frame, ReplicaId channel, const TakePeerMessage& take);
+  // All of them at once, or none.
   [[nodiscard]] Opened<std::vector<AuthenticatedPeerMessage>> open_peer(const SharedBytes& frame, ReplicaId channel);
   // `channel`: the X25519 public key that the connection was opened with.
   [[nodiscard]] Opened<std::vector<AuthenticatedClientMessage>> open_client(

@@ -159,9 +159,9 @@ void Driver::sign(Effects& effects) {
 
 void Driver::peer_frame(const SharedBytes& frame, ReplicaId channel) {
   if (failed_) return;
-  auto opened = parts_.authenticator.open_peer(frame, channel);
-  if (!opened) return parts_.observer.on_refused_frame(opened.error(), false);
-  for (AuthenticatedPeerMessage& message : *opened) step(PeerInput{std::move(message)});
+  const auto opened = parts_.authenticator.open_peer(
+      frame, channel, [&](AuthenticatedPeerMessage&& message) { step(PeerInput{std::move(message)}); });
+  if (!opened) parts_.observer.on_refused_frame(opened.error(), false);
 }
 
 void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel, Origin origin) {

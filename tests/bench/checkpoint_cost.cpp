@@ -2,6 +2,7 @@
 // store of a replica on RocksDB.
 //   checkpoint_cost [--keys N] [--few N] [--changed N] [--checkpoints N] [--json]
 #include <fmt/format.h>
+#include <sodium.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -182,6 +183,7 @@ int run(const Options& options) {
 }  // namespace pbft
 
 int main(int argc, char** argv) {
+  if (sodium_init() < 0) return 1;  // it chooses what this processor can do
   CLI::App app{"checkpoint_cost: what a checkpoint costs with many keys and with few"};
   pbft::Options options;
   app.add_option("--keys", options.keys, "The many")->capture_default_str()->check(CLI::PositiveNumber);

@@ -3,6 +3,7 @@
 // node takes beyond this is the cost of the protocol and of its messages.
 //   storage_floor [--n 4] [--batch 100] [--bytes 256] [--keys 1000000] [--clients 64] [--seconds 5] [--durability os]
 #include <fmt/format.h>
+#include <sodium.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -232,6 +233,7 @@ int run(Options options) {
 }  // namespace pbft
 
 int main(int argc, char** argv) {
+  if (sodium_init() < 0) return 1;  // it chooses what this processor can do
   CLI::App app{"storage_floor: what a replica writes, and nothing else"};
   pbft::Options options;
   app.add_option("--n", options.n, "Replicas, a process each")->check(CLI::Range(1, 31))->capture_default_str();

@@ -38,6 +38,10 @@ struct CountedReplica {
     return authenticator.open_peer(shared(cluster.replica(0).seal_broadcast(messages)), ReplicaId{0});
   }
 
+  auto take_from_primary(const std::vector<PeerMessage>& messages, const Authenticator::TakePeerMessage& take) {
+    return authenticator.open_peer(shared(cluster.replica(0).seal_broadcast(messages)), ReplicaId{0}, take);
+  }
+
   TestCluster cluster;
   std::shared_ptr<CountingScheme> scheme = std::make_shared<CountingScheme>();
   Authenticator authenticator;
@@ -218,6 +222,22 @@ TEST_CASE("bundles of a pre-prepare that nobody waits for are not verified") {
   REQUIRE(wanted);
   CHECK(authentic(wanted->front()) == std::vector{true, true});
   CHECK(replica.verified() == 2);
+}
+
+TEST_CASE("whether a message is wanted is asked when those before it in the frame have been taken") {
+  CountedReplica replica;
+  bool view_is_open = false;
+  replica.authenticator.verify_bundles_only_if([&](ReplicaId, const PrePrepare&) { return view_is_open; });
+  const std::vector<BundlePtr> bundles{signed_bundle(0)};
+  // The first stands for a NEW-VIEW: once it is taken, what follows in the same frame is wanted.
+  std::vector<std::vector<bool>> found;
+  const auto opened =
+      replica.take_from_primary({pre_prepare(bundles), pre_prepare(bundles)}, [&](AuthenticatedPeerMessage&& message) {
+        found.push_back(authentic(message));
+        view_is_open = true;
+      });
+  CHECK(opened);
+  CHECK(found == std::vector<std::vector<bool>>{{false}, {true}});
 }
 
 TEST_CASE("the first wrong proof of a client's packet ends its verification") {

@@ -14,8 +14,13 @@ class RoundTrip {
   // Never below `least`, nor above `most`: the replicas have to hear of a request that a primary holds back.
   RoundTrip(std::uint64_t least, std::uint64_t most) : least_(least), most_(std::max(least, most)) {}
 
+  // What was waited for so long had to be sent again: until it is known how long answers take now, twice as long is
+  // waited for others.
+  void waited_in_vain(std::uint64_t us) { backed_off_ = std::max(backed_off_, std::min(2 * us, most_)); }
+
   // A request that was sent once was answered after so long.
   void took(std::uint64_t us) {
+    backed_off_ = 0;
     if (!smoothed_) {
       smoothed_ = us;
       deviation_ = us / 2;
@@ -27,7 +32,8 @@ class RoundTrip {
   }
 
   [[nodiscard]] std::uint64_t patience() const {
-    return smoothed_ ? std::clamp(*smoothed_ + 4 * deviation_, least_, most_) : least_;
+    const std::uint64_t measured = smoothed_ ? *smoothed_ + 4 * deviation_ : 0;
+    return std::clamp(std::max(measured, backed_off_), least_, most_);
   }
 
  private:
@@ -35,6 +41,7 @@ class RoundTrip {
   std::uint64_t most_;
   std::optional<std::uint64_t> smoothed_;
   std::uint64_t deviation_ = 0;
+  std::uint64_t backed_off_ = 0;
 };
 
 }  // namespace pbft::client
