@@ -215,8 +215,9 @@ tl::expected<void, std::string> Node::run() {
                inputs_.config.replicas.size(), inputs_.config.genesis.cluster_name,
                crypto::to_hex(inputs_.config.genesis.cluster_id()), inputs_.plugin->name(), inputs_.plugin->version(),
                inputs_.config.fsync ? "durability fsync" : "durability os");
-  spdlog::info("resumes at view {}, executed {}, stable checkpoint {}; runs the last {} batches again",
-               status.view.value, status.executed.value + run_again_, status.stable.value, run_again_);
+  spdlog::info("resumes at view {}, executed {}, stable checkpoint {}", status.view.value,
+               status.executed.value + run_again_, status.stable.value);
+  if (run_again_ > 0) spdlog::info("runs the last {} batches again: their state was not stored yet", run_again_);
   spdlog::info("listens for replicas on {} and {}, for clients on {}", bound.publish, bound.peer, bound.client);
   next_tick_ = Clock::now();
   while (!stop_) {
