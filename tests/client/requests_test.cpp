@@ -155,32 +155,6 @@ TEST_CASE("what is not answered is resent to all, the same bytes, with a growing
   CHECK(gaps == std::vector<std::uint64_t>{300'000, 600'000, 1'200'000, 2'400'000, 2'400'000, 2'400'000});
 }
 
-TEST_CASE("where answers take long, what merely waits is not sent again, but within four intervals it is") {
-  ScriptedCluster cluster{4};
-  (void)cluster.core.submit(to_bytes("first"), 0);
-  (void)cluster.open_session();
-  const auto answer_after = [&](std::uint64_t number, std::uint64_t us) {
-    std::size_t again = ScriptedCluster::bundles(cluster.advance_by(us - 1)).size();
-    cluster.now += 1;
-    for (std::uint32_t replica = 0; replica < 2; ++replica) {
-      cluster.say(replica, make_reply(SessionId{77}, RequestNumber{number}, ReplyStatus::ok, {}));
-    }
-    (void)cluster.core.submit(to_bytes("next"), 0);
-    (void)cluster.advance();
-    return again;
-  };
-  std::uint64_t number = 1;
-  for (; number < 40; ++number) CHECK(answer_after(number, 250'000) == 0);  // nearly the first interval
-  for (; number < 60; ++number) (void)answer_after(number, number < 45 ? 290'000 : 380'000);
-  CHECK(answer_after(number++, 400'000) == 0);
-  // However long answers take, backups hear of what is not answered.
-  for (; number < 200; ++number) (void)answer_after(number, std::min<std::uint64_t>(400'000 + 5'000 * number, 1'100'000));
-  const std::uint64_t before = cluster.now;
-  while (ScriptedCluster::bundles(cluster.advance()).empty()) cluster.now = cluster.core.next_wakeup_us();
-  CHECK(cluster.now - before <= 1'200'000);
-  CHECK(cluster.now - before > 1'000'000);
-}
-
 TEST_CASE("what waits is gathered into one bundle") {
   Fixture cluster;
   for (int i = 0; i < 10; ++i) {

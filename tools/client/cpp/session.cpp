@@ -43,7 +43,6 @@ Session::Session(Quorum quorum, const CoreOptions& options, crypto::ClientAuthen
       options_(sane(options)),
       authenticator_(&authenticator),
       budget_(&budget),
-      round_trip_(options_.retransmit_us, 4 * options_.retransmit_us),
       open_number_(std::max<std::uint64_t>(options.open_number, 1)),
       spread_((open_number_.value * 0x9E3779B97F4A7C15U) >> 52U) {}
 
@@ -174,10 +173,6 @@ void Session::answered(RequestNumber number, Votes::Agreed agreed) {
     return;
   }
   const Slot slot = slots_.take(number);
-  const Flight& flight = flights_.at(slot.flight);
-  if (flight.open == 1 && flight.sent_at) {
-    answered_.push_back(*flight.sent_at);
-  }
   completions_.push_back({slot.ticket, outcome_of(std::move(agreed))});
   numbers_.erase(slot.ticket);
   landed(slot.flight);
@@ -246,9 +241,6 @@ Outcome Session::outcome_of(Votes::Agreed agreed) const {
 
 void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
   now_ = now_us;
-  for (const std::uint64_t sent_at : std::exchange(answered_, {})) {
-    round_trip_.took(now_ - sent_at);
-  }
   const bool moved = view != view_;
   view_ = view;
   if (moved) {
@@ -313,9 +305,8 @@ void Session::launch(BundlePtr bundle, FlightId id, std::size_t open, Outbox& ou
   Flight flight;
   flight.bundle = std::move(bundle);
   flight.open = open;
-  flight.sent_at = now_;
-  flight.interval = round_trip_.patience();
-  flight.due = saturating_add(now_, flight.interval);
+  flight.due = saturating_add(now_, options_.retransmit_us);
+  flight.interval = options_.retransmit_us;
   outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
   schedule_.emplace(flight.due, id);
   flights_.emplace(id, std::move(flight));
@@ -333,10 +324,6 @@ void Session::resend_due(Outbox& outbox) {
       outbox.add_all(Hello{SessionId{0}, open_number_});
     }
     outbox.add_all(ClientRequest{flight.bundle});
-    if (flight.sent_at) {
-      round_trip_.waited_in_vain(flight.interval);
-    }
-    flight.sent_at.reset();
     flight.postponed = false;
     flight.interval = backed_off(flight.interval, options_);
     reschedule(id, saturating_add(now_, flight.interval));
@@ -352,7 +339,6 @@ void Session::follow_primary(Outbox& outbox) {
     }
     if (flight.due > now_) {  // else it goes to all right now
       outbox.add(quorum_.primary(view_), ClientRequest{flight.bundle});
-      flight.sent_at.reset();
     }
     flight.interval = options_.retransmit_us;
     reschedule(id, std::min(flight.due, saturating_add(now_, flight.interval)));

@@ -9,7 +9,6 @@
 
 #include "tools/client/cpp/ascending.h"
 #include "tools/client/cpp/outbox.h"
-#include "tools/client/cpp/round_trip.h"
 #include "tools/client/cpp/times.h"
 #include "tools/client/cpp/votes.h"
 
@@ -46,7 +45,6 @@ class Session {
   struct Flight {
     BundlePtr bundle;
     std::size_t open = 0;  // requests in it that are neither answered nor abandoned
-    std::optional<std::uint64_t> sent_at;  // nothing once it was sent more than once
     std::uint64_t due = 0;
     std::uint64_t interval = 0;  // until the resend after the next one
     bool postponed = false;      // a busy replica has put off the next resend
@@ -92,8 +90,6 @@ class Session {
 
   std::uint64_t now_ = 0;
   View view_;
-  RoundTrip round_trip_;
-  std::vector<std::uint64_t> answered_;  // when bundles were sent that have been answered since the last advance
   std::optional<SessionId> id_;
   RequestNumber open_number_;     // of the last open_session, or of the next one where none was sent yet
   std::uint64_t spread_;          // differs between processes of one client

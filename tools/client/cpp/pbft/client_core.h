@@ -32,7 +32,7 @@ struct Outcome {
 struct CoreOptions {
   std::uint64_t session_window = 1024;  // as in the genesis
   std::size_t max_bundle_requests = 256;
-  std::uint64_t retransmit_us = 300'000;        // first resend, to all replicas, or later where answers take longer; doubled up to 8 times this
+  std::uint64_t retransmit_us = 300'000;        // first resend, to all replicas; doubled up to 8 times this
   std::uint64_t hello_interval_us = 1'000'000;  // routes are taught anew while something is outstanding
   std::uint64_t read_fallback_us = 300'000;     // then an unanswered read is retried as an ordered request
   // Number of the first open_session: it has to be above all that this key used before, so it follows the wall clock
