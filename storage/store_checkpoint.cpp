@@ -1,5 +1,6 @@
-// The checkpoints between batches. The changes of an interval are set aside when its checkpoint begins, and written some
-// at a time. What was written of them stands in undo, so that a crash in between costs no more than running them again.
+// The checkpoints between batches. The changes of an interval are set aside when its checkpoint begins, and written
+// some at a time. What was written of them stands in undo, so that a crash in between costs no more than running them
+// again.
 #include <algorithm>
 
 #include "node/pbft/digests.h"
@@ -88,7 +89,7 @@ Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest
                        std::to_string(impl.executed.n.value) + " was executed last");
   }
   if (auto finished = impl.finish_checkpoint(); !finished) return finished;
-  Impl::Begun& begun = impl.begun.emplace();
+  BegunCheckpoint& begun = impl.begun.emplace();
   begun.at = impl.executed;
   begun.epoch = epoch;
   begun.plugin = plugin;

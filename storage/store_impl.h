@@ -2,8 +2,8 @@
 #pragma once
 
 #include <deque>
-#include <string>
 #include <set>
+#include <string>
 
 #include "storage/digest_tree.h"
 #include "storage/fields.h"
@@ -17,6 +17,19 @@
 
 namespace pbft::storage {
 
+// The checkpoint that is being written. Its changes lie between `unwritten` and the engine.
+struct BegunCheckpoint {
+  ExecutedRecord at;
+  Epoch epoch;
+  Digest plugin;
+  Unwritten changes;
+  Namespace name_space = Namespace::state;
+  Unwritten::Changes::const_iterator next;  // to be written, in name_space
+  std::size_t share = 0;                    // of the pairs, for each batch that is applied meanwhile
+  std::size_t due = 0;
+  bool marked = false;  // some are written
+};
+
 struct Store::Impl {
   std::shared_ptr<Engine> engine;
   StoreOptions options;
@@ -24,21 +37,9 @@ struct Store::Impl {
   ExecutedRecord executed;  // last
   ExecutedRecord stored;    // last of those whose changes the engine has. Invariant: the rest is in `unwritten`
   Unwritten unwritten;
-  // The checkpoint that is being written. Its changes lie between `unwritten` and the engine.
-  struct Begun {
-    ExecutedRecord at;
-    Epoch epoch;
-    Digest plugin;
-    Unwritten changes;
-    Namespace name_space = Namespace::state;
-    Unwritten::Changes::const_iterator next;  // to be written, in name_space
-    std::size_t share = 0;                    // of the pairs, for each batch that is applied meanwhile
-    std::size_t due = 0;
-    bool marked = false;  // some are written
-  };
-  std::optional<Begun> begun;
+  std::optional<BegunCheckpoint> begun;
   std::deque<CheckpointSummary> taken;  // done, and not given yet
-  SequenceNumber interval;  // the checkpoint that was taken last
+  SequenceNumber interval;              // the checkpoint that was taken last
   KeptRecord kept;
   // Names of pairs whose value at `interval` is in undo: those that were written since then.
   std::set<std::string, std::less<>> saved;

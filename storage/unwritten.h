@@ -25,7 +25,7 @@ class Unwritten {
   [[nodiscard]] const Changes& in(Namespace name_space) const { return changes_[index(name_space)]; }
   [[nodiscard]] bool empty() const { return bytes_ == 0; }
   [[nodiscard]] std::size_t size() const { return changes_[0].size() + changes_[1].size(); }  // pairs
-  [[nodiscard]] std::size_t bytes() const { return bytes_; }  // about as much memory
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }                                  // about as much memory
   void clear();
 
   // What `below` has with these changes over it, for keys in [from, to). Both must outlive it, unchanged.

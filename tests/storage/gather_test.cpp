@@ -267,8 +267,8 @@ TEST_CASE("after a loss of power the ledger says what is run again", "[gather]")
     Fixture<MemoryDisk> f{until_checkpoint};
     for (const Applied& batch : batches) {
       const std::uint64_t n = batch.n.value;
-      must(f.store->persist({PersistBatch{batch.n, committed_batch(n)},
-                             PersistAccepted{View{0}, batch.n, committed_batch(n)->digest}}));
+      must(f.store->persist(
+          {PersistBatch{batch.n, committed_batch(n)}, PersistAccepted{View{0}, batch.n, committed_batch(n)->digest}}));
       if (n == interval) {
         must(f.store->apply(batch));
         take(*f.store, n);

@@ -78,7 +78,8 @@ void decode_prepare_frame(benchmark::State& state) {
   const SharedBytes frame = SharedBytes::own(encode_frame(packet(static_cast<std::size_t>(state.range(0)))));
   for (auto _ : state) {
     const wire::Packet read = wire::decode_packet(frame).value();
-    for (const SharedBytes& message : read.messages) benchmark::DoNotOptimize(wire::decode_peer_message(message).value());
+    for (const SharedBytes& message : read.messages)
+      benchmark::DoNotOptimize(wire::decode_peer_message(message).value());
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
