@@ -104,7 +104,7 @@ Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest
 Result<void> Store::continue_checkpoint(std::size_t pairs) {
   if (!impl_->begun) return {};
   if (impl_->failure) return tl::unexpected(*impl_->failure);
-  return impl_->write_some(std::max(pairs, std::exchange(impl_->begun->due, 0)));
+  return impl_->write_some(std::max<std::size_t>({pairs, std::exchange(impl_->begun->due, 0), 1}));
 }
 
 bool Store::checkpointing() const {

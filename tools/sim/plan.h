@@ -73,7 +73,7 @@ struct Plan {
   bool rocksdb = false;           // the stores are on RocksDB; its threads make a run one that is not repeated exactly
   std::uint64_t ledger_keep = 0;  // batches below the stable checkpoint; 0: all
   std::size_t gather_bytes = 0;   // of changes that wait for a checkpoint; 0: none
-  std::size_t checkpoint_pairs = 0;  // that are written in a turn
+  std::size_t checkpoint_pairs = 128;  // that are written in a turn
 
   [[nodiscard]] Cadence& of(Fault fault) { return cadence[static_cast<std::size_t>(fault)]; }
   [[nodiscard]] const Cadence& of(Fault fault) const { return cadence[static_cast<std::size_t>(fault)]; }
