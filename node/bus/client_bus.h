@@ -1,4 +1,5 @@
-// A client's sockets: one DEALER per replica, CURVE, no routing id of its own. One thread.
+// The sockets of the clients of a process, which share libzmq's thread and one wait: for each client one DEALER per
+// replica, CURVE with the client's key, no routing id of its own. One thread.
 #pragma once
 
 #include <chrono>
@@ -6,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -36,18 +38,22 @@ struct ClientBusOptions {
 
 class ClientBus {
  public:
-  [[nodiscard]] static tl::expected<std::unique_ptr<ClientBus>, std::string> open(const crypto::Identity& identity,
+  // `client` is a position among the identities.
+  using Handler = std::function<void(SharedBytes frame, ReplicaId from, std::size_t client)>;
+
+  [[nodiscard]] static tl::expected<std::unique_ptr<ClientBus>, std::string> open(
+      std::span<const crypto::Identity> clients, ClientBusOptions options);
+  [[nodiscard]] static tl::expected<std::unique_ptr<ClientBus>, std::string> open(const crypto::Identity& client,
                                                                                   ClientBusOptions options);
   ~ClientBus();
 
   // Never blocks; false: dropped, the queue to that replica is full.
-  bool send(ReplicaId to, Bytes frame);
+  bool send(ReplicaId to, Bytes frame, std::size_t client = 0);
   // Waits for frames, wake() or the end of the time; hands at most max_frames to the handler.
-  void poll(std::chrono::microseconds timeout, std::size_t max_frames,
-            const std::function<void(SharedBytes frame, ReplicaId from)>& handler);
+  void poll(std::chrono::microseconds timeout, std::size_t max_frames, const Handler& handler);
   void wake();  // any thread
 
-  [[nodiscard]] bool connected(ReplicaId replica) const;
+  [[nodiscard]] bool connected(ReplicaId replica, std::size_t client = 0) const;
   // Counted since the start, by name. Any thread.
   [[nodiscard]] std::map<std::string, std::uint64_t> counters() const;
 

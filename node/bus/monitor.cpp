@@ -48,14 +48,17 @@ Status MonitorSet::add(zmq::socket_t& socket, Callback callback) {
 }
 
 void MonitorSet::drain() {
-  for (Monitor& monitor : monitors_) {
-    zmq::message_t message;
-    for (Received got = receive(monitor.events, message); got != Received::nothing;
-         got = receive(monitor.events, message)) {
-      const auto event = to_event(message);
-      if (got == Received::more) drop_rest(monitor.events);
-      if (event) monitor.callback(*event);
-    }
+  for (std::size_t i = 0; i < monitors_.size(); ++i) drain(i);
+}
+
+void MonitorSet::drain(std::size_t index) {
+  Monitor& monitor = monitors_[index];
+  zmq::message_t message;
+  for (Received got = receive(monitor.events, message); got != Received::nothing;
+       got = receive(monitor.events, message)) {
+    const auto event = to_event(message);
+    if (got == Received::more) drop_rest(monitor.events);
+    if (event) monitor.callback(*event);
   }
 }
 

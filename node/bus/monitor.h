@@ -24,6 +24,10 @@ class MonitorSet {
   [[nodiscard]] Status add(zmq::socket_t& socket, Callback callback);
   // Handles what has come in; never blocks.
   void drain();
+  // The same for the monitor that was added as number `index`, from 0.
+  void drain(std::size_t index);
+  [[nodiscard]] std::size_t size() const { return monitors_.size(); }
+  [[nodiscard]] zmq::socket_t& events(std::size_t index) { return monitors_[index].events; }
   void append_poll_items(std::vector<zmq_pollitem_t>& items);
 
  private:

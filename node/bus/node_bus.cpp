@@ -71,7 +71,6 @@ struct Input {
   InputKind kind;
   ReplicaId channel;  // of a subscription
   zmq::socket_t* socket;
-  std::size_t index;  // in the poll set
 };
 
 struct Peer {
@@ -100,7 +99,7 @@ struct NodeBus::Impl {
                      const std::string& endpoint, std::string& bound_to);
   Status open_servers();
   Status open_peer(ReplicaId id, const CurveKey& key, const Endpoints& endpoints);
-  void add_input(InputKind kind, ReplicaId channel, zmq::socket_t& socket);
+  Status add_input(InputKind kind, ReplicaId channel, zmq::socket_t& socket);
 
   void note_signals();
   void upkeep(Clock::time_point now);
@@ -129,8 +128,7 @@ struct NodeBus::Impl {
   zmq::socket_t client_router;
   std::vector<Peer> peers;  // index = ReplicaId; the own one is empty
   PollSet poll_set;
-  std::size_t publisher_index = 0;
-  std::vector<Input> inputs;
+  std::vector<Input> inputs;  // in the poll set one further: the publisher is the first there
   Schedule schedule;
   std::size_t clients_input = 0;  // position of client_router in inputs
   std::map<std::string, ReplicaId, std::less<>> replica_of_user;
@@ -229,11 +227,11 @@ Status NodeBus::Impl::open_servers() {
         return open_server(client_router, zmq::socket_type::router, clients_domain, client, options.bind.client,
                            bound.client);
       })
-      .map([&] {
-        publisher_index = poll_set.add(publisher);
-        add_input(InputKind::peers, {}, peer_router);
+      .and_then([&] { return poll_set.add(publisher).map([](std::size_t) {}); })
+      .and_then([&] { return add_input(InputKind::peers, {}, peer_router); })
+      .and_then([&] {
         clients_input = inputs.size();
-        add_input(InputKind::clients, {}, client_router);
+        return add_input(InputKind::clients, {}, client_router);
       });
 }
 
@@ -255,22 +253,27 @@ Status NodeBus::Impl::open_peer(ReplicaId id, const CurveKey& key, const Endpoin
   if (!dealing) return tl::unexpected("replica " + std::to_string(id.value) + ": " + dealing.error());
   peers[id.value].dealer = std::move(*dealing);
 
-  add_input(InputKind::subscription, id, peers[id.value].subscription->socket());
-  add_input(InputKind::unread, id, peers[id.value].dealer->socket());
-  return {};
+  return add_input(InputKind::subscription, id, peers[id.value].subscription->socket()).and_then([&] {
+    return add_input(InputKind::unread, id, peers[id.value].dealer->socket());
+  });
 }
 
-void NodeBus::Impl::add_input(InputKind kind, ReplicaId channel, zmq::socket_t& socket) {
-  inputs.push_back({kind, channel, &socket, poll_set.add(socket)});
-  schedule.add(kind == InputKind::clients ? Schedule::Party::clients : Schedule::Party::replicas);
+Status NodeBus::Impl::add_input(InputKind kind, ReplicaId channel, zmq::socket_t& socket) {
+  return poll_set.add(socket).map([&](std::size_t) {
+    inputs.push_back({kind, channel, &socket});
+    schedule.add(kind == InputKind::clients ? Schedule::Party::clients : Schedule::Party::replicas);
+  });
 }
 
 void NodeBus::Impl::note_signals() {
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (poll_set.signalled(inputs[i].index)) schedule.set_ready(i);
+  for (const std::size_t index : poll_set.signalled()) {
+    if (index > 0) {
+      schedule.set_ready(index - 1);
+    } else {
+      // Nothing is read from PUB, but its subscriptions are taken in only when somebody asks.
+      static_cast<void>(publisher.get(zmq::sockopt::events));
+    }
   }
-  // Nothing is read from PUB, but its subscriptions are taken in only when somebody asks.
-  if (poll_set.signalled(publisher_index)) static_cast<void>(publisher.get(zmq::sockopt::events));
 }
 
 void NodeBus::Impl::upkeep(Clock::time_point now) {

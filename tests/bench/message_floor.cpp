@@ -267,7 +267,7 @@ class Client {
     std::set<ReplicaId> known;
     for (std::uint32_t i = 0; i < world_.options.n; ++i) bus_->send(ReplicaId{i}, Writer{Kind::hello}.u64(id_).take());
     while (known.size() < world_.options.n && Clock::now() < deadline) {
-      bus_->poll(10ms, 64, [&](const SharedBytes&, ReplicaId replica) { known.insert(replica); });
+      bus_->poll(10ms, 64, [&](const SharedBytes&, ReplicaId replica, std::size_t) { known.insert(replica); });
     }
     return known.size() == world_.options.n;
   }
@@ -275,7 +275,7 @@ class Client {
     const Bytes body(world_.options.bytes, 'x');
     while (Clock::now() < to) {
       if (outstanding_.size() < world_.options.pipeline) send(body);
-      bus_->poll(10ms, 64, [&](const SharedBytes& frame, ReplicaId) { take(frame, from, to); });
+      bus_->poll(10ms, 64, [&](const SharedBytes& frame, ReplicaId, std::size_t) { take(frame, from, to); });
     }
   }
   [[nodiscard]] const ctl::Histogram& latency() const { return latency_; }

@@ -11,7 +11,7 @@ namespace {
 struct Process {
   Process(const Cluster& cluster, const crypto::Identity& identity) : bus(cluster.client(identity)) {}
   void poll() {
-    bus->poll(200us, 100, [this](SharedBytes frame, ReplicaId from) {
+    bus->poll(200us, 100, [this](SharedBytes frame, ReplicaId from, std::size_t) {
       frames.push_back({std::string(as_text(frame.view())), from});
     });
   }
@@ -45,6 +45,45 @@ TEST_CASE("a client's frame arrives with its key, and the answer comes from that
   for (std::uint32_t i = 0; i < 4; ++i) {
     REQUIRE(until([&] { return client.bus->connected(ReplicaId{i}); }, [&] { client.poll(); }));
   }
+}
+
+TEST_CASE("clients that share a bus have keys and connections of their own") {
+  Cluster cluster(2);
+  constexpr std::size_t count = 200;
+  std::vector<crypto::Identity> identities;
+  for (std::size_t i = 0; i < count; ++i) identities.push_back(crypto::Identity::generate());
+  auto options = cluster.client_options();
+  options.renew_after = 1h;
+  auto opened = ClientBus::open(identities, options);
+  REQUIRE(opened);
+  ClientBus& bus = **opened;
+  for (std::size_t node = 0; node < 2; ++node) {
+    cluster.recorders[node].on_client = [&cluster, &identities, node](const ClientFrame& frame) {
+      const std::size_t client = std::stoul(frame.text);
+      CHECK(frame.channel == identities[client].curve().public_key);
+      cluster.buses[node]->answer(frame.origin, to_bytes(std::to_string(node) + " to " + frame.text));
+    };
+  }
+  const auto replicas = {ReplicaId{0}, ReplicaId{1}};
+  for (std::size_t client = 0; client < count; ++client) {
+    for (const ReplicaId replica : replicas) CHECK(bus.send(replica, to_bytes(std::to_string(client)), client));
+  }
+  std::size_t answers = 0;
+  const auto step = [&] {
+    cluster.poll();
+    bus.poll(200us, 100, [&](const SharedBytes& frame, ReplicaId from, std::size_t client) {
+      CHECK(as_text(frame.view()) == std::to_string(from.value) + " to " + std::to_string(client));
+      ++answers;
+    });
+  };
+  REQUIRE(until([&] { return answers == 2 * count; }, step));
+  for (std::size_t client = 0; client < count; ++client) {
+    for (const ReplicaId replica : replicas) {
+      REQUIRE(until([&] { return bus.connected(replica, client); }, step));
+    }
+  }
+  CHECK_FALSE(bus.send(ReplicaId{2}, to_bytes("0"), 0));
+  CHECK_FALSE(bus.send(ReplicaId{0}, to_bytes("0"), count));
 }
 
 TEST_CASE("two processes of one client get the replies of their own sessions") {
@@ -150,7 +189,7 @@ TEST_CASE("frames to a replica that is down are not delivered when stale") {
   auto opened = ClientBus::open(crypto::Identity::generate(), options);
   REQUIRE(opened);
   ClientBus& bus = **opened;
-  const auto ignore = [](const SharedBytes&, ReplicaId) {};
+  const auto ignore = [](const SharedBytes&, ReplicaId, std::size_t) {};
   for (int i = 0; i < 10; ++i) CHECK(bus.send(ReplicaId{0}, to_bytes("stale")));
   REQUIRE(until([&] { return counter(bus, "peer.send_dropped") == 10; }, [&] { bus.poll(1ms, 10, ignore); }));
 
@@ -219,7 +258,8 @@ void check_answer_while_sending(Cluster& cluster) {
   });
   bool got = false;
   const bool in_time =
-      until([&] { return got; }, [&] { client.poll(1ms, 10, [&](const SharedBytes&, ReplicaId) { got = true; }); });
+      until([&] { return got; },
+            [&] { client.poll(1ms, 10, [&](const SharedBytes&, ReplicaId, std::size_t) { got = true; }); });
   stop = true;
   node.join();
   REQUIRE(in_time);
@@ -243,7 +283,7 @@ TEST_CASE("the longest frame of a client arrives, a longer one is not sent") {
   REQUIRE(until([&] { return cluster.recorders[0].client_frames.size() == 1; },
                 [&] {
                   cluster.poll();
-                  (*opened)->poll(1ms, 10, [](const SharedBytes&, ReplicaId) {});
+                  (*opened)->poll(1ms, 10, [](const SharedBytes&, ReplicaId, std::size_t) {});
                 }));
   CHECK(cluster.recorders[0].client_frames[0].text.size() == max_client_frame_bytes);
 }
@@ -268,7 +308,7 @@ TEST_CASE("a client that is admitted only later gets in by itself") {
 TEST_CASE("wake ends a client's poll from another thread") {
   Cluster cluster(1);
   Process client(cluster, crypto::Identity::generate());
-  const auto ignore = [](const SharedBytes&, ReplicaId) {};
+  const auto ignore = [](const SharedBytes&, ReplicaId, std::size_t) {};
   client.bus->wake();
   client.bus->poll(1h, 10, ignore);
   std::thread waker([&] { client.bus->wake(); });

@@ -26,7 +26,9 @@ void check_service(Cluster& cluster) {
   };
   client->send(ReplicaId{0}, to_bytes("honest"));
   REQUIRE(cluster.until([&] {
-    client->poll(100us, 10, [&](const SharedBytes& frame, ReplicaId) { answered = as_text(frame.view()) == "served"; });
+    client->poll(100us, 10, [&](const SharedBytes& frame, ReplicaId, std::size_t) {
+      answered = as_text(frame.view()) == "served";
+    });
     return answered;
   }));
   cluster.recorders[0].on_client = {};
@@ -208,7 +210,7 @@ TEST_CASE("a flood from one client stops neither another client nor a peer") {
     return until([&] { return served >= wanted; },
                  [&] {
                    node.poll(1ms, 64, cluster.recorders[0]);
-                   client->poll(100us, 10, [&](const SharedBytes&, ReplicaId) { ++served; });
+                   client->poll(100us, 10, [&](const SharedBytes&, ReplicaId, std::size_t) { ++served; });
                  });
   };
   bool ok = until([&] { return flooded > 1'000; }, [&] { node.poll(1ms, 64, cluster.recorders[0]); });

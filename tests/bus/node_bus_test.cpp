@@ -95,7 +95,7 @@ TEST_CASE("a client's frames that are slow to handle end the poll one by one, an
   recorder.on_client = [&](const ClientFrame&) { now += 60ms; };
   REQUIRE(until([&] { return recorder.client_frames.size() == count && recorder.peer_frames.size() == count; },
                 [&] {
-                  client->poll(0us, 10, [](const SharedBytes&, ReplicaId) {});
+                  client->poll(0us, 10, [](const SharedBytes&, ReplicaId, std::size_t) {});
                   const std::size_t before = recorder.client_frames.size();
                   bus.poll(1ms, 256, recorder);
                   CHECK(recorder.client_frames.size() <= before + 1);

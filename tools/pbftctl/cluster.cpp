@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
+#include <thread>
 
 namespace pbft::ctl {
 
@@ -18,6 +20,30 @@ std::string usages_of(const execution::Plugin& plugin) {
     usages.push_back(command.usage);
   }
   return fmt::format("{}", fmt::join(usages, ", "));
+}
+
+client::ClientOptions options_of(const runtime::ClientConfig& config, const crypto::Identity& identity) {
+  client::ClientOptions options{config.genesis.roster(), identity, {}, {}};
+  for (const runtime::ReplicaAddress& replica : config.replicas) {
+    options.replicas.push_back({replica.name, replica.client});
+  }
+  options.core.session_window = config.genesis.parameters.session_window;
+  return options;
+}
+
+// That of the configuration, and those beside it, as far as there are any and not more than `most`.
+Result<std::vector<crypto::Identity>> keys_of_clients(const runtime::ClientConfig& config, std::size_t most) {
+  std::vector<crypto::Identity> keys;
+  fs::path file = config.key_file;
+  const fs::path cluster = fs::absolute(config.file).parent_path().parent_path();
+  std::error_code ignored;
+  do {
+    auto key = crypto::Identity::load(file);
+    if (!key) return tl::unexpected(key.error());
+    keys.push_back(*key);
+    file = cluster / fmt::format("client-{}", keys.size() + 1) / "client.key";
+  } while (keys.size() < most && fs::exists(file, ignored));
+  return keys;
 }
 
 }  // namespace
@@ -49,36 +75,29 @@ Result<runtime::ClientConfig> load_client_config(const Globals& globals) {
 }
 
 Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& config) {
-  auto identity = crypto::Identity::load(config.key_file);
-  if (!identity) {
-    return tl::unexpected(identity.error());
-  }
-  client::ClientOptions options{config.genesis.roster(), *identity, {}, {}};
-  for (const runtime::ReplicaAddress& replica : config.replicas) {
-    options.replicas.push_back({replica.name, replica.client});
-  }
-  options.core.session_window = config.genesis.parameters.session_window;
-  return client::Client::open(std::move(options));
+  return crypto::Identity::load(config.key_file).and_then([&](const crypto::Identity& identity) {
+    return client::Client::open(options_of(config, identity));
+  });
 }
 
 Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime::ClientConfig& config,
                                                                   std::size_t count, std::size_t skip) {
-  std::vector<runtime::ClientConfig> configs{config};
-  const fs::path cluster = fs::absolute(config.file).parent_path().parent_path();
-  while (configs.size() < skip + count) {
-    const fs::path file = cluster / fmt::format("client-{}", configs.size() + 1) / "client.toml";
-    std::error_code ignored;
-    if (!fs::exists(file, ignored)) break;
-    auto further = runtime::load_client_config(file);
-    if (!further) return tl::unexpected(further.error());
-    configs.push_back(std::move(*further));
-  }
-  configs.erase(configs.begin(), configs.begin() + static_cast<std::ptrdiff_t>(std::min(skip, configs.size() - 1)));
+  const auto keys = keys_of_clients(config, count + skip);
+  if (!keys) return tl::unexpected(keys.error());
+  const std::size_t first = std::min(skip, keys->size() - 1);
+  std::vector<crypto::Identity> identities;
+  for (std::size_t i = 0; i < count; ++i) identities.push_back((*keys)[first + i % (keys->size() - first)]);
+
+  // Half of the processors for the clients.
+  const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 1, count);
   std::vector<std::unique_ptr<client::Client>> clients;
-  while (clients.size() < count) {
-    auto client = connect(configs[clients.size() % configs.size()]);
-    if (!client) return tl::unexpected(client.error());
-    clients.push_back(std::move(*client));
+  for (std::size_t i = 0; i < threads; ++i) {
+    const auto at = [&](std::size_t thread) {
+      return identities.begin() + static_cast<std::ptrdiff_t>(thread * count / threads);
+    };
+    auto opened = client::Client::open_many(options_of(config, identities.front()), {at(i), at(i + 1)});
+    if (!opened) return tl::unexpected(opened.error());
+    std::move(opened->begin(), opened->end(), std::back_inserter(clients));
   }
   return clients;
 }

@@ -1,5 +1,6 @@
 // libpbft-client: submit operations to a PBFT cluster and believe only what f+1 replicas vouch for.
-// Thread-safe; one background thread per Client does all network work. Callbacks run on that thread and must not block.
+// Thread-safe; one background thread does all network work of a Client, or of all that were opened together. Callbacks
+// run on that thread and must neither block nor destroy a Client.
 #pragma once
 
 #include <chrono>
@@ -35,7 +36,11 @@ class Client {
 
   // Opens the sockets; the session is opened with the first operation. The error says what is wrong.
   [[nodiscard]] static tl::expected<std::unique_ptr<Client>, std::string> open(ClientOptions options);
-  // Outstanding operations end as timed_out.
+  // One for each identity; `identity` in the options is not used. They share one background thread and its system calls,
+  // which makes many clients in one process much cheaper; each has its own connections and its own session.
+  [[nodiscard]] static tl::expected<std::vector<std::unique_ptr<Client>>, std::string> open_many(
+      ClientOptions options, const std::vector<crypto::Identity>& identities);
+  // Outstanding operations end as timed_out. Not while another thread still submits.
   ~Client();
 
   // A timeout is at least one millisecond and at most ten years.
