@@ -268,6 +268,9 @@ using PeerMessage = std::variant<PrePrepare, Prepare, Commit, Checkpoint, Stable
 struct Hello {
   SessionId session;  // 0 before the session is open; then `number` is that of the open_session request
   RequestNumber number;
+  // The client has enough replies without those of this replica, which may leave them out where it has not got the
+  // request from the client itself. Until a Hello says otherwise, or a request of the session comes in.
+  bool quiet = false;
 };
 struct Welcome {
   View view;

@@ -164,6 +164,16 @@ void Driver::peer_frame(const SharedBytes& frame, ReplicaId channel) {
   if (!opened) parts_.observer.on_refused_frame(opened.error(), false);
 }
 
+void QuietSessions::set(const ClientId& client, SessionId session, bool quiet) {
+  constexpr std::size_t most = 100'000;
+  if (!quiet) {
+    sessions_.erase({session, client});
+    return;
+  }
+  if (sessions_.size() >= most) sessions_.clear();  // their clients say so again
+  sessions_.emplace(session, client);
+}
+
 void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel, Origin origin) {
   if (failed_) return;
   auto opened = parts_.authenticator.open_client(frame, channel);
@@ -177,6 +187,7 @@ void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_
     };
     if (const auto* hello = std::get_if<Hello>(&message)) {
       learn(hello->session, hello->number);
+      quiet_.set(client, hello->session, hello->quiet);
       const ReplicaStatus status = parts_.replica.status();
       parts_.transport.answer(origin,
                               parts_.authenticator.seal_to_client(client, {Welcome{status.view, status.executed}}));
@@ -186,6 +197,7 @@ void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_
     } else {
       if (const auto* request = std::get_if<ClientRequest>(&message)) {
         learn(request->bundle->session, request->bundle->requests.front().number);
+        quiet_.set(client, request->bundle->session, false);
       }
       step(ClientInput{std::move(authenticated), origin});
     }
@@ -413,7 +425,16 @@ storage::Result<void> Driver::run(const Execute& effect, Gathered& replies) {
   auto results = parts_.executor.execute(effect);
   if (!results) return tl::unexpected(results.error());
   parts_.observer.on_executed(effect, *results);
-  for (const execution::OutgoingReply& reply : *results) add_reply(replies, reply, sends_in_full(reply));
+  for (const execution::OutgoingReply& reply : *results) {
+    const bool in_full = sends_in_full(reply);
+    // A large result is sent by one alone.
+    const bool needed = in_full && reply.result.size() > small_result_bytes;
+    if (!needed && quiet_.holds(reply.client, reply.session)) {
+      parts_.observer.on_left_out(reply);
+    } else {
+      add_reply(replies, reply, in_full);
+    }
+  }
   completions_.emplace_back(Executed{effect.n});
   return {};
 }

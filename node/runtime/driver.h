@@ -9,8 +9,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <tl/expected.hpp>
+#include <utility>
 #include <vector>
 
 #include "node/crypto/authenticator.h"
@@ -28,6 +30,8 @@ class Observer {
   virtual void on_event(const Event&) {}
   virtual void on_refused_frame(const crypto::Refused&, bool from_client) { (void)from_client; }
   virtual void on_executed(const Execute&, const std::vector<execution::OutgoingReply>&) {}
+  // A reply that is not sent, since the client has enough without it.
+  virtual void on_left_out(const execution::OutgoingReply&) {}
   virtual void on_checkpoint(const CheckpointSummary&) {}
   // A part of the state could not be read where it was needed.
   virtual void on_damage(const storage::StorageError&) {}
@@ -37,6 +41,18 @@ class Observer {
 using InfoSource = std::function<std::string()>;
 // Told of the route that an authenticated client message proves.
 using RouteLearner = std::function<void(const ClientId&, SessionId, RequestNumber, Origin)>;
+
+// Sessions whose clients can do without the replies of this replica. One thread.
+class QuietSessions {
+ public:
+  void set(const ClientId& client, SessionId session, bool quiet);
+  [[nodiscard]] bool holds(const ClientId& client, SessionId session) const {
+    return sessions_.contains({session, client});
+  }
+
+ private:
+  std::set<std::pair<SessionId, ClientId>> sessions_;
+};
 
 struct DriverParts {
   Replica& replica;
@@ -99,6 +115,7 @@ class Driver {
   [[nodiscard]] bool sends_in_full(const execution::OutgoingReply& reply) const;
 
   DriverParts parts_;
+  QuietSessions quiet_;
   Effects gathered_;
   std::vector<Input> completions_;
   std::optional<storage::StorageError> failed_;

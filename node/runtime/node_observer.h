@@ -22,6 +22,7 @@ class NodeObserver final : public Observer {
 
   void on_event(const Event& event) override;
   void on_refused_frame(const crypto::Refused& refused, bool from_client) override;
+  void on_left_out(const execution::OutgoingReply&) override { ++counters_["replies_left_out"]; }
   void on_executed(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) override;
   void on_checkpoint(const CheckpointSummary& summary) override;
   void on_damage(const storage::StorageError& error) override;

@@ -8,7 +8,7 @@ namespace {
 
 Bytes encode_one(const Hello& message) {
   Writer writer{Writer::small};
-  writer.array(3).type(MessageType::hello).put(message.session).put(message.number);
+  writer.array(4).type(MessageType::hello).put(message.session).put(message.number).uint(message.quiet ? 1 : 0);
   return writer.finish();
 }
 
@@ -67,6 +67,7 @@ Hello read_hello(Reader& reader) {
   Hello message;
   message.session = reader.number<SessionId>();
   message.number = reader.number<RequestNumber>();
+  message.quiet = reader.uint(1) == 1;
   return message;
 }
 
@@ -133,7 +134,7 @@ Decoded<ClientMessage> decode_client_message(const SharedBytes& bytes) {
   if (!reader.ok()) return tl::unexpected(reader.error());
   switch (head.type) {
     case MessageType::hello:
-      return decode_fields<ClientMessage>(reader, head, 3, read_hello);
+      return decode_fields<ClientMessage>(reader, head, 4, read_hello);
     case MessageType::client_request:
       return decode_fields<ClientMessage>(reader, head, 3,
                                           [](Reader& rest) { return ClientRequest{read_bundle(rest)}; });

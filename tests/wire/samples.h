@@ -236,7 +236,7 @@ class Samples {
   ClientMessage client(std::size_t kind) {
     switch (kind) {
       case 0:
-        return Hello{strong<SessionId>(), strong<RequestNumber>()};
+        return Hello{strong<SessionId>(), strong<RequestNumber>(), strong<View>().value % 2 == 1};
       case 1:
         return ClientRequest{bundle()};
       case 2:

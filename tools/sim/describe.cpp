@@ -116,17 +116,20 @@ std::string describe(const PeerMessage& message) {
 }
 
 std::string describe(const ClientMessage& message) {
-  return std::visit(
-      Overloaded{
-          [](const Hello& m) { return fmt::format("HELLO session {} number {}", m.session.value, m.number.value); },
-          [](const ClientRequest& m) {
-            return fmt::format("REQUEST session {} {}..{}", m.bundle->session.value,
-                               m.bundle->requests.front().number.value, m.bundle->requests.back().number.value);
-          },
-          [](const ReadRequest& m) { return fmt::format("READ {}", m.number.value); },
-          [](const InfoRequest& m) { return fmt::format("INFO {}", m.number.value); },
-      },
-      message);
+  return std::visit(Overloaded{
+                        [](const Hello& m) {
+                          return fmt::format("HELLO session {} number {}{}", m.session.value, m.number.value,
+                                             m.quiet ? " quiet" : "");
+                        },
+                        [](const ClientRequest& m) {
+                          return fmt::format("REQUEST session {} {}..{}", m.bundle->session.value,
+                                             m.bundle->requests.front().number.value,
+                                             m.bundle->requests.back().number.value);
+                        },
+                        [](const ReadRequest& m) { return fmt::format("READ {}", m.number.value); },
+                        [](const InfoRequest& m) { return fmt::format("INFO {}", m.number.value); },
+                    },
+                    message);
 }
 
 std::string describe(const ReplicaToClientMessage& message) {

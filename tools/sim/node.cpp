@@ -200,6 +200,7 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
                          refused.wire ? fmt::format(" ({})", wire::to_string(*refused.wire)) : "");
     });
   }
+  void on_left_out(const execution::OutgoingReply&) override { ++sometimes().reply_left_out; }
   void on_executed(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) override {
     World& world = node.world_;
     world.trace.say([&] {

@@ -58,6 +58,7 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("batch fetched between views", sometimes.fetched_between_views);
   visit("client told to sign", sometimes.told_to_sign);
   visit("told what is committed", sometimes.told_committed);
+  visit("reply left out", sometimes.reply_left_out);
   visit("twins propose two batches", sometimes.twins_differ);
 }
 

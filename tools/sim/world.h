@@ -62,6 +62,7 @@ struct Sometimes {
   std::uint64_t fetched_between_views = 0;  // a batch was asked for by a replica without an active view
   std::uint64_t told_to_sign = 0;           // a client was
   std::uint64_t told_committed = 0;         // what is committed was told to others who could not work it out
+  std::uint64_t reply_left_out = 0;         // since the client has enough without it
   std::uint64_t twins_differ = 0;           // two copies of a replica proposed different batches for one slot
 };
 

@@ -44,7 +44,8 @@ Session::Session(Quorum quorum, const CoreOptions& options, crypto::ClientAuthen
       authenticator_(&authenticator),
       budget_(&budget),
       open_number_(std::max<std::uint64_t>(options.open_number, 1)),
-      spread_((open_number_.value * 0x9E3779B97F4A7C15U) >> 52U) {}
+      spread_((open_number_.value * 0x9E3779B97F4A7C15U) >> 52U),
+      repliers_(quorum, spread_) {}
 
 // ---- what goes in --------------------------------------------------------------------------------------
 
@@ -121,6 +122,7 @@ void Session::opening_answered(const Votes::Agreed& agreed) {
     opened_at_ = now_;
     next_ = RequestNumber{1};
     last_hello_.reset();
+    repliers_ = Repliers{quorum_, spread_};
     return;
   }
   const std::uint64_t last = std::max(open_number_.value, value.value_or(0));
@@ -158,6 +160,7 @@ void Session::receive_answer(const Reply& reply, ReplicaId from) {
     hinted(reply, from, slot->flight);
     return;
   }
+  repliers_.voted(from);
   if (auto agreed = counted(slot->votes, reply, from)) {
     answered(reply.number, std::move(*agreed));
   } else if (!slot->asked_for_result && slot->votes.lacks_result()) {
@@ -173,6 +176,7 @@ void Session::answered(RequestNumber number, Votes::Agreed agreed) {
     return;
   }
   const Slot slot = slots_.take(number);
+  repliers_.answered(slot.sent_at);
   completions_.push_back({slot.ticket, outcome_of(std::move(agreed))});
   numbers_.erase(slot.ticket);
   landed(slot.flight);
@@ -241,6 +245,7 @@ Outcome Session::outcome_of(Votes::Agreed agreed) const {
 
 void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
   now_ = now_us;
+  repliers_.end_turn(now_us);
   const bool moved = view != view_;
   view_ = view;
   if (moved) {
@@ -260,10 +265,23 @@ void Session::advance(std::uint64_t now_us, View view, Outbox& outbox) {
 
 // Routes are taught anew from time to time: a replica may have restarted, or forgotten.
 void Session::say_hello(Outbox& outbox) {
-  if (!last_hello_ || now_ >= saturating_add(*last_hello_, options_.hello_interval_us)) {
-    outbox.add_all(Hello{*id_, RequestNumber{0}});
+  const bool due = !last_hello_ || now_ >= saturating_add(*last_hello_, options_.hello_interval_us);
+  if (!due && !hello_at_once_) {
+    return;
+  }
+  const ReplicaId primary = quorum_.primary(view_);
+  if (due) {
+    repliers_.begin_period(primary);
     last_hello_ = now_;
   }
+  hello_at_once_ = false;
+  for (std::uint32_t i = 0; i < quorum_.replicas(); ++i) {
+    outbox.add(ReplicaId{i}, Hello{*id_, RequestNumber{0}, !repliers_.wanted(ReplicaId{i})});
+  }
+}
+
+void Session::want_all_replies() {
+  hello_at_once_ = repliers_.reset() || hello_at_once_;
 }
 
 RequestNumber Session::low() const {
@@ -293,7 +311,7 @@ void Session::send_bundles(Outbox& outbox) {
       Wish wish = waiting_.take(ticket);
       requests.push_back({next_, wish.kind, wish.operation});
       numbers_.add(ticket, next_);
-      slots_.add(next_, Slot{ticket, std::move(wish), flight, new_votes()});
+      slots_.add(next_, Slot{ticket, std::move(wish), flight, new_votes(), now_});
       next_ = next_.next();
     }
     const std::size_t count = next_.value - first.value;
@@ -323,6 +341,7 @@ void Session::resend_due(Outbox& outbox) {
     if (opening_ && id == opening_flight_) {
       outbox.add_all(Hello{SessionId{0}, open_number_});
     }
+    want_all_replies();
     outbox.add_all(ClientRequest{flight.bundle});
     flight.postponed = false;
     flight.interval = backed_off(flight.interval, options_);
@@ -333,6 +352,7 @@ void Session::resend_due(Outbox& outbox) {
 // f+1 replicas are in a later view: its primary is to have at once what is outstanding, also where it was sent to all
 // before, since what a replica had then it may have dropped. Should that be lost, the intervals begin anew.
 void Session::follow_primary(Outbox& outbox) {
+  want_all_replies();
   for (auto& [id, flight] : flights_) {
     if (flight.due == never) {
       continue;
@@ -404,7 +424,9 @@ std::uint64_t Session::next_wakeup_us() const {
     wakeup = std::min(wakeup, reopen_at_);
   }
   if (id_ && something_outstanding()) {
-    wakeup = std::min(wakeup, last_hello_ ? saturating_add(*last_hello_, options_.hello_interval_us) : 0);
+    wakeup = hello_at_once_
+                 ? 0
+                 : std::min(wakeup, last_hello_ ? saturating_add(*last_hello_, options_.hello_interval_us) : 0);
   }
   return wakeup;
 }

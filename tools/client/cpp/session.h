@@ -9,6 +9,7 @@
 
 #include "tools/client/cpp/ascending.h"
 #include "tools/client/cpp/outbox.h"
+#include "tools/client/cpp/repliers.h"
 #include "tools/client/cpp/times.h"
 #include "tools/client/cpp/votes.h"
 
@@ -54,6 +55,7 @@ class Session {
     Wish wish;
     FlightId flight;
     Votes votes;
+    std::uint64_t sent_at = 0;
     bool asked_for_result = false;
   };
 
@@ -71,6 +73,7 @@ class Session {
   void resend_due(Outbox& outbox);
   void follow_primary(Outbox& outbox);
   void say_hello(Outbox& outbox);
+  void want_all_replies();
   void reschedule(FlightId id, std::uint64_t due);
   void landed(FlightId id);  // one more request of it is answered or abandoned
   void hinted(const Reply& reply, ReplicaId from, FlightId id);
@@ -109,6 +112,8 @@ class Session {
   FlightId next_flight_{1};
   std::map<ReplicaId, std::uint64_t> busy_;  // when each last said that it is
   std::optional<std::uint64_t> last_hello_;
+  bool hello_at_once_ = false;  // some replicas are quiet and should not be
+  Repliers repliers_;
   std::vector<Completion> completions_;
 };
 
