@@ -17,8 +17,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t quantum = 16;  // frames from one replica before it is the next one's turn
-constexpr std::chrono::milliseconds upkeep_interval{50};
-constexpr std::chrono::hours longest_poll{1};  // any longer time is cut to it
+constexpr std::chrono::milliseconds client_upkeep_interval{50};
 
 struct Waiting {
   zmq::message_t frame;
@@ -108,7 +107,7 @@ void ClientBus::Impl::flush(Replica& replica) {
 
 void ClientBus::Impl::upkeep(Clock::time_point now) {
   if (now < next_upkeep) return;
-  next_upkeep = now + upkeep_interval;
+  next_upkeep = now + client_upkeep_interval;
   monitors.drain();
   for (Replica& replica : replicas) {
     if (replica.link->renew_if_down(now, options.renew_after)) replica.ready = true;
