@@ -13,7 +13,6 @@
 using namespace pbft;
 using namespace pbft::new_view_rules;
 using namespace pbft::testing;
-using S = std::vector<NewView::Signed>;
 
 namespace {
 
