@@ -28,6 +28,7 @@ enum class Family : std::uint8_t {
   staging,
   count_
 };
+inline constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
 [[nodiscard]] const char* to_string(Family family);
 // The replicated state, what is derived from it, and what was fetched of it. What is lost of these the other replicas
 // can give back; of all others they cannot.

@@ -15,15 +15,14 @@ struct ByteOrder {
   }
 };
 using Table = std::map<Bytes, Bytes, ByteOrder>;
-constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
 
 // What a key was before a write that is not durable yet.
-struct Before {
+struct ValueBefore {
   Family family;
   Bytes key;
   std::optional<Bytes> value;
 };
-using UndoOfWrite = std::vector<Before>;
+using UndoOfWrite = std::vector<ValueBefore>;
 
 class MemoryIterator final : public Iterator {
  public:

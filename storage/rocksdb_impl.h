@@ -15,7 +15,6 @@
 
 namespace pbft::storage {
 
-inline constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
 inline constexpr const char* mark_file = "synced-mark";
 // Its presence is the note of Engine::note_damage.
 inline constexpr const char* damage_file = "state-damaged";

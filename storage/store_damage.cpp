@@ -7,8 +7,6 @@
 namespace pbft::storage {
 namespace {
 
-constexpr std::size_t write_bytes = 1U << 20;  // about as much in one write
-
 bool is_damage(const StorageError& error) {
   return error.kind == StorageError::Kind::damaged;
 }

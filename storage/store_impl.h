@@ -17,6 +17,8 @@
 
 namespace pbft::storage {
 
+inline constexpr std::size_t write_bytes = 1U << 20;  // about as much in one write, where there is much
+
 // The checkpoint that is being written. Its changes lie between `unwritten` and the engine.
 struct BegunCheckpoint {
   ExecutedRecord at;

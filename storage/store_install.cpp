@@ -10,8 +10,6 @@
 namespace pbft::storage {
 namespace {
 
-constexpr std::size_t write_bytes = 1U << 20;  // about as much in one write
-
 // Gathers the pairs that differ. Names in any order.
 class DifferenceOf {
  public:

@@ -19,8 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t quantum = 16;          // frames from one replica before it is the next one's turn
 constexpr std::size_t sockets_per_line = 3;  // the DEALER, and both ends of its monitor
-constexpr std::chrono::milliseconds upkeep_interval{50};
-constexpr std::chrono::hours longest_poll{1};  // any longer time is cut to it
+constexpr std::chrono::milliseconds client_upkeep_interval{50};
 
 struct Waiting {
   zmq::message_t frame;
@@ -159,7 +158,7 @@ void ClientBus::Impl::flush(std::size_t position) {
 
 void ClientBus::Impl::upkeep(Clock::time_point now) {
   if (now < next_upkeep) return;
-  next_upkeep = now + upkeep_interval;
+  next_upkeep = now + client_upkeep_interval;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].link->renew_if_down(now, options.renew_after)) set_ready(i);
     drop_stale(lines[i], now);

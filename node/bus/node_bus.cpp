@@ -25,8 +25,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* replicas_domain = "replicas";
 constexpr const char* clients_domain = "clients";
-constexpr std::chrono::milliseconds upkeep_interval{250};
-constexpr std::chrono::hours longest_poll{1};      // any longer time is cut to it
+constexpr std::chrono::milliseconds node_upkeep_interval{250};
 constexpr std::size_t subscription_bytes = 1'024;  // all that a SUB has to send, handshake included
 
 // A ROUTER names a connection that brought no name of its own by a zero byte and a 32-bit number. Only those are
@@ -278,7 +277,7 @@ void NodeBus::Impl::note_signals() {
 
 void NodeBus::Impl::upkeep(Clock::time_point now) {
   if (now < next_upkeep) return;
-  next_upkeep = now + upkeep_interval;
+  next_upkeep = now + node_upkeep_interval;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     Peer& peer = peers[inputs[i].channel.value];
     if (inputs[i].kind == InputKind::subscription && peer.subscription->renew_if_down(now, options.renew_after)) {

@@ -19,6 +19,8 @@
 
 namespace pbft::bus {
 
+inline constexpr std::chrono::hours longest_poll{1};  // any longer time is to be cut to it
+
 class PollSet {
  public:
   [[nodiscard]] static tl::expected<PollSet, std::string> create();

@@ -10,7 +10,7 @@ namespace {
 
 // So long a replica waits for the normal path before it turns to the ledger.
 constexpr Ticks patience_ticks = 3;
-constexpr std::size_t outstanding_fetches = 32;
+constexpr std::size_t outstanding_ranges = 32;
 // So often all peers are asked for one batch before the range is given up for a newer one.
 constexpr std::uint32_t rounds = 3;
 
@@ -123,7 +123,7 @@ void CatchUp::on_batch(SequenceNumber n, const BatchPtr& batch) {
 
 void CatchUp::ask_for_batches(Outbox& out) {
   SequenceNumber n = delivery_.next();
-  for (std::size_t window = 0; n <= range_->last && window < outstanding_fetches; ++window, n = n.next()) {
+  for (std::size_t window = 0; n <= range_->last && window < outstanding_ranges; ++window, n = n.next()) {
     if (range_->batches.contains(n)) continue;
     const Slot* slot = log_.find(n);
     if (const BatchPtr known = slot == nullptr ? nullptr : slot->batch(*range_->digest(n))) {

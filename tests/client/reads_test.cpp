@@ -8,8 +8,8 @@ ReadReply answer(RequestNumber number, const std::string& result, ReplyStatus st
   return {number, status, SequenceNumber{5}, SharedBytes::own(to_bytes(result))};
 }
 
-struct Fixture : ScriptedCluster {
-  explicit Fixture(std::uint32_t replicas = 4, CoreOptions options = default_options())
+struct AskedCluster : ScriptedCluster {
+  explicit AskedCluster(std::uint32_t replicas = 4, CoreOptions options = default_options())
       : ScriptedCluster{replicas, options} {
     ticket = core.query(to_bytes("get a"), 0);
     sent = advance();
@@ -23,7 +23,7 @@ struct Fixture : ScriptedCluster {
 };
 
 TEST_CASE("a read goes to all replicas and needs no session") {
-  Fixture cluster;
+  AskedCluster cluster;
   CHECK(cluster.sent.size() == 4);
   for (const auto& [at, read] : ScriptedCluster::all<ReadRequest>(cluster.sent)) {
     CHECK(as_text(read.operation.view()) == "get a");
@@ -33,7 +33,7 @@ TEST_CASE("a read goes to all replicas and needs no session") {
 TEST_CASE("a read is believed at Q = ceil((n+f+1)/2) matching answers") {
   const auto [n, quorum] =
       GENERATE(table<std::uint32_t, std::uint32_t>({{1, 1}, {4, 3}, {5, 4}, {6, 4}, {7, 5}, {10, 7}}));
-  Fixture cluster{n};
+  AskedCluster cluster{n};
   for (std::uint32_t i = 0; i < quorum; ++i) {
     CHECK_FALSE(cluster.done(cluster.ticket));
     cluster.say(i, answer(cluster.number, "v"));
@@ -45,7 +45,7 @@ TEST_CASE("a read is believed at Q = ceil((n+f+1)/2) matching answers") {
 }
 
 TEST_CASE("f+1 matching answers are not enough for a read, nor is one replica that repeats itself") {
-  Fixture cluster;
+  AskedCluster cluster;
   for (int i = 0; i < 5; ++i) {
     cluster.say(0, answer(cluster.number, "old"));
     cluster.say(1, answer(cluster.number, "old"));
@@ -55,7 +55,7 @@ TEST_CASE("f+1 matching answers are not enough for a read, nor is one replica th
 }
 
 TEST_CASE("one liar among the answers does no harm") {
-  Fixture cluster;
+  AskedCluster cluster;
   cluster.say(0, answer(cluster.number, "lie"));
   cluster.say(1, answer(cluster.number, "v"));
   cluster.say(2, answer(cluster.number, "v"));
@@ -66,7 +66,7 @@ TEST_CASE("one liar among the answers does no harm") {
 }
 
 TEST_CASE("a failed read is an outcome like any other") {
-  Fixture cluster;
+  AskedCluster cluster;
   cluster.say_all(answer(cluster.number, "no such key", ReplyStatus::failed));
   (void)cluster.advance();
   REQUIRE(cluster.done(cluster.ticket));
@@ -75,7 +75,7 @@ TEST_CASE("a failed read is an outcome like any other") {
 }
 
 TEST_CASE("when no quorum can agree any more, the read is ordered at once") {
-  Fixture cluster;
+  AskedCluster cluster;
   cluster.say(0, answer(cluster.number, "1"));
   cluster.say(1, answer(cluster.number, "1"));
   cluster.say(2, answer(cluster.number, "2"));
@@ -98,7 +98,7 @@ TEST_CASE("when no quorum can agree any more, the read is ordered at once") {
 }
 
 TEST_CASE("an unanswered read is ordered after read_fallback_us") {
-  Fixture cluster;
+  AskedCluster cluster;
   cluster.say(0, answer(cluster.number, "1"));
   cluster.say(2, answer(cluster.number, "1"));
   CHECK_FALSE(ScriptedCluster::open_number(cluster.advance_by(299'999)));
@@ -111,7 +111,7 @@ TEST_CASE("an unanswered read is ordered after read_fallback_us") {
 TEST_CASE("a read is resent to those that have not answered") {
   CoreOptions options = ScriptedCluster::default_options();
   options.read_fallback_us = 10'000'000;
-  Fixture cluster{4, options};
+  AskedCluster cluster{4, options};
   cluster.say(0, answer(cluster.number, "1"));
   const auto again = ScriptedCluster::all<ReadRequest>(cluster.advance_by(300'000));
   REQUIRE(again.size() == 3);
@@ -120,7 +120,7 @@ TEST_CASE("a read is resent to those that have not answered") {
 }
 
 TEST_CASE("replicas that are busy or refuse make a read go the ordered way") {
-  Fixture cluster;
+  AskedCluster cluster;
   cluster.say(0, answer(cluster.number, "", ReplyStatus::busy));
   cluster.say(1, answer(cluster.number, "", ReplyStatus::busy));
   CHECK(ScriptedCluster::open_number(cluster.advance()));
@@ -138,7 +138,7 @@ TEST_CASE("a read has a deadline") {
 }
 
 TEST_CASE("an ordered read whose session was evicted runs again in the next one") {
-  Fixture cluster;
+  AskedCluster cluster;
   (void)cluster.advance_by(300'000);
   cluster.say_all(make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::ok, number_bytes(7)));
   (void)cluster.advance();

@@ -6,14 +6,12 @@
 namespace pbft::client::testing {
 namespace {
 
-const SessionId session{77};
-
 Reply ok(std::uint64_t number, const std::string& result, bool full = true) {
-  return make_reply(session, RequestNumber{number}, ReplyStatus::ok, to_bytes(result), full);
+  return make_reply(given_session, RequestNumber{number}, ReplyStatus::ok, to_bytes(result), full);
 }
 
-struct Fixture : ScriptedCluster {
-  explicit Fixture(std::uint32_t replicas = 4, CoreOptions options = default_options())
+struct OpenCluster : ScriptedCluster {
+  explicit OpenCluster(std::uint32_t replicas = 4, CoreOptions options = default_options())
       : ScriptedCluster{replicas, options} {
     ticket = core.submit(to_bytes("operation"), 0);
     (void)open_session();
@@ -27,7 +25,7 @@ struct Fixture : ScriptedCluster {
 };
 
 TEST_CASE("f+1 matching replies are believed, one in full and the others as digests") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say(2, ok(1, "yes", false));
   (void)cluster.advance();
   CHECK_FALSE(cluster.done(cluster.ticket));
@@ -38,7 +36,7 @@ TEST_CASE("f+1 matching replies are believed, one in full and the others as dige
 }
 
 TEST_CASE("f liars with a common wrong result are not believed, whatever they repeat") {
-  Fixture cluster{7};
+  OpenCluster cluster{7};
   for (int i = 0; i < 3; ++i) {
     cluster.say(0, ok(1, "lie"));
     cluster.say(6, ok(1, "lie"));
@@ -53,7 +51,7 @@ TEST_CASE("f liars with a common wrong result are not believed, whatever they re
 }
 
 TEST_CASE("a result counts with those that sent the same one or its digest, and with no others") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say(0, ok(1, "lie"));
   cluster.say(1, ok(1, "true"));
   (void)cluster.advance();
@@ -64,12 +62,12 @@ TEST_CASE("a result counts with those that sent the same one or its digest, and 
 }
 
 TEST_CASE("the status is part of the match") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say(0, ok(1, "text"));
-  cluster.say(1, make_reply(session, RequestNumber{1}, ReplyStatus::failed, to_bytes("text")));
+  cluster.say(1, make_reply(given_session, RequestNumber{1}, ReplyStatus::failed, to_bytes("text")));
   (void)cluster.advance();
   CHECK_FALSE(cluster.done(cluster.ticket));
-  cluster.say(2, make_reply(session, RequestNumber{1}, ReplyStatus::failed, to_bytes("text")));
+  cluster.say(2, make_reply(given_session, RequestNumber{1}, ReplyStatus::failed, to_bytes("text")));
   (void)cluster.advance();
   REQUIRE(cluster.done(cluster.ticket));
   CHECK(cluster.outcomes[cluster.ticket].kind == OutcomeKind::failed);
@@ -77,7 +75,7 @@ TEST_CASE("the status is part of the match") {
 }
 
 TEST_CASE("the last vote of a replica counts, and it has only one") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say(0, ok(1, "b"));
   cluster.say(0, ok(1, "a"));
   cluster.say(1, ok(1, "b"));
@@ -89,7 +87,7 @@ TEST_CASE("the last vote of a replica counts, and it has only one") {
 }
 
 TEST_CASE("a frame that a replica sends in another one's name changes nothing") {
-  Fixture cluster;
+  OpenCluster cluster;
   crypto::Authenticator liar{cluster.roster, ReplicaId{3}, identity_of(4)};
   const Bytes frame = liar.seal_to_client(cluster.client.client_id(), {ok(1, "lie")});
   for (std::uint32_t channel = 0; channel < 5; ++channel) {
@@ -101,7 +99,7 @@ TEST_CASE("a frame that a replica sends in another one's name changes nothing") 
 }
 
 TEST_CASE("the designated replica is silent: the full result is asked for at once") {
-  Fixture cluster;
+  OpenCluster cluster;
   const auto digest_only = ok(1, "true", false);
   cluster.say(1, digest_only);
   CHECK(ScriptedCluster::bundles(cluster.advance()).empty());
@@ -116,7 +114,7 @@ TEST_CASE("the designated replica is silent: the full result is asked for at onc
 }
 
 TEST_CASE("replies out of order complete their own requests") {
-  Fixture cluster;
+  OpenCluster cluster;
   const Ticket second = cluster.core.submit(to_bytes("2"), 0);
   const Ticket third = cluster.core.submit(to_bytes("3"), 0);
   (void)cluster.advance();
@@ -156,7 +154,7 @@ TEST_CASE("what is not answered is resent to all, the same bytes, with a growing
 }
 
 TEST_CASE("what waits is gathered into one bundle") {
-  Fixture cluster;
+  OpenCluster cluster;
   for (int i = 0; i < 10; ++i) {
     (void)cluster.core.submit(to_bytes(std::to_string(i)), 0);
   }
@@ -171,7 +169,7 @@ TEST_CASE("what waits is gathered into one bundle") {
 TEST_CASE("bundles keep to the number of requests that is allowed") {
   CoreOptions options = ScriptedCluster::default_options();
   options.max_bundle_requests = 4;
-  Fixture cluster{4, options};
+  OpenCluster cluster{4, options};
   for (int i = 0; i < 10; ++i) {
     (void)cluster.core.submit(to_bytes(std::to_string(i)), 0);
   }
@@ -182,7 +180,7 @@ TEST_CASE("bundles keep to the number of requests that is allowed") {
 }
 
 TEST_CASE("bundles keep to the size that is allowed, and what is too large for any bundle is refused") {
-  Fixture cluster;
+  OpenCluster cluster;
   for (int i = 0; i < 5; ++i) {
     (void)cluster.core.submit(Bytes(Limits::max_operation_bytes - 1000, 1), 0);
   }
@@ -203,7 +201,7 @@ TEST_CASE("bundles keep to the size that is allowed, and what is too large for a
 TEST_CASE("a packet holds no more requests than a replica takes") {
   CoreOptions options = ScriptedCluster::default_options();
   options.max_bundle_requests = 1;
-  Fixture cluster{4, options};
+  OpenCluster cluster{4, options};
   const std::size_t count = 3 * crypto::max_client_requests_per_packet + 1;
   for (std::size_t i = 0; i < count; ++i) {
     (void)cluster.core.submit(to_bytes("x"), 0);
@@ -227,7 +225,7 @@ TEST_CASE("bundles are signed where the roster wants it, also in spite of the op
 TEST_CASE("numbers stay inside the window above the lowest unanswered one") {
   CoreOptions options = ScriptedCluster::default_options();
   options.session_window = 4;
-  Fixture cluster{4, options};
+  OpenCluster cluster{4, options};
   for (int i = 0; i < 9; ++i) {
     (void)cluster.core.submit(to_bytes("x"), 0);
   }
@@ -274,11 +272,11 @@ TEST_CASE("a deadline ends an operation and frees its place in the window") {
 }
 
 TEST_CASE("what f+1 replicas call too much for them ends as busy, and not as an answer that did not come") {
-  const Reply busy = make_reply(session, RequestNumber{1}, ReplyStatus::busy, {}, false);
+  const Reply busy = make_reply(given_session, RequestNumber{1}, ReplyStatus::busy, {}, false);
   for (const std::uint32_t replicas : {0U, 1U, 2U, 4U}) {
     ScriptedCluster cluster{4};
     const Ticket sent = cluster.core.submit(to_bytes("a"), cluster.now + 2'000'000);
-    (void)cluster.open_session(session.value);
+    (void)cluster.open_session(given_session.value);
     for (std::uint32_t i = 0; i < replicas; ++i) {
       cluster.say(i, busy);
       cluster.say(i, busy);  // one replica is one, however often it says so
@@ -299,8 +297,8 @@ TEST_CASE("what waits behind a request that replicas are too busy for ends as bu
   const std::uint64_t deadline = cluster.now + 2'000'000;
   const Ticket first = cluster.core.submit(to_bytes("a"), deadline);
   const Ticket behind = cluster.core.submit(to_bytes("b"), deadline);
-  (void)cluster.open_session(session.value);
-  cluster.say_all(make_reply(session, RequestNumber{1}, ReplyStatus::busy, {}, false));
+  (void)cluster.open_session(given_session.value);
+  cluster.say_all(make_reply(given_session, RequestNumber{1}, ReplyStatus::busy, {}, false));
   (void)cluster.advance_by(2'000'000);
   CHECK(cluster.outcomes[first].kind == OutcomeKind::busy);
   CHECK(cluster.outcomes[behind].kind == OutcomeKind::busy);
@@ -309,17 +307,17 @@ TEST_CASE("what waits behind a request that replicas are too busy for ends as bu
 TEST_CASE("a cluster that was busy long ago is not called busy when it does not answer") {
   ScriptedCluster cluster{4};
   const Ticket sent = cluster.core.submit(to_bytes("a"), cluster.now + 60'000'000);
-  (void)cluster.open_session(session.value);
-  cluster.say_all(make_reply(session, RequestNumber{1}, ReplyStatus::busy, {}, false));
+  (void)cluster.open_session(given_session.value);
+  cluster.say_all(make_reply(given_session, RequestNumber{1}, ReplyStatus::busy, {}, false));
   for (int i = 0; i < 600; ++i) (void)cluster.advance_by(100'000);
   REQUIRE(cluster.done(sent));
   CHECK(cluster.outcomes[sent].kind == OutcomeKind::timed_out);
 }
 
 TEST_CASE("busy is a hint: it puts off one resend, and a liar cannot put it off for ever") {
-  Fixture cluster;
+  OpenCluster cluster;
   const std::uint64_t sent = cluster.now;
-  const Reply busy = make_reply(session, RequestNumber{1}, ReplyStatus::busy, {}, false);
+  const Reply busy = make_reply(given_session, RequestNumber{1}, ReplyStatus::busy, {}, false);
   for (int i = 0; i < 10; ++i) {
     cluster.say_all(busy);
   }
@@ -340,7 +338,7 @@ TEST_CASE("busy is a hint: it puts off one resend, and a liar cannot put it off 
 }
 
 TEST_CASE("the primary is believed to be where f+1 replicas are, not where a liar says") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say(3, Welcome{View{1'000'003}, SequenceNumber{0}});
   (void)cluster.advance();
   CHECK(cluster.core.view() == View{0});
@@ -352,13 +350,13 @@ TEST_CASE("the primary is believed to be where f+1 replicas are, not where a lia
   REQUIRE(bundles.size() == 1);
   CHECK(bundles[0].first == ReplicaId{2});
   // Replies carry hints, too, and a view never goes back.
-  cluster.say(1, make_reply(session, RequestNumber{9}, ReplyStatus::ok, {}, true, View{1}));
+  cluster.say(1, make_reply(given_session, RequestNumber{9}, ReplyStatus::ok, {}, true, View{1}));
   (void)cluster.advance();
   CHECK(cluster.core.view() == View{2});
 }
 
 TEST_CASE("a new primary is sent at once what only the old one got") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say(1, Welcome{View{1}, SequenceNumber{0}});
   cluster.say(2, Welcome{View{1}, SequenceNumber{0}});
   const auto bundles = ScriptedCluster::bundles(cluster.advance());
@@ -368,7 +366,7 @@ TEST_CASE("a new primary is sent at once what only the old one got") {
 }
 
 TEST_CASE("a new primary is sent at once what is launched in its view, and once") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say_all(ok(1, "done"));
   (void)cluster.advance();
   cluster.say_all(Welcome{View{1}, SequenceNumber{0}});
@@ -379,7 +377,7 @@ TEST_CASE("a new primary is sent at once what is launched in its view, and once"
 }
 
 TEST_CASE("a new primary is sent at once what all were sent before, and the intervals begin anew") {
-  Fixture cluster;
+  OpenCluster cluster;
   for (const std::uint64_t interval : {300'000U, 600'000U, 1'200'000U}) {
     REQUIRE(ScriptedCluster::bundles(cluster.advance_by(interval)).size() == 4);
   }
@@ -396,7 +394,7 @@ TEST_CASE("a new primary is sent at once what all were sent before, and the inte
 // ---- A client under suspicion ------------------------------------------------------------------------------
 
 Reply sign(std::uint64_t number) {
-  return make_reply(session, RequestNumber{number}, ReplyStatus::sign, {}, false);
+  return make_reply(given_session, RequestNumber{number}, ReplyStatus::sign, {}, false);
 }
 
 TEST_CASE("sign: what is outstanding is sent again at once with signatures, under the same names") {
@@ -434,7 +432,7 @@ TEST_CASE("sign: what is outstanding is sent again at once with signatures, unde
 }
 
 TEST_CASE("sign: a liar who repeats it costs signatures, and no frames beside the first ones") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say(3, sign(1));
   CHECK_FALSE(ScriptedCluster::bundles(cluster.advance()).empty());
   for (int i = 0; i < 10; ++i) {
@@ -448,7 +446,7 @@ TEST_CASE("sign: a liar who repeats it costs signatures, and no frames beside th
 }
 
 TEST_CASE("sign: for what is not outstanding it means nothing") {
-  Fixture cluster;
+  OpenCluster cluster;
   cluster.say_all(sign(9));
   cluster.say_all(ok(1, "done"));
   cluster.say_all(sign(1));
@@ -460,8 +458,8 @@ TEST_CASE("sign: for what is not outstanding it means nothing") {
 }
 
 TEST_CASE("outside_window names the setting that is wrong") {
-  Fixture cluster;
-  const Reply outside = make_reply(session, RequestNumber{1}, ReplyStatus::outside_window, {}, false);
+  OpenCluster cluster;
+  const Reply outside = make_reply(given_session, RequestNumber{1}, ReplyStatus::outside_window, {}, false);
   cluster.say(0, outside);
   cluster.say(1, outside);
   (void)cluster.advance();
@@ -471,7 +469,7 @@ TEST_CASE("outside_window names the setting that is wrong") {
 }
 
 TEST_CASE("one replica is a cluster: its answer is enough") {
-  Fixture cluster{1};
+  OpenCluster cluster{1};
   cluster.say(0, ok(1, "alone"));
   (void)cluster.advance();
   CHECK(cluster.result(cluster.ticket) == "alone");

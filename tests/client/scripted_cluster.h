@@ -13,6 +13,9 @@
 
 namespace pbft::client::testing {
 
+// The session that replicas give to a client that asks for one.
+inline const SessionId given_session{77};
+
 inline crypto::Identity identity_of(std::uint8_t number) {
   std::array<std::uint8_t, 32> seed{};
   seed[0] = number;
@@ -109,7 +112,7 @@ class ScriptedCluster {
   }
 
   // Opens a session for an operation that is already submitted, and gives what arrived with its first bundle.
-  std::vector<Received> open_session(std::uint64_t id = 77) {
+  std::vector<Received> open_session(std::uint64_t id = given_session.value) {
     const std::vector<Received> first = advance();
     const std::optional<RequestNumber> number = open_number(first);
     REQUIRE(number);

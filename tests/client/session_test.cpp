@@ -4,8 +4,6 @@
 namespace pbft::client::testing {
 namespace {
 
-const SessionId session{77};
-
 TEST_CASE("nothing is sent before there is something to do") {
   ScriptedCluster cluster{4};
   CHECK(cluster.advance().empty());
@@ -44,10 +42,10 @@ TEST_CASE("the session's id is believed at f+1 matching answers, then the operat
   CHECK_FALSE(cluster.core.session());
   cluster.say(2, make_reply(SessionId{0}, RequestNumber{1000}, ReplyStatus::ok, number_bytes(77)));
   const auto received = cluster.advance();
-  CHECK(cluster.core.session() == session);
+  CHECK(cluster.core.session() == given_session);
   const auto hellos = ScriptedCluster::all<Hello>(received);
   REQUIRE(hellos.size() == 4);
-  CHECK(hellos[0].second.session == session);
+  CHECK(hellos[0].second.session == given_session);
   const auto bundles = ScriptedCluster::bundles(received);
   REQUIRE(bundles.size() == 1);
   CHECK(bundles[0].first == ReplicaId{0});
@@ -126,10 +124,10 @@ TEST_CASE("an evicted session ends what is outstanding and opens another one for
   const Ticket second = cluster.core.submit(to_bytes("b"), 0);
   const Ticket waiting = cluster.core.submit(to_bytes("c"), 0);  // beyond the window: never sent
   (void)cluster.open_session();
-  const Reply unknown = make_reply(session, RequestNumber{1}, ReplyStatus::unknown_session, {}, false);
+  const Reply unknown = make_reply(given_session, RequestNumber{1}, ReplyStatus::unknown_session, {}, false);
   cluster.say(1, unknown);
   (void)cluster.advance();
-  CHECK(cluster.core.session() == session);
+  CHECK(cluster.core.session() == given_session);
   CHECK(cluster.outcomes.empty());
   cluster.say(2, unknown);
   const auto reopened = cluster.advance();
@@ -150,7 +148,7 @@ TEST_CASE("an evicted session ends what is outstanding and opens another one for
   REQUIRE(bundles[0].second->requests.size() == 1);
   CHECK(as_text(bundles[0].second->requests[0].operation.view()) == "c");
   // The old session's answers are nobody's answers.
-  cluster.say_all(make_reply(session, RequestNumber{1}, ReplyStatus::ok, to_bytes("old")));
+  cluster.say_all(make_reply(given_session, RequestNumber{1}, ReplyStatus::ok, to_bytes("old")));
   (void)cluster.advance();
   CHECK_FALSE(cluster.done(waiting));
 }
@@ -230,7 +228,7 @@ TEST_CASE("routes are taught anew while something is outstanding") {
   (void)cluster.open_session();
   CHECK(ScriptedCluster::all<Hello>(cluster.advance_by(900'000)).empty());
   CHECK(ScriptedCluster::all<Hello>(cluster.advance_by(100'000)).size() == 4);
-  cluster.say_all(make_reply(session, RequestNumber{1}, ReplyStatus::ok, {}));
+  cluster.say_all(make_reply(given_session, RequestNumber{1}, ReplyStatus::ok, {}));
   CHECK(ScriptedCluster::all<Hello>(cluster.advance_by(5'000'000)).empty());
   CHECK(cluster.core.next_wakeup_us() == std::numeric_limits<std::uint64_t>::max());
   (void)cluster.core.submit(to_bytes("b"), 0);

@@ -15,11 +15,6 @@ std::array<std::uint8_t, 32> channel_of(std::uint32_t client) {
   return identity_of(client).curve().public_key;
 }
 
-std::optional<Refusal> refusal(Authenticator& receiver, const Bytes& frame, std::uint32_t channel = first_client) {
-  const auto opened = receiver.open_client(shared(frame), channel_of(channel));
-  return opened ? std::nullopt : std::optional{opened.error().refusal};
-}
-
 BundlePtr bundle_of(ClientAuthenticator client, Proof proof, std::string_view operation = "put k v") {
   return client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(operation), proof);
 }
@@ -41,47 +36,48 @@ TEST_CASE("a client's frame opens at its replica") {
   CHECK(received.proof == bundle->proof);
 
   Authenticator other = cluster.replica(2);
-  CHECK(refusal(other, frame) == Refusal::wrong_mac);
+  CHECK(refusal_of_client(other, frame) == Refusal::wrong_mac);
 }
 
 TEST_CASE("a client's name is the key of its channel") {
   const TestCluster cluster;
   Authenticator receiver = cluster.replica(1);
   const Bytes frame = cluster.client(100).seal_to(ReplicaId{1}, {Hello{}});
-  CHECK(refusal(receiver, frame, 101) == Refusal::sender_not_channel);
-  CHECK(refusal(receiver, frame, 100) == std::nullopt);
-  CHECK(refusal(receiver, frame, 101) == Refusal::sender_not_channel);
+  CHECK(refusal_of_client(receiver, frame, 101) == Refusal::sender_not_channel);
+  CHECK(refusal_of_client(receiver, frame, 100) == std::nullopt);
+  CHECK(refusal_of_client(receiver, frame, 101) == Refusal::sender_not_channel);
 
   // The name of one client under the key of another.
   Bytes packet = wire::encode_packet(cluster.roster.cluster, cluster.roster.epoch, identity_of(100).client_id(),
                                      {wire::encode(ClientMessage{Hello{}})});
   wire::append_authenticator(packet, Mac{}.view());
-  CHECK(refusal(receiver, packet, 101) == Refusal::sender_not_channel);
-  CHECK(refusal(receiver, packet, 100) == Refusal::wrong_mac);
+  CHECK(refusal_of_client(receiver, packet, 101) == Refusal::sender_not_channel);
+  CHECK(refusal_of_client(receiver, packet, 100) == Refusal::wrong_mac);
 }
 
 TEST_CASE("frames of other clusters and epochs, of replicas, and with several MACs are refused") {
   const TestCluster cluster;
   Authenticator receiver = cluster.replica(1);
-  CHECK(refusal(receiver, TestCluster{4, 8}.client().seal_to(ReplicaId{1}, {Hello{}})) == Refusal::wrong_cluster);
-  CHECK(refusal(receiver, TestCluster{4, 7, Epoch{2}}.client().seal_to(ReplicaId{1}, {Hello{}})) ==
+  CHECK(refusal_of_client(receiver, TestCluster{4, 8}.client().seal_to(ReplicaId{1}, {Hello{}})) ==
+        Refusal::wrong_cluster);
+  CHECK(refusal_of_client(receiver, TestCluster{4, 7, Epoch{2}}.client().seal_to(ReplicaId{1}, {Hello{}})) ==
         Refusal::wrong_epoch);
-  CHECK(refusal(receiver, cluster.replica(0).seal_to(ReplicaId{1}, {prepare()})) == Refusal::unknown_sender);
+  CHECK(refusal_of_client(receiver, cluster.replica(0).seal_to(ReplicaId{1}, {prepare()})) == Refusal::unknown_sender);
   Bytes packet = wire::encode_packet(cluster.roster.cluster, cluster.roster.epoch, identity_of(100).client_id(),
                                      {wire::encode(ClientMessage{Hello{}})});
   wire::append_authenticator(packet, Bytes(64));
-  CHECK(refusal(receiver, packet) == Refusal::not_for_this_party);
+  CHECK(refusal_of_client(receiver, packet) == Refusal::not_for_this_party);
 }
 
 TEST_CASE("no flipped bit of a client's frame goes through") {
   const TestCluster cluster;
   Authenticator receiver = cluster.replica(1);
   const Bytes frame = cluster.client().seal_to(ReplicaId{1}, {ClientRequest{bundle_of(cluster.client(), Proof::macs)}});
-  REQUIRE(refusal(receiver, frame) == std::nullopt);
+  REQUIRE(refusal_of_client(receiver, frame) == std::nullopt);
   for (std::size_t bit = 0; bit < frame.size() * 8; ++bit) {
     Bytes flipped = frame;
     flipped[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
-    if (!refusal(receiver, flipped)) FAIL("bit " << bit);
+    if (!refusal_of_client(receiver, flipped)) FAIL("bit " << bit);
   }
 }
 
@@ -90,7 +86,7 @@ TEST_CASE("a client hands in its own bundles only, with a proof that holds") {
   Authenticator receiver = cluster.replica(1);
   auto client = cluster.client(100);
   const auto sent = [&](const BundlePtr& bundle) {
-    return refusal(receiver, client.seal_to(ReplicaId{1}, {Hello{}, ClientRequest{bundle}}));
+    return refusal_of_client(receiver, client.seal_to(ReplicaId{1}, {Hello{}, ClientRequest{bundle}}));
   };
   for (const Proof proof : {Proof::macs, Proof::signature}) {
     const Refusal wrong = proof == Proof::macs ? Refusal::wrong_mac : Refusal::wrong_signature;

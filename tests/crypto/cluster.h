@@ -1,9 +1,12 @@
 // A small cluster's keys and authenticators, the same in every run.
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "node/crypto/authenticator.h"
+#include "node/pbft/digests.h"
 #include "node/wire/codec.h"
 
 namespace pbft::testing {
@@ -64,6 +67,26 @@ inline BundlePtr with_proof(const Bundle& bundle, Bytes proof) {
 }
 inline Bytes proof_of(const Bundle& bundle) {
   return {bundle.proof.view().begin(), bundle.proof.view().end()};
+}
+
+inline PrePrepare pre_prepare(std::vector<BundlePtr> bundles) {
+  auto batch = std::make_shared<Batch>();
+  batch->time = Timestamp{1};
+  batch->bundles = std::move(bundles);
+  batch->digest = batch_digest(batch->time, batch->bundles);
+  return {View{0}, SequenceNumber{1}, batch, {}};
+}
+
+// The refusal with which `receiver` meets a frame of a peer, or of a client; none if it takes it.
+inline std::optional<crypto::Refusal> refusal_of_peer(crypto::Authenticator& receiver, const Bytes& frame,
+                                                      std::uint32_t channel) {
+  const auto opened = receiver.open_peer(shared(frame), ReplicaId{channel});
+  return opened ? std::nullopt : std::optional{opened.error().refusal};
+}
+inline std::optional<crypto::Refusal> refusal_of_client(crypto::Authenticator& receiver, const Bytes& frame,
+                                                        std::uint32_t channel = first_client) {
+  const auto opened = receiver.open_client(shared(frame), identity_of(channel).curve().public_key);
+  return opened ? std::nullopt : std::optional{opened.error().refusal};
 }
 
 }  // namespace pbft::testing

@@ -57,14 +57,6 @@ BundlePtr spoilt(const Bundle& bundle) {
   return with_proof(bundle, std::move(proof));
 }
 
-PrePrepare pre_prepare(std::vector<BundlePtr> bundles) {
-  auto batch = std::make_shared<Batch>();
-  batch->time = Timestamp{1};
-  batch->bundles = std::move(bundles);
-  batch->digest = batch_digest(batch->time, batch->bundles);
-  return {View{0}, SequenceNumber{1}, batch, {}};
-}
-
 std::vector<bool> authentic(const AuthenticatedPeerMessage& message) {
   return std::get<PrePrepare>(message.message()).authentic;
 }

@@ -10,12 +10,7 @@ namespace {
 
 using crypto::Authenticator;
 using crypto::Refusal;
-
-// The refusal with which `receiver` meets the frame; none if it takes it.
-std::optional<Refusal> refusal(Authenticator& receiver, const Bytes& frame, std::uint32_t channel) {
-  const auto opened = receiver.open_peer(shared(frame), ReplicaId{channel});
-  return opened ? std::nullopt : std::optional{opened.error().refusal};
-}
+using Proof = crypto::ClientAuthenticator::Proof;
 
 PeerMessage opened_one(Authenticator& receiver, const Bytes& frame, std::uint32_t channel) {
   const auto opened = receiver.open_peer(shared(frame), ReplicaId{channel});
@@ -39,7 +34,7 @@ TEST_CASE("a broadcast opens at every other replica") {
       CHECK(std::get<Commit>((*opened)[1].message()).n == SequenceNumber{6});
     }
     Authenticator sender = cluster.replica(0);
-    CHECK(refusal(sender, frame, 0) == Refusal::not_for_this_party);
+    CHECK(refusal_of_peer(sender, frame, 0) == Refusal::not_for_this_party);
   }
 }
 
@@ -49,21 +44,21 @@ TEST_CASE("what is sealed to one replica opens there only") {
   Authenticator two = cluster.replica(2);
   Authenticator three = cluster.replica(3);
   CHECK(std::get<Prepare>(opened_one(two, frame, 0)).digest == digest_of(3));
-  CHECK(refusal(three, frame, 0) == Refusal::wrong_mac);
-  CHECK(refusal(two, cluster.replica(0).seal_to(ReplicaId{9}, {prepare()}), 0) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(three, frame, 0) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(two, cluster.replica(0).seal_to(ReplicaId{9}, {prepare()}), 0) == Refusal::wrong_mac);
 }
 
 TEST_CASE("the sender is the channel's, and claiming another does not help") {
   const TestCluster cluster;
   Authenticator receiver = cluster.replica(2);
   Bytes frame = cluster.replica(0).seal_broadcast({prepare()});
-  CHECK(refusal(receiver, frame, 1) == Refusal::sender_not_channel);
+  CHECK(refusal_of_peer(receiver, frame, 1) == Refusal::sender_not_channel);
   const std::size_t sender_at = 21;  // array, version, cluster with its head, epoch
   REQUIRE(frame[sender_at] == 0);
   frame[sender_at] = 1;
-  CHECK(refusal(receiver, frame, 1) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(receiver, frame, 1) == Refusal::wrong_mac);
   frame[sender_at] = 4;
-  CHECK(refusal(receiver, frame, 4) == Refusal::unknown_sender);
+  CHECK(refusal_of_peer(receiver, frame, 4) == Refusal::unknown_sender);
 }
 
 TEST_CASE("a packet of another cluster or epoch is refused, also with the number rewritten") {
@@ -71,12 +66,12 @@ TEST_CASE("a packet of another cluster or epoch is refused, also with the number
   Bytes of_other_cluster = TestCluster{4, 8}.replica(0).seal_broadcast({prepare()});
   Bytes of_other_epoch = TestCluster{4, 7, Epoch{2}}.replica(0).seal_broadcast({prepare()});
   Authenticator receiver = cluster.replica(1);
-  CHECK(refusal(receiver, of_other_cluster, 0) == Refusal::wrong_cluster);
-  CHECK(refusal(receiver, of_other_epoch, 0) == Refusal::wrong_epoch);
+  CHECK(refusal_of_peer(receiver, of_other_cluster, 0) == Refusal::wrong_cluster);
+  CHECK(refusal_of_peer(receiver, of_other_epoch, 0) == Refusal::wrong_epoch);
   std::fill_n(of_other_cluster.begin() + 4, ClusterId::size, std::uint8_t{7});
   of_other_epoch[20] = 1;
-  CHECK(refusal(receiver, of_other_cluster, 0) == Refusal::wrong_mac);
-  CHECK(refusal(receiver, of_other_epoch, 0) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(receiver, of_other_cluster, 0) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(receiver, of_other_epoch, 0) == Refusal::wrong_mac);
 }
 
 TEST_CASE("a wrong entry concerns its own replica only") {
@@ -87,13 +82,13 @@ TEST_CASE("a wrong entry concerns its own replica only") {
     changed[changed.size() - (4 - broken) * Mac::size] ^= 1;
     for (std::uint32_t id = 1; id < 4; ++id) {
       Authenticator receiver = cluster.replica(id);
-      CHECK(refusal(receiver, changed, 0) == (id == broken ? std::optional{Refusal::wrong_mac} : std::nullopt));
+      CHECK(refusal_of_peer(receiver, changed, 0) == (id == broken ? std::optional{Refusal::wrong_mac} : std::nullopt));
     }
   }
   Bytes swapped = frame;
   std::swap_ranges(swapped.end() - 2 * Mac::size, swapped.end() - Mac::size, swapped.end() - Mac::size);
   Authenticator two = cluster.replica(2);
-  CHECK(refusal(two, swapped, 0) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(two, swapped, 0) == Refusal::wrong_mac);
 }
 
 TEST_CASE("an authenticator of another length has no entry for anybody") {
@@ -103,7 +98,7 @@ TEST_CASE("an authenticator of another length has no entry for anybody") {
     Bytes packet = wire::encode_packet(cluster.roster.cluster, cluster.roster.epoch, ReplicaId{0},
                                        {wire::encode(PeerMessage{prepare()})});
     wire::append_authenticator(packet, Bytes(size));
-    CHECK(refusal(receiver, packet, 0) == Refusal::not_for_this_party);
+    CHECK(refusal_of_peer(receiver, packet, 0) == Refusal::not_for_this_party);
   }
 }
 
@@ -111,11 +106,11 @@ TEST_CASE("no flipped bit of what a MAC covers goes through") {
   const TestCluster cluster;
   const Bytes frame = cluster.replica(0).seal_to(ReplicaId{1}, {prepare()});
   Authenticator receiver = cluster.replica(1);
-  REQUIRE_FALSE(refusal(receiver, frame, 0).has_value());
+  REQUIRE_FALSE(refusal_of_peer(receiver, frame, 0).has_value());
   for (std::size_t bit = 0; bit < frame.size() * 8; ++bit) {
     Bytes flipped = frame;
     flipped[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
-    if (!refusal(receiver, flipped, 0)) FAIL("bit " << bit);
+    if (!refusal_of_peer(receiver, flipped, 0)) FAIL("bit " << bit);
   }
 }
 
@@ -135,11 +130,12 @@ TEST_CASE("frames for clients, and of clients, are none of a peer's") {
   const TestCluster cluster;
   Authenticator receiver = cluster.replica(1);
   auto client = cluster.client();
-  CHECK(refusal(receiver, client.seal_to(ReplicaId{1}, {Hello{}}), 0) == Refusal::unknown_sender);
-  CHECK(refusal(receiver, cluster.replica(0).seal_to_client(client.id(), {Welcome{}}), 0) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(receiver, client.seal_to(ReplicaId{1}, {Hello{}}), 0) == Refusal::unknown_sender);
+  CHECK(refusal_of_peer(receiver, cluster.replica(0).seal_to_client(client.id(), {Welcome{}}), 0) ==
+        Refusal::wrong_mac);
   // Even where a replica's key is a client's as well, the messages of one road are unknown on the other.
   const Bytes reply = cluster.replica(0).seal_to_client(identity_of(1).client_id(), {Welcome{}});
-  CHECK(refusal(receiver, reply, 0) == Refusal::malformed);
+  CHECK(refusal_of_peer(receiver, reply, 0) == Refusal::malformed);
 }
 
 // ---- Checkpoints -----------------------------------------------------------------------------------------
@@ -172,7 +168,7 @@ TEST_CASE("a replica sends no checkpoint but its own") {
   const TestCluster cluster;
   Authenticator receiver = cluster.replica(1);
   const auto relayed = [&](const Checkpoint& other) {
-    return refusal(receiver, cluster.replica(0).seal_broadcast({other}), 0);
+    return refusal_of_peer(receiver, cluster.replica(0).seal_broadcast({other}), 0);
   };
   CHECK(relayed(signed_by(cluster, 0)) == std::nullopt);
   CHECK(relayed(signed_by(cluster, 2)) == Refusal::wrong_signature);
@@ -194,7 +190,7 @@ TEST_CASE("a stable checkpoint is as good as each of its votes") {
   };
   const auto sent = [&](std::vector<StableCheckpoint::Vote> votes) {
     const StableCheckpoint proof{SequenceNumber{128}, digest_of(9), std::move(votes)};
-    return refusal(receiver, cluster.replica(0).seal_to(ReplicaId{1}, {proof}), 0);
+    return refusal_of_peer(receiver, cluster.replica(0).seal_to(ReplicaId{1}, {proof}), 0);
   };
   CHECK(sent({vote(1), vote(2), vote(3)}) == std::nullopt);
   CHECK(sent({vote(0), vote(1), {ReplicaId{3}, vote(2).signed_bytes}}) == Refusal::wrong_signature);
@@ -212,16 +208,7 @@ TEST_CASE("a stable checkpoint is as good as each of its votes") {
 
 // ---- Bundles inside of packets ---------------------------------------------------------------------------
 
-PrePrepare pre_prepare(std::vector<BundlePtr> bundles) {
-  auto batch = std::make_shared<Batch>();
-  batch->time = Timestamp{1};
-  batch->bundles = std::move(bundles);
-  batch->digest = batch_digest(batch->time, batch->bundles);
-  return {View{0}, SequenceNumber{1}, batch, {}};
-}
-
 TEST_CASE("a pre-prepare tells for each bundle whether its proof holds here") {
-  using Proof = crypto::ClientAuthenticator::Proof;
   const TestCluster cluster;
   auto client = cluster.client();
   const BundlePtr good = client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), Proof::macs);
@@ -244,8 +231,7 @@ TEST_CASE("a pre-prepare tells for each bundle whether its proof holds here") {
 TEST_CASE("a forward tells whether its bundle's proof holds here") {
   const TestCluster cluster;
   auto client = cluster.client();
-  const BundlePtr good =
-      client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), crypto::ClientAuthenticator::Proof::macs);
+  const BundlePtr good = client.seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), Proof::macs);
   Authenticator receiver = cluster.replica(1);
   const auto forwarded = [&](const BundlePtr& bundle) {
     const Bytes frame = cluster.replica(0).seal_to(ReplicaId{1}, {Forward{bundle, false}});
@@ -259,8 +245,8 @@ TEST_CASE("a peer whose key in the roster is invalid is refused and harms nobody
   TestCluster cluster;
   cluster.roster.replicas[3] = PublicKey{};
   Authenticator receiver = cluster.replica(1);
-  CHECK(refusal(receiver, cluster.replica(0).seal_broadcast({prepare()}), 0) == std::nullopt);
-  CHECK(refusal(receiver, TestCluster{}.replica(3).seal_broadcast({prepare()}), 3) == Refusal::wrong_mac);
+  CHECK(refusal_of_peer(receiver, cluster.replica(0).seal_broadcast({prepare()}), 0) == std::nullopt);
+  CHECK(refusal_of_peer(receiver, TestCluster{}.replica(3).seal_broadcast({prepare()}), 3) == Refusal::wrong_mac);
 }
 
 TEST_CASE("every refusal has a name of its own") {

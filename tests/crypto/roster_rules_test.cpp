@@ -22,25 +22,12 @@ BundlePtr bundle_of(const TestCluster& cluster, std::uint32_t client, Proof proo
   return cluster.client(client).seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), proof);
 }
 
-std::optional<Refusal> refusal(Authenticator& receiver, const Bytes& frame, std::uint32_t client) {
-  const auto opened = receiver.open_client(shared(frame), identity_of(client).curve().public_key);
-  return opened ? std::nullopt : std::optional{opened.error().refusal};
-}
-
-PrePrepare pre_prepare(std::vector<BundlePtr> bundles) {
-  auto batch = std::make_shared<Batch>();
-  batch->time = Timestamp{1};
-  batch->bundles = std::move(bundles);
-  batch->digest = batch_digest(batch->time, batch->bundles);
-  return {View{0}, SequenceNumber{1}, batch, {}};
-}
-
 TEST_CASE("where requests are signed, a client's MACs are refused by name") {
   const TestCluster cluster = signing_cluster();
   Authenticator receiver = cluster.replica(1);
   auto client = cluster.client();
   const auto sent = [&](const BundlePtr& bundle) {
-    return refusal(receiver, client.seal_to(ReplicaId{1}, {ClientRequest{bundle}}), first_client);
+    return refusal_of_client(receiver, client.seal_to(ReplicaId{1}, {ClientRequest{bundle}}), first_client);
   };
   CHECK(sent(bundle_of(cluster, first_client, Proof::macs)) == Refusal::unsigned_request);
   CHECK(sent(bundle_of(cluster, first_client, Proof::signature)) == std::nullopt);
@@ -70,8 +57,9 @@ TEST_CASE("a client that the roster does not admit is refused, and its bundles d
     CHECK(receiver.bundle_authentic(*bundle_of(cluster, 100, proof)));
     CHECK_FALSE(receiver.bundle_authentic(*bundle_of(cluster, 101, proof)));
   }
-  CHECK(refusal(receiver, cluster.client(100).seal_to(ReplicaId{1}, {Hello{}}), 100) == std::nullopt);
-  CHECK(refusal(receiver, cluster.client(101).seal_to(ReplicaId{1}, {Hello{}}), 101) == Refusal::unknown_sender);
+  CHECK(refusal_of_client(receiver, cluster.client(100).seal_to(ReplicaId{1}, {Hello{}}), 100) == std::nullopt);
+  CHECK(refusal_of_client(receiver, cluster.client(101).seal_to(ReplicaId{1}, {Hello{}}), 101) ==
+        Refusal::unknown_sender);
 }
 
 TEST_CASE("no key is made with a client that is not admitted") {

@@ -50,8 +50,10 @@ Account many_gets(bool restarts) {
   account.digest = *replica.disk.store->recompute_state_digest();
 
   std::size_t kept = 0;
-  for (const auto& reply : replica.client_records().sessions.at(0).replies) kept += reply.result.size();
-  CHECK(replica.client_records().sessions.at(0).replies.size() == 590);
+  const storage::ClientRecords records = replica.client_records();
+  const auto& replies = records.sessions.at(0).replies;
+  for (const auto& reply : replies) kept += reply.result.size();
+  CHECK(replies.size() == 590);
   CHECK(kept <= ResultBudget::session_bytes + 1024 * ResultBudget::small_bytes);
   for (std::size_t i : {12U, 301U, 302U, 311U, 312U, 601U}) {
     CAPTURE(i);

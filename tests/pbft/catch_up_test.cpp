@@ -9,8 +9,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-
 // Replica 3 is down while the others go far beyond its window.
 struct Behind {
   Behind() : session(cluster.open(alice)) {

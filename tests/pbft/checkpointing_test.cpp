@@ -10,8 +10,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-
 void fill(CoreCluster& cluster, SessionId session, std::uint64_t from, std::uint64_t to,
           const CoreCluster::Filter& drop = {}) {
   for (std::uint64_t i = from; i <= to; ++i) {

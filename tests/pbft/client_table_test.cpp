@@ -34,8 +34,6 @@ struct Table {
   ClientTable table;
 };
 
-const ClientId alice = client_id(1);
-const ClientId bob = client_id(2);
 const ClientId carol = client_id(3);
 
 }  // namespace

@@ -16,6 +16,8 @@
 namespace pbft::testing {
 
 ClientId client_id(std::uint8_t number);
+inline const ClientId alice = client_id(1);
+inline const ClientId bob = client_id(2);
 
 // A bundle as a client would send it, with a body that tells it from every other bundle.
 BundlePtr make_bundle(ClientId client, SessionId session, std::uint64_t low, const std::vector<std::uint64_t>& numbers,

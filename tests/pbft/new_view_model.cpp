@@ -8,8 +8,6 @@
 namespace pbft::testing {
 namespace {
 
-using S = std::vector<NewView::Signed>;
-
 std::vector<SlotMark> entries(const std::vector<SlotMark>& set, std::uint64_t n) {
   std::vector<SlotMark> found;
   for (const SlotMark& mark : set) {

@@ -9,6 +9,9 @@
 
 namespace pbft::testing {
 
+// The view-changes that a new view is made of, with the name that the rule has for them.
+using S = std::vector<NewView::Signed>;
+
 struct Model {
   std::uint32_t quorum;
   std::uint32_t weak;
@@ -19,7 +22,7 @@ struct Model {
 
   Model(const Quorum& counts, std::uint64_t slots) : quorum(counts.quorum()), weak(counts.weak()), window(slots) {}
 
-  [[nodiscard]] std::optional<new_view_rules::Decision> decide(const std::vector<NewView::Signed>& s) const;
+  [[nodiscard]] std::optional<new_view_rules::Decision> decide(const S& s) const;
 };
 
 // A digest that a person can tell from others: of this letter alone. They are ordered like the letters.

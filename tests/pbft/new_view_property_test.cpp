@@ -13,11 +13,10 @@
 using namespace pbft;
 using namespace pbft::new_view_rules;
 using namespace pbft::testing;
-using S = std::vector<NewView::Signed>;
 
 namespace {
 
-constexpr std::uint64_t window = 4;
+constexpr std::uint64_t narrow_window = 4;
 
 // Uniform in [low, high), however small the case is.
 std::uint64_t pick(std::uint64_t low, std::uint64_t high) {
@@ -60,7 +59,7 @@ ViewChange any_view_change(std::uint64_t view, std::uint64_t low) {
   // The root tells proofs of one h apart, which cannot be in a cluster, to see whose is taken.
   if (low > 0) message.stable = StableCheckpoint{SequenceNumber{low}, any_digest(), {}};
   std::map<std::pair<std::uint64_t, Digest>, std::uint64_t> voted;
-  for (std::uint64_t n = low + 1; n <= low + window; ++n) {
+  for (std::uint64_t n = low + 1; n <= low + narrow_window; ++n) {
     if (pick(0, 4) == 0) message.prepared.push_back({SequenceNumber{n}, any_digest(), View{pick(0, view)}});
     for (std::uint64_t votes = pick(0, 6); votes > 0; --votes) voted[{n, any_digest()}] = pick(0, view);
   }
@@ -91,8 +90,8 @@ TEST_CASE("the rule is the model's, on random view-changes") {
     const Quorum quorum{n};
     holds("the same decision", [&] {
       const S s = any_set(n);
-      const auto decision = decide(s, quorum, window);
-      RC_ASSERT(same(decision, Model(quorum, window).decide(s)));
+      const auto decision = decide(s, quorum, narrow_window);
+      RC_ASSERT(same(decision, Model(quorum, narrow_window).decide(s)));
       none += decision ? 0 : 1;
       chosen += decision && !decision->slots.empty() ? 1 : 0;
       gaps += decision && std::count(decision->slots.begin(), decision->slots.end(), null_batch_digest()) > 0 ? 1 : 0;
@@ -109,9 +108,9 @@ TEST_CASE("the order of the view-changes changes nothing") {
   holds("any order", [] {
     const auto n = static_cast<std::uint32_t>(pick(4, 8));
     S s = any_set(n);
-    const auto decision = decide(s, Quorum{n}, window);
+    const auto decision = decide(s, Quorum{n}, narrow_window);
     for (std::size_t i = s.size(); i > 1; --i) std::swap(s[i - 1], s[pick(0, i)]);
-    RC_ASSERT(same(decision, decide(s, Quorum{n}, window)));
+    RC_ASSERT(same(decision, decide(s, Quorum{n}, narrow_window)));
   });
 }
 
@@ -120,7 +119,7 @@ TEST_CASE("the order of the view-changes changes nothing") {
 namespace {
 
 // What a correct replica remembers.
-struct Memory {
+struct ReplicaMemory {
   std::map<std::uint64_t, SlotMark> prepared;
   std::map<std::pair<std::uint64_t, Digest>, SlotMark> voted;
 
@@ -182,14 +181,14 @@ class History {
   // Whatever S is, and whichever correct view-changes come in after it, committed slots stay; all of them are enough.
   void check() const {
     S s = random_s();
-    if (const auto decision = decide(s, quorum_, window)) keeps_what_is_committed(*decision);
+    if (const auto decision = decide(s, quorum_, narrow_window)) keeps_what_is_committed(*decision);
     for (std::uint32_t i = 0; i < correct_.size(); ++i) {
       const bool there = std::any_of(s.begin(), s.end(), [&](const auto& each) { return each.replica.value == i; });
       if (there) continue;
       s.push_back(honest(i));
-      if (const auto decision = decide(s, quorum_, window)) keeps_what_is_committed(*decision);
+      if (const auto decision = decide(s, quorum_, narrow_window)) keeps_what_is_committed(*decision);
     }
-    const auto decision = decide(s, quorum_, window);
+    const auto decision = decide(s, quorum_, narrow_window);
     RC_ASSERT(decision.has_value());
   }
 
@@ -206,7 +205,7 @@ class History {
       }
       if (!common || pick(0, 5) == 0) continue;
       ++tally_.views;
-      for (std::uint64_t n = 1; n <= window; ++n) {
+      for (std::uint64_t n = 1; n <= narrow_window; ++n) {
         // A new-view is voted for as a whole; a proposal may be lost.
         const bool decided = n <= common->slots.size();
         if (!decided && pick(0, 3) == 0) continue;
@@ -217,7 +216,7 @@ class History {
   }
 
   [[nodiscard]] std::optional<Decision> new_view() const {
-    return view_ == 0 ? Decision{} : decide(random_s(), quorum_, window);
+    return view_ == 0 ? Decision{} : decide(random_s(), quorum_, narrow_window);
   }
   [[nodiscard]] static Digest any_proposal() { return coin() ? letter('a') : letter('b'); }
 
@@ -235,7 +234,7 @@ class History {
   }
 
   Quorum quorum_;
-  std::vector<Memory> correct_;
+  std::vector<ReplicaMemory> correct_;
   Tally& tally_;
   std::uint64_t view_ = 0;
   std::map<std::uint64_t, Digest> committed_;

@@ -10,8 +10,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-
 NewView::Signed by(std::uint32_t sender, ViewChange message) {
   return {ReplicaId{sender}, std::move(message)};
 }

@@ -11,8 +11,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-
 // Replica 1 of n, which the test talks to as if it were all the others.
 struct Backup {
   explicit Backup(std::uint32_t n) : cluster(n) {}

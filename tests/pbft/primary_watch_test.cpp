@@ -11,8 +11,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-const ClientId bob = client_id(2);
 using Flight = CoreCluster::InFlight;
 
 // A watch alone, of one backup of four.

@@ -9,8 +9,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-
 std::size_t answers(const Effects& effects) {
   std::size_t count = 0;
   for (const auto& effect : effects.execute) count += std::holds_alternative<AnswerRead>(effect) ? 1 : 0;

@@ -10,7 +10,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
 using Flight = CoreCluster::InFlight;
 
 // Four replicas at slot 6 with the checkpoint 4 stable; replica 3 loses its disk.

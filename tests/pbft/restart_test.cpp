@@ -9,7 +9,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
 using Flight = CoreCluster::InFlight;
 
 // What a correct replica never says twice differently: each vote, view-change and new-view of a view.

@@ -9,8 +9,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-
 template <class Message>
 CoreCluster::Filter each_once() {
   // Every message of the type is lost the first time that it goes from one replica to another.

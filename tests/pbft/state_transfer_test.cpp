@@ -10,7 +10,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
 using Flight = CoreCluster::InFlight;
 
 // Replica 3 is down while the others go far beyond what they keep for it.

@@ -10,9 +10,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
-const ClientId bob = client_id(2);
-
 BundlePtr signed_copy(const BundlePtr& bundle) {
   Bundle copy = *bundle;
   copy.proof = SharedBytes::own(Bytes{Bundle::signature_proof});

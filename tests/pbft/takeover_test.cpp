@@ -10,7 +10,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
 using Flight = CoreCluster::InFlight;
 
 // Slot 2 prepared at the replicas 0, 2 and 3 in view 0 and committed nowhere; replica `without` never saw its batch.

@@ -9,7 +9,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
 using Flight = CoreCluster::InFlight;
 
 void ask_all(CoreCluster& cluster, SessionId session, std::uint64_t number) {

@@ -9,7 +9,6 @@ using namespace pbft::testing;
 
 namespace {
 
-const ClientId alice = client_id(1);
 using Flight = CoreCluster::InFlight;
 
 // A cluster of four in which slot 2 prepared everywhere in view 0, and committed nowhere.

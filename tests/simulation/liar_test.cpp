@@ -26,8 +26,8 @@ Plan plan_with(std::vector<Lie> lies) {
 }
 
 // A lying replica 0, and what the others' authenticators make of its frames.
-struct Fixture {
-  explicit Fixture(std::vector<Lie> lies)
+struct LiarInWorld {
+  explicit LiarInWorld(std::vector<Lie> lies)
       : world(plan_with(std::move(lies)), false), liar(make_liar(world, ReplicaId{0})) {}
 
   std::vector<PeerMessage> heard(std::uint32_t by, const std::vector<PeerMessage>& said) {
@@ -59,7 +59,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("a liar's signatures and MACs are its own and hold") {
-  Fixture liar({Lie::wrong_checkpoint});
+  LiarInWorld liar({Lie::wrong_checkpoint});
   const Checkpoint honest{SequenceNumber{8}, digest("root"), {}};
   const auto heard = liar.until_told(Lie::wrong_checkpoint, [&](std::uint64_t) {
     crypto::Authenticator own{liar.world.roster, ReplicaId{0}, liar.world.replica_identities[0], liar.world.scheme};
@@ -72,7 +72,7 @@ TEST_CASE("a liar's signatures and MACs are its own and hold") {
 }
 
 TEST_CASE("a forged view-change is taken for one of the liar's") {
-  Fixture liar({Lie::forge_view_change});
+  LiarInWorld liar({Lie::forge_view_change});
   crypto::Authenticator own{liar.world.roster, ReplicaId{0}, liar.world.replica_identities[0], liar.world.scheme};
   const auto honest = [&](std::uint64_t view) {
     ViewChange change;
@@ -89,7 +89,7 @@ TEST_CASE("a forged view-change is taken for one of the liar's") {
 }
 
 TEST_CASE("a double vote tells some another digest") {
-  Fixture liar({Lie::double_vote});
+  LiarInWorld liar({Lie::double_vote});
   const auto heard = liar.until_told(Lie::double_vote, [](std::uint64_t n) {
     return Commit{View{}, SequenceNumber{n}, digest("d")};
   });
@@ -98,13 +98,13 @@ TEST_CASE("a double vote tells some another digest") {
 }
 
 TEST_CASE("malformed bytes come in an envelope that holds") {
-  Fixture liar({Lie::malformed});
+  LiarInWorld liar({Lie::malformed});
   (void)liar.until_told(Lie::malformed, [](std::uint64_t n) { return Commit{View{}, SequenceNumber{n}, digest("d")}; });
   CHECK(liar.told(Lie::malformed) == 1);
 }
 
 TEST_CASE("every lie has a strategy, but for those that are a matter of the disk and of the world") {
-  Fixture fixture({});
+  LiarInWorld fixture({});
   Mouth mouth = make_mouth(fixture.world, ReplicaId{0});
   for (std::size_t i = 0; i < lie_count; ++i) {
     const auto lie = static_cast<Lie>(i);

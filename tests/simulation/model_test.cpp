@@ -10,14 +10,14 @@ using namespace pbft::sim::testing;
 
 namespace {
 
-struct Fixture {
+struct CheckedModel {
   Findings findings;
   Model model{findings};
 };
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "right results pass") {
+TEST_CASE_METHOD(CheckedModel, "right results pass") {
   KvOperation cas = put("k", "b");
   cas.kind = KvOperation::Kind::cas;
   cas.expected = "a";
@@ -34,7 +34,7 @@ TEST_CASE_METHOD(Fixture, "right results pass") {
   CHECK(model.operations() == 10);
 }
 
-TEST_CASE_METHOD(Fixture, "a wrong result is found") {
+TEST_CASE_METHOD(CheckedModel, "a wrong result is found") {
   model.ordered(batch(1, {ran(name(1, 1), incr("n", 5), ok("5"))}));
   model.ordered(batch(2, {ran(name(1, 2), incr("n", 5), ok("5"))}));
   REQUIRE(findings.any());
@@ -42,19 +42,19 @@ TEST_CASE_METHOD(Fixture, "a wrong result is found") {
   CHECK(findings.all().front().slot == 2);
 }
 
-TEST_CASE_METHOD(Fixture, "a failure in place of a success is found") {
+TEST_CASE_METHOD(CheckedModel, "a failure in place of a success is found") {
   model.ordered(batch(1, {ran(name(1, 1), put("k", "a"), failed())}));
   CHECK(first_finding(findings) == "model");
 }
 
-TEST_CASE_METHOD(Fixture, "bytes that are no operation are found") {
+TEST_CASE_METHOD(CheckedModel, "bytes that are no operation are found") {
   RanRequest odd = ran(name(1, 1), put("k", "a"), ok());
   odd.operation = to_bytes("?");
   model.ordered(batch(1, {odd}));
   CHECK(first_finding(findings) == "validity");
 }
 
-TEST_CASE_METHOD(Fixture, "a read is judged by what the key held from a point on") {
+TEST_CASE_METHOD(CheckedModel, "a read is judged by what the key held from a point on") {
   model.ordered(batch(1, {ran(name(1, 1), put("k", "a"), ok())}));
   model.ordered(batch(2, {ran(name(1, 2), put("k", "b"), ok())}));
   CHECK(model.read_point(get("k"), failed(), {}) == Position{});

@@ -7,14 +7,14 @@ using namespace pbft::sim;
 
 namespace {
 
-struct Fixture {
+struct TestNetwork {
   static Plan quick() {
     Plan plan;
     plan.network.delay_min = 10;
     plan.network.delay_max = 20;
     return plan;
   }
-  explicit Fixture(const Plan& of = quick()) : plan(of) {}
+  explicit TestNetwork(const Plan& of = quick()) : plan(of) {}
 
   void send(Endpoint from, Endpoint to, std::uint8_t what, TypeMask types = 1) {
     network.send(from, to, SharedBytes::own({what, what, what}), types);
@@ -40,7 +40,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("a quiet network delivers in order") {
-  Fixture f;
+  TestNetwork f;
   for (std::uint8_t i = 0; i < 50; ++i) f.send(0, 1, i);
   const std::vector<int> got = f.all();
   CHECK(got.size() == 50);
@@ -49,7 +49,7 @@ TEST_CASE("a quiet network delivers in order") {
 }
 
 TEST_CASE("a cut is for one direction and for a time") {
-  Fixture f;
+  TestNetwork f;
   f.network.cut(0, 1, second, Fault::cut_one_way);
   f.send(0, 1, 1);
   f.send(1, 0, 2);
@@ -60,7 +60,7 @@ TEST_CASE("a cut is for one direction and for a time") {
 }
 
 TEST_CASE("a clog holds back and then delivers") {
-  Fixture f;
+  TestNetwork f;
   f.network.clog(0, 1, second);
   f.send(0, 1, 1);
   f.scheduler.run_one(second / 2);
@@ -70,7 +70,7 @@ TEST_CASE("a clog holds back and then delivers") {
 }
 
 TEST_CASE("one kind of message can be lost") {
-  Fixture f;
+  TestNetwork f;
   f.network.lose_types(4, second);
   f.send(0, 1, 1, 4 | 1);
   f.send(0, 1, 2, 1);
@@ -79,7 +79,7 @@ TEST_CASE("one kind of message can be lost") {
 }
 
 TEST_CASE("a replica that has just started hears and says nothing for a moment") {
-  Fixture f;
+  TestNetwork f;
   f.network.quiet(1, second);
   f.send(0, 1, 1);
   f.send(1, 2, 2);
@@ -89,12 +89,12 @@ TEST_CASE("a replica that has just started hears and says nothing for a moment")
 }
 
 TEST_CASE("loss, duplication and corruption hit about as often as planned") {
-  Plan plan = Fixture::quick();
+  Plan plan = TestNetwork::quick();
   plan.network.loss = 300;
   plan.network.duplicate = 500;
   plan.network.corrupt = 100;
   plan.network.reorder = true;
-  Fixture f{plan};
+  TestNetwork f{plan};
   for (int i = 0; i < 2000; ++i) f.send(0, 1, 7);
   const std::size_t got = f.all().size();
   CHECK(f.count(Fault::loss) > 500);
@@ -105,9 +105,9 @@ TEST_CASE("loss, duplication and corruption hit about as often as planned") {
 }
 
 TEST_CASE("healing ends all of it") {
-  Plan plan = Fixture::quick();
+  Plan plan = TestNetwork::quick();
   plan.network.loss = 999;
-  Fixture f{plan};
+  TestNetwork f{plan};
   f.network.cut(0, 1, 50 * second, Fault::partition);
   f.network.clog(0, 1, 50 * second);
   f.network.lose_types(1, 50 * second);

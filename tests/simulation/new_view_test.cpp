@@ -14,7 +14,7 @@ SlotMark mark(std::uint64_t n, const std::string& what, std::uint64_t view) {
   return {SequenceNumber{n}, digest(what), View{view}};
 }
 
-struct Fixture {
+struct SentViewChanges {
   std::vector<NewView::Signed> sent;
 
   void add(std::vector<SlotMark> prepared, std::vector<SlotMark> voted, std::uint64_t low = 0) {
@@ -27,7 +27,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "nothing prepared opens an empty view at the highest checkpoint") {
+TEST_CASE_METHOD(SentViewChanges, "nothing prepared opens an empty view at the highest checkpoint") {
   add({}, {}, 4);
   add({}, {});
   REQUIRE_FALSE(open());  // two of four are not enough
@@ -37,7 +37,7 @@ TEST_CASE_METHOD(Fixture, "nothing prepared opens an empty view at the highest c
   CHECK(open()->slots.empty());
 }
 
-TEST_CASE_METHOD(Fixture, "what a quorum may have prepared is carried over, and gaps below it are null") {
+TEST_CASE_METHOD(SentViewChanges, "what a quorum may have prepared is carried over, and gaps below it are null") {
   add({mark(3, "d", 0)}, {mark(3, "d", 0)});
   add({}, {mark(3, "d", 0)});
   add({}, {});
@@ -46,7 +46,7 @@ TEST_CASE_METHOD(Fixture, "what a quorum may have prepared is carried over, and 
         std::map<std::uint64_t, Digest>{{1, null_batch_digest()}, {2, null_batch_digest()}, {3, digest("d")}});
 }
 
-TEST_CASE_METHOD(Fixture, "the later view wins (A1)") {
+TEST_CASE_METHOD(SentViewChanges, "the later view wins (A1)") {
   add({mark(1, "old", 0)}, {mark(1, "old", 0), mark(1, "new", 2)});
   add({mark(1, "new", 2)}, {mark(1, "old", 0), mark(1, "new", 2)});
   add({}, {});
@@ -54,7 +54,7 @@ TEST_CASE_METHOD(Fixture, "the later view wins (A1)") {
   CHECK(open()->slots.at(1) == digest("new"));
 }
 
-TEST_CASE_METHOD(Fixture, "what nobody else voted for binds nothing (A2), and one more has to be waited for") {
+TEST_CASE_METHOD(SentViewChanges, "what nobody else voted for binds nothing (A2), and one more has to be waited for") {
   add({mark(1, "invented", 7)}, {mark(1, "invented", 7)});
   add({}, {});
   add({}, {});
@@ -64,7 +64,7 @@ TEST_CASE_METHOD(Fixture, "what nobody else voted for binds nothing (A2), and on
   CHECK(open()->slots.empty());
 }
 
-TEST_CASE_METHOD(Fixture, "a vote of an earlier view does not vouch") {
+TEST_CASE_METHOD(SentViewChanges, "a vote of an earlier view does not vouch") {
   add({mark(1, "d", 3)}, {mark(1, "d", 3)});
   add({}, {mark(1, "d", 2)});
   add({}, {});

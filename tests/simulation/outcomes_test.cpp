@@ -10,7 +10,7 @@ using namespace pbft::sim::testing;
 
 namespace {
 
-struct Fixture {
+struct CheckedOutcomes {
   Findings findings;
   Model model{findings};
   OutcomeChecker checker{findings, model};
@@ -33,7 +33,7 @@ constexpr OperationId a{1, 1}, b{2, 1}, c{3, 1};
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "a write that is in the order before its answer passes") {
+TEST_CASE_METHOD(CheckedOutcomes, "a write that is in the order before its answer passes") {
   submit(a, put("k", "a"));
   order(1, a, put("k", "a"), ok());
   checker.answered(a, ok());
@@ -41,20 +41,20 @@ TEST_CASE_METHOD(Fixture, "a write that is in the order before its answer passes
   CHECK(checker.checked_writes() == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "a write that was answered and is nowhere breaks durability") {
+TEST_CASE_METHOD(CheckedOutcomes, "a write that was answered and is nowhere breaks durability") {
   submit(a, put("k", "a"));
   checker.answered(a, ok());
   CHECK(first_finding(findings) == "durability");
 }
 
-TEST_CASE_METHOD(Fixture, "a client that was told another result than the agreed one is found") {
+TEST_CASE_METHOD(CheckedOutcomes, "a client that was told another result than the agreed one is found") {
   submit(a, incr("n", 4));
   order(1, a, incr("n", 4), ok("4"));
   checker.answered(a, ok("5"));
   CHECK(first_finding(findings) == "believed-result");
 }
 
-TEST_CASE_METHOD(Fixture, "a write that stands before one that was answered before its submission is found") {
+TEST_CASE_METHOD(CheckedOutcomes, "a write that stands before one that was answered before its submission is found") {
   submit(a, put("k", "a"));
   // b is in the order before it was submitted: no real run does this, but a wrong order looks like it.
   order(1, b, put("k", "b"), ok());
@@ -65,7 +65,7 @@ TEST_CASE_METHOD(Fixture, "a write that stands before one that was answered befo
   CHECK(first_finding(findings) == "linearizability");
 }
 
-TEST_CASE_METHOD(Fixture, "a stale read is found") {
+TEST_CASE_METHOD(CheckedOutcomes, "a stale read is found") {
   submit(a, put("k", "a"));
   order(1, a, put("k", "a"), ok());
   checker.answered(a, ok());
@@ -81,7 +81,7 @@ TEST_CASE_METHOD(Fixture, "a stale read is found") {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "a read that overlaps a write may see either") {
+TEST_CASE_METHOD(CheckedOutcomes, "a read that overlaps a write may see either") {
   submit(a, put("k", "a"));
   submit(b, get("k"));
   order(1, a, put("k", "a"), ok());
@@ -95,7 +95,7 @@ TEST_CASE_METHOD(Fixture, "a read that overlaps a write may see either") {
   CHECK_FALSE(findings.any());
 }
 
-TEST_CASE_METHOD(Fixture, "reads that go back in time are found") {
+TEST_CASE_METHOD(CheckedOutcomes, "reads that go back in time are found") {
   submit(a, put("k", "a"));
   submit(b, get("k"));
   order(1, a, put("k", "a"), ok());  // never answered: it may stand anywhere
@@ -105,13 +105,13 @@ TEST_CASE_METHOD(Fixture, "reads that go back in time are found") {
   CHECK(first_finding(findings) == "linearizability");
 }
 
-TEST_CASE_METHOD(Fixture, "a value that was never written is found") {
+TEST_CASE_METHOD(CheckedOutcomes, "a value that was never written is found") {
   submit(a, get("k"));
   checker.answered(a, ok("never"));
   CHECK(first_finding(findings) == "linearizability");
 }
 
-TEST_CASE_METHOD(Fixture, "an operation that takes effect under two names breaks exactly-once") {
+TEST_CASE_METHOD(CheckedOutcomes, "an operation that takes effect under two names breaks exactly-once") {
   submit(a, put("k", "a"));
   send(a, put("k", "a"), 2);
   order(1, a, put("k", "a"), ok());
@@ -120,7 +120,7 @@ TEST_CASE_METHOD(Fixture, "an operation that takes effect under two names breaks
   CHECK(first_finding(findings) == "exactly-once");
 }
 
-TEST_CASE_METHOD(Fixture, "equal operations of one process are told apart by their order") {
+TEST_CASE_METHOD(CheckedOutcomes, "equal operations of one process are told apart by their order") {
   KvOperation remove = get("k");
   remove.kind = KvOperation::Kind::remove;
   submit({1, 1}, remove);
@@ -132,12 +132,12 @@ TEST_CASE_METHOD(Fixture, "equal operations of one process are told apart by the
   CHECK_FALSE(findings.any());
 }
 
-TEST_CASE_METHOD(Fixture, "what a process sends without having been asked is found") {
+TEST_CASE_METHOD(CheckedOutcomes, "what a process sends without having been asked is found") {
   checker.sent(1, name(1, 1), put("k", "a").bytes());
   CHECK(first_finding(findings) == "client-honest");
 }
 
-TEST_CASE_METHOD(Fixture, "an operation that was given up before it was sent is not taken for a later one") {
+TEST_CASE_METHOD(CheckedOutcomes, "an operation that was given up before it was sent is not taken for a later one") {
   KvOperation remove = get("k");
   remove.kind = KvOperation::Kind::remove;
   checker.submitted({1, 1}, remove);

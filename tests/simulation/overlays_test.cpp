@@ -7,7 +7,7 @@ using namespace pbft::sim;
 
 namespace {
 
-std::size_t bad(const Plan& plan) {
+std::size_t bad_replicas(const Plan& plan) {
   return plan.dead.size() + plan.wiped.size() + plan.liars.size();
 }
 
@@ -36,7 +36,7 @@ TEST_CASE("twins and liars of transfers count toward f") {
   for (std::uint64_t seed = 1; seed <= 2'000; ++seed) {
     CAPTURE(seed);
     const Plan plan = draw_plan(seed);
-    REQUIRE(bad(plan) <= plan.f());
+    REQUIRE(bad_replicas(plan) <= plan.f());
     REQUIRE(plan.wiped.empty() == (plan.of(Fault::wiped_disk).mean == 0));
     for (const auto& [replica, lies] : plan.liars) {
       with_twins += plan.twins(replica) ? 1 : 0;
@@ -56,8 +56,8 @@ TEST_CASE("a seed takes one of the sizes that it is given, with at most f bad on
     CAPTURE(seed);
     const Plan plan = draw_plan(seed, {.sizes = {4, 10, 13, 16}});
     sizes.insert(plan.cluster.replicas);
-    bad_ones.insert(bad(plan));
-    REQUIRE(bad(plan) <= plan.f());
+    bad_ones.insert(bad_replicas(plan));
+    REQUIRE(bad_replicas(plan) <= plan.f());
     REQUIRE((2 * plan.f() + 1) * plan.local.view_timeout_max_ticks * plan.tick <= 60 * second);
     REQUIRE(plan.local.view_timeout_ticks <= plan.local.view_timeout_max_ticks);
     for (const std::uint32_t replica : plan.dead) REQUIRE(replica < plan.cluster.replicas);

@@ -10,7 +10,7 @@ using namespace pbft::sim::testing;
 
 namespace {
 
-struct Fixture {
+struct CheckedProgress {
   static ClusterParameters cluster() {
     ClusterParameters parameters;
     parameters.window = 16;
@@ -38,7 +38,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "going on is fine, and so is a restart that goes back to what is durable") {
+TEST_CASE_METHOD(CheckedProgress, "going on is fine, and so is a restart that goes back to what is durable") {
   checker.status(ReplicaId{0}, at(9, 8));
   checker.status(ReplicaId{1}, at(2, 0));
   checker.status(ReplicaId{0}, at(12, 8));
@@ -47,19 +47,19 @@ TEST_CASE_METHOD(Fixture, "going on is fine, and so is a restart that goes back 
   CHECK_FALSE(findings.any());
 }
 
-TEST_CASE_METHOD(Fixture, "an executed number that goes back is found") {
+TEST_CASE_METHOD(CheckedProgress, "an executed number that goes back is found") {
   checker.status(ReplicaId{0}, at(9, 8));
   checker.status(ReplicaId{0}, at(8, 8));
   CHECK(first_finding(findings) == "monotonic");
 }
 
-TEST_CASE_METHOD(Fixture, "a stable checkpoint that goes back over a restart is found") {
+TEST_CASE_METHOD(CheckedProgress, "a stable checkpoint that goes back over a restart is found") {
   checker.status(ReplicaId{0}, at(9, 8));
   checker.restarted(ReplicaId{0}, SequenceNumber{9}, SequenceNumber{4}, View{});
   CHECK(first_finding(findings) == "monotonic");
 }
 
-TEST_CASE_METHOD(Fixture, "a view that goes back is found, unless the disk was lost") {
+TEST_CASE_METHOD(CheckedProgress, "a view that goes back is found, unless the disk was lost") {
   ReplicaStatus status = at(1, 0);
   status.view = View{3};
   checker.status(ReplicaId{0}, status);
@@ -79,19 +79,19 @@ TEST_CASE_METHOD(Fixture, "a view that goes back is found, unless the disk was l
   CHECK(first_finding(findings) == "monotonic");
 }
 
-TEST_CASE_METHOD(Fixture, "a restart below the own stable checkpoint is found") {
+TEST_CASE_METHOD(CheckedProgress, "a restart below the own stable checkpoint is found") {
   checker.restarted(ReplicaId{0}, SequenceNumber{3}, SequenceNumber{4}, View{});
   CHECK(first_finding(findings) == "monotonic");
 }
 
-TEST_CASE_METHOD(Fixture, "a replica that has diverged is found") {
+TEST_CASE_METHOD(CheckedProgress, "a replica that has diverged is found") {
   ReplicaStatus status = at(1, 0);
   status.diverged = true;
   checker.status(ReplicaId{0}, status);
   CHECK(first_finding(findings) == "state-digest");
 }
 
-TEST_CASE_METHOD(Fixture, "each bound is checked") {
+TEST_CASE_METHOD(CheckedProgress, "each bound is checked") {
   ReplicaStatus status = at(1, 0);
   SECTION("queue") {
     status.queued_requests = 11;
@@ -109,7 +109,7 @@ TEST_CASE_METHOD(Fixture, "each bound is checked") {
   CHECK(first_finding(findings) == "bounds");
 }
 
-TEST_CASE_METHOD(Fixture, "a vote above the window is found") {
+TEST_CASE_METHOD(CheckedProgress, "a vote above the window is found") {
   checker.voted(ReplicaId{0}, SequenceNumber{24}, SequenceNumber{8});
   CHECK_FALSE(findings.any());
   checker.voted(ReplicaId{0}, SequenceNumber{25}, SequenceNumber{8});

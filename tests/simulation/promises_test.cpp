@@ -10,7 +10,7 @@ using namespace pbft::sim::testing;
 
 namespace {
 
-struct Fixture {
+struct CheckedPromises {
   Findings findings;
   PromiseChecker checker{findings, ClusterParameters{}};
   const View view{};
@@ -28,7 +28,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "saying the same again is no equivocation") {
+TEST_CASE_METHOD(CheckedPromises, "saying the same again is no equivocation") {
   for (int i = 0; i < 2; ++i) {
     checker.sent(ReplicaId{1}, Prepare{view, n, digest("d")});
     checker.sent(ReplicaId{1}, Commit{view, n, digest("d")});
@@ -39,7 +39,7 @@ TEST_CASE_METHOD(Fixture, "saying the same again is no equivocation") {
   CHECK_FALSE(findings.any());
 }
 
-TEST_CASE_METHOD(Fixture, "two PREPAREs are found") {
+TEST_CASE_METHOD(CheckedPromises, "two PREPAREs are found") {
   checker.sent(ReplicaId{1}, Prepare{view, n, digest("d")});
   checker.sent(ReplicaId{1}, Prepare{view, n, digest("e")});
   REQUIRE(findings.any());
@@ -48,7 +48,7 @@ TEST_CASE_METHOD(Fixture, "two PREPAREs are found") {
   CHECK(findings.all().front().replicas == std::vector<std::uint32_t>{1});
 }
 
-TEST_CASE_METHOD(Fixture, "a checkpoint that is called stable without a quorum is found") {
+TEST_CASE_METHOD(CheckedPromises, "a checkpoint that is called stable without a quorum is found") {
   StableCheckpoint stable{SequenceNumber{128}, digest("r"), {}};
   for (const std::uint32_t voter : {0U, 1U, 2U}) stable.votes.push_back({ReplicaId{voter}, {}});
   checker.sent(ReplicaId{1}, stable);
@@ -58,7 +58,7 @@ TEST_CASE_METHOD(Fixture, "a checkpoint that is called stable without a quorum i
   CHECK(first_finding(findings) == "certificate");
 }
 
-TEST_CASE_METHOD(Fixture, "two PRE-PREPAREs are found") {
+TEST_CASE_METHOD(CheckedPromises, "two PRE-PREPAREs are found") {
   auto one = std::make_shared<Batch>();
   auto two = std::make_shared<Batch>();
   one->digest = digest("one");
@@ -68,19 +68,19 @@ TEST_CASE_METHOD(Fixture, "two PRE-PREPAREs are found") {
   CHECK(first_finding(findings) == "non-equivocation");
 }
 
-TEST_CASE_METHOD(Fixture, "two COMMITs are found") {
+TEST_CASE_METHOD(CheckedPromises, "two COMMITs are found") {
   checker.sent(ReplicaId{1}, Commit{view, n, digest("d")});
   checker.sent(ReplicaId{1}, Commit{view, n, digest("e")});
   CHECK(first_finding(findings) == "non-equivocation");
 }
 
-TEST_CASE_METHOD(Fixture, "two CHECKPOINTs are found") {
+TEST_CASE_METHOD(CheckedPromises, "two CHECKPOINTs are found") {
   checker.sent(ReplicaId{1}, Checkpoint{n, digest("d"), {}});
   checker.sent(ReplicaId{1}, Checkpoint{n, digest("e"), {}});
   CHECK(first_finding(findings) == "non-equivocation");
 }
 
-TEST_CASE_METHOD(Fixture, "a disk that holds what was said passes") {
+TEST_CASE_METHOD(CheckedPromises, "a disk that holds what was said passes") {
   checker.sent(ReplicaId{1}, Prepare{view, n, digest("d")});
   checker.sent(ReplicaId{1}, Commit{view, n, digest("d")});
   checker.recovered(ReplicaId{1}, memory_of(n, true));
@@ -88,7 +88,7 @@ TEST_CASE_METHOD(Fixture, "a disk that holds what was said passes") {
   CHECK(checker.audited() == 2);
 }
 
-TEST_CASE_METHOD(Fixture, "what was said and forgotten is found") {
+TEST_CASE_METHOD(CheckedPromises, "what was said and forgotten is found") {
   checker.sent(ReplicaId{1}, Prepare{view, n, digest("d")});
   SECTION("all of the slot") {
     checker.recovered(ReplicaId{1}, Recovered{});
@@ -116,7 +116,7 @@ TEST_CASE_METHOD(Fixture, "what was said and forgotten is found") {
   CHECK(first_finding(findings) == "durable-before-audible");
 }
 
-TEST_CASE_METHOD(Fixture, "below the stable checkpoint nothing has to be kept") {
+TEST_CASE_METHOD(CheckedPromises, "below the stable checkpoint nothing has to be kept") {
   checker.sent(ReplicaId{1}, Prepare{view, n, digest("d")});
   checker.sent(ReplicaId{1}, Checkpoint{n, digest("r"), {}});
   Recovered memory;
@@ -126,7 +126,7 @@ TEST_CASE_METHOD(Fixture, "below the stable checkpoint nothing has to be kept") 
   CHECK_FALSE(findings.any());
 }
 
-TEST_CASE_METHOD(Fixture, "a CHECKPOINT without its state is found") {
+TEST_CASE_METHOD(CheckedPromises, "a CHECKPOINT without its state is found") {
   CheckpointSummary summary;
   summary.n = n;
   checker.sent(ReplicaId{1}, Checkpoint{n, checkpoint_root(summary), {}});
@@ -143,7 +143,7 @@ TEST_CASE_METHOD(Fixture, "a CHECKPOINT without its state is found") {
 
 namespace {
 
-struct Views : Fixture {
+struct Views : CheckedPromises {
   // As the replica itself would sign it; what stands for the signature is the content.
   static ViewChange change(View view, std::vector<SlotMark> prepared, std::vector<SlotMark> voted,
                            const std::string& bytes = "") {

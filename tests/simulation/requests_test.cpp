@@ -10,7 +10,7 @@ using namespace pbft::sim::testing;
 
 namespace {
 
-struct Fixture {
+struct CheckedRequests {
   Findings findings;
   RequestChecker checker{findings};
 
@@ -23,18 +23,18 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "what a client sent may be ordered") {
+TEST_CASE_METHOD(CheckedRequests, "what a client sent may be ordered") {
   checker.sent(bundle(name(1, 1), put("k", "a")));
   checker.ordered(ordered(1, name(1, 1), put("k", "a")));
   CHECK_FALSE(findings.any());
 }
 
-TEST_CASE_METHOD(Fixture, "a bundle that no client sent breaks validity") {
+TEST_CASE_METHOD(CheckedRequests, "a bundle that no client sent breaks validity") {
   checker.ordered(ordered(1, name(1, 1), put("k", "a")));
   CHECK(first_finding(findings) == "validity");
 }
 
-TEST_CASE_METHOD(Fixture, "an operation that differs from the one sent breaks validity") {
+TEST_CASE_METHOD(CheckedRequests, "an operation that differs from the one sent breaks validity") {
   checker.sent(bundle(name(1, 1), put("k", "a")));
   RanBatch made = ordered(1, name(1, 1), put("k", "a"));
   made.run.front().operation = put("k", "b").bytes();
@@ -42,14 +42,14 @@ TEST_CASE_METHOD(Fixture, "an operation that differs from the one sent breaks va
   CHECK(first_finding(findings) == "validity");
 }
 
-TEST_CASE_METHOD(Fixture, "a request that takes effect twice breaks exactly-once") {
+TEST_CASE_METHOD(CheckedRequests, "a request that takes effect twice breaks exactly-once") {
   checker.sent(bundle(name(1, 1), put("k", "a")));
   checker.ordered(ordered(1, name(1, 1), put("k", "a")));
   checker.ordered(ordered(2, name(1, 1), put("k", "a")));
   CHECK(first_finding(findings) == "exactly-once");
 }
 
-TEST_CASE_METHOD(Fixture, "a duplicate that does nothing is fine") {
+TEST_CASE_METHOD(CheckedRequests, "a duplicate that does nothing is fine") {
   checker.sent(bundle(name(1, 1), put("k", "a")));
   checker.ordered(ordered(1, name(1, 1), put("k", "a")));
   RanBatch again = ordered(2, name(1, 1), put("k", "a"));
@@ -58,7 +58,7 @@ TEST_CASE_METHOD(Fixture, "a duplicate that does nothing is fine") {
   CHECK_FALSE(findings.any());
 }
 
-TEST_CASE_METHOD(Fixture, "a refusal may be given twice, an opening may not") {
+TEST_CASE_METHOD(CheckedRequests, "a refusal may be given twice, an opening may not") {
   checker.sent(bundle(name(1, 1), put("k", "a")));
   for (const std::uint64_t n : {1, 2}) {
     RanBatch refused = ordered(n, name(1, 1), put("k", "a"));
@@ -75,13 +75,13 @@ TEST_CASE_METHOD(Fixture, "a refusal may be given twice, an opening may not") {
   CHECK(first_finding(findings) == "exactly-once");
 }
 
-TEST_CASE_METHOD(Fixture, "a client that uses one number for two operations is found") {
+TEST_CASE_METHOD(CheckedRequests, "a client that uses one number for two operations is found") {
   checker.sent(bundle(name(1, 1), put("k", "a")));
   checker.sent(bundle(name(1, 1), put("k", "b")));
   CHECK(first_finding(findings) == "client-honest");
 }
 
-TEST_CASE_METHOD(Fixture, "one number with two operations is found, unless the client is known to be faulty") {
+TEST_CASE_METHOD(CheckedRequests, "one number with two operations is found, unless the client is known to be faulty") {
   checker.sent(bundle(name(1, 1), put("k", "a")));
   SECTION("an honest one") {
     checker.sent(bundle(name(1, 1), put("k", "b")));

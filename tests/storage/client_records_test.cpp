@@ -22,11 +22,11 @@ SessionRecord session_with_replies() {
   return record;
 }
 
-struct Fixture {
+struct RecordStore {
   std::shared_ptr<MemoryEngine> engine = std::make_shared<MemoryEngine>();
   std::unique_ptr<Store> store;
   Model model;
-  Fixture() {
+  RecordStore() {
     must(Store::create(*engine, identity()));
     store = must(Store::open(engine, identity(), {}));
   }
@@ -36,7 +36,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("client records come back as they were written", "[client_records]") {
-  Fixture fixture;
+  RecordStore fixture;
   const ClientUpdate update{client(3), RequestNumber{5}, SessionId{77}};
   const SessionRecord record = session_with_replies();
   SessionRecord empty;
@@ -111,7 +111,7 @@ TEST_CASE("damaged client records are refused", "[client_records]") {
   SECTION("a key of another kind") {
     key[0] = 'x';
   }
-  Fixture fixture;
+  RecordStore fixture;
   fixture.write(key, value);
   const StorageError error = refusal(load_client_records(*fixture.store));
   CHECK(error.kind == StorageError::Kind::damaged);

@@ -8,17 +8,17 @@ using namespace pbft::storage::testing;
 
 namespace {
 
-constexpr std::uint64_t interval = 4;
-constexpr std::uint64_t last_batch = 16;
-const StoreOptions options{.checkpoint_interval = interval, .ledger_keep = 6};
-
 // The run, batch by batch. models[n] is the content after n batches, roots[n] the digest of a checkpoint at n.
-struct Script {
+struct KnownRun {
+  static constexpr std::uint64_t interval = 4;
+  static constexpr std::uint64_t last_batch = 16;
+  static constexpr StoreOptions options{.checkpoint_interval = interval, .ledger_keep = 6};
+
   std::vector<Applied> batches;
   std::vector<Model> models;
   std::map<std::uint64_t, CheckpointSummary> checkpoints;
 
-  Script() {
+  KnownRun() {
     std::mt19937_64 random{11};
     Model model;
     models.push_back(model);
@@ -34,22 +34,22 @@ struct Script {
 
 // Goes on until `stop`, as a driver does: an interval's batches are journaled in one write and then applied, a
 // checkpoint is taken at each boundary and, an interval later, stable.
-void run(Store& store, Script& script, std::uint64_t executed, std::uint64_t stop, bool checkpoint_at_stop) {
+void run(Store& store, KnownRun& script, std::uint64_t executed, std::uint64_t stop, bool checkpoint_at_stop) {
   const auto boundary = [&](std::uint64_t n) {
-    if (n == 0 || n % interval != 0) return;
+    if (n == 0 || n % KnownRun::interval != 0) return;
     const CheckpointSummary summary = take(store, n);
     const auto [known, fresh] = script.checkpoints.emplace(n, summary);
     REQUIRE(known->second == summary);
-    if (n > interval) {
-      must(store.persist({stable_at(script.checkpoints.at(n - interval))}));
-      must(store.truncate(SequenceNumber{n - interval}));
+    if (n > KnownRun::interval) {
+      must(store.persist({stable_at(script.checkpoints.at(n - KnownRun::interval))}));
+      must(store.truncate(SequenceNumber{n - KnownRun::interval}));
     }
   };
   boundary(executed);  // as the core asks for it when it starts again
   for (std::uint64_t n = executed + 1; n <= stop; ++n) {
-    if (n == executed + 1 || n % interval == 1) {
+    if (n == executed + 1 || n % KnownRun::interval == 1) {
       std::vector<JournalRecord> records;
-      for (std::uint64_t slot = n; slot <= last_batch && slot < n + interval; ++slot) {
+      for (std::uint64_t slot = n; slot <= KnownRun::last_batch && slot < n + KnownRun::interval; ++slot) {
         records.emplace_back(PersistBatch{SequenceNumber{slot}, committed_batch(slot)});
         records.emplace_back(PersistAccepted{View{0}, SequenceNumber{slot}, committed_batch(slot)->digest});
       }
@@ -60,14 +60,14 @@ void run(Store& store, Script& script, std::uint64_t executed, std::uint64_t sto
   }
 }
 
-void check_at(Store& store, const Script& script, std::uint64_t n, std::uint64_t last_checkpoint) {
+void check_at(Store& store, const KnownRun& script, std::uint64_t n, std::uint64_t last_checkpoint) {
   const Model& model = script.models[n];
   CHECK(content_of(store.state_scan({}, {})) == model.state);
   CHECK(content_of(store.clients_scan()) == model.clients);
   // Two checkpoints that were truncated to, and those after them.
   for (std::uint64_t back = 0; back < 3; ++back) {
-    if (last_checkpoint < back * interval) break;
-    const std::uint64_t at = last_checkpoint - back * interval;
+    if (last_checkpoint < back * KnownRun::interval) break;
+    const std::uint64_t at = last_checkpoint - back * KnownRun::interval;
     CHECK(must(store.state_at(SequenceNumber{at})) == script.models[at].state);
     CHECK(must(store.clients_at(SequenceNumber{at})) == script.models[at].clients);
   }
@@ -82,45 +82,45 @@ std::uint64_t executed(Store& store) {
 }  // namespace
 
 TEST_CASE("power is lost at every point, with every tail of the log", "[crash]") {
-  Script script;
+  KnownRun script;
   {
     MemoryDisk disk;
     must(Store::create(*disk.engine(), identity()));
-    const auto store = must(Store::open(disk.engine(), identity(), options));
-    run(*store, script, 0, last_batch, true);
-    CHECK(must(store->recompute_state_digest()) == script.checkpoints.at(last_batch).state);
+    const auto store = must(Store::open(disk.engine(), identity(), KnownRun::options));
+    run(*store, script, 0, KnownRun::last_batch, true);
+    CHECK(must(store->recompute_state_digest()) == script.checkpoints.at(KnownRun::last_batch).state);
   }
   std::size_t losses = 0;
   std::size_t lost_batches = 0;
-  for (std::uint64_t stop = 1; stop <= last_batch; ++stop) {
+  for (std::uint64_t stop = 1; stop <= KnownRun::last_batch; ++stop) {
     for (const bool checkpoint_at_stop : {false, true}) {
       std::size_t unsynced = 0;
       for (std::size_t kept = 0; kept <= unsynced; ++kept) {
         MemoryDisk disk;
         must(Store::create(*disk.engine(), identity()));
         {
-          const auto store = must(Store::open(disk.engine(), identity(), options));
+          const auto store = must(Store::open(disk.engine(), identity(), KnownRun::options));
           run(*store, script, 0, stop, checkpoint_at_stop);
         }
         unsynced = disk.memory().unsynced_writes();
         disk.memory().lose_power(kept);
         ++losses;
 
-        auto store = must(Store::open(disk.engine(), identity(), options));
+        auto store = must(Store::open(disk.engine(), identity(), KnownRun::options));
         const std::uint64_t found = executed(*store);
         REQUIRE(found <= stop);
         lost_batches += stop - found;
         if (kept == unsynced) REQUIRE(found == stop);
         // Each write that was lost held one batch, or a truncation.
         REQUIRE(stop - found <= unsynced - kept);
-        const bool taken = found % interval == 0 && (found < stop || checkpoint_at_stop);
+        const bool taken = found % KnownRun::interval == 0 && (found < stop || checkpoint_at_stop);
         const std::uint64_t last_checkpoint =
-            taken || found % interval != 0 ? found - found % interval : found - interval;
+            taken || found % KnownRun::interval != 0 ? found - found % KnownRun::interval : found - KnownRun::interval;
         check_at(*store, script, found, last_checkpoint);
 
-        run(*store, script, found, last_batch, true);
-        check_at(*store, script, last_batch, last_batch);
-        REQUIRE(must(store->recompute_state_digest()) == script.checkpoints.at(last_batch).state);
+        run(*store, script, found, KnownRun::last_batch, true);
+        check_at(*store, script, KnownRun::last_batch, KnownRun::last_batch);
+        REQUIRE(must(store->recompute_state_digest()) == script.checkpoints.at(KnownRun::last_batch).state);
       }
     }
   }
@@ -133,7 +133,7 @@ TEST_CASE("what is recovered after a loss of power is what was promised", "[cras
   must(Store::create(*disk.engine(), identity()));
   Model model;
   {
-    const auto store = must(Store::open(disk.engine(), identity(), options));
+    const auto store = must(Store::open(disk.engine(), identity(), KnownRun::options));
     std::vector<JournalRecord> records;
     for (std::uint64_t n = 1; n <= 3; ++n) {
       records.emplace_back(PersistBatch{SequenceNumber{n}, committed_batch(n)});
@@ -144,7 +144,7 @@ TEST_CASE("what is recovered after a loss of power is what was promised", "[cras
     for (int i = 0; i < 3; ++i) must(store->apply(model.next({put("a", std::to_string(i))})));
   }
   disk.memory().lose_power(2);
-  const auto store = must(Store::open(disk.engine(), identity(), options));
+  const auto store = must(Store::open(disk.engine(), identity(), KnownRun::options));
   const Recovered recovered = must(store->recover());
   CHECK(recovered.executed == SequenceNumber{2});
   CHECK(recovered.time == Timestamp{1002});

@@ -2,7 +2,6 @@
 #include <rocksdb/db.h>
 
 #include <chrono>
-#include <fstream>
 
 #include "tests/storage/transfer_support.h"
 
@@ -14,15 +13,6 @@ using Catch::Contains;
 namespace fs = std::filesystem;
 
 namespace {
-
-void flip(const fs::path& file, std::uintmax_t offset) {
-  std::fstream stream{file, std::ios::in | std::ios::out | std::ios::binary};
-  stream.seekg(static_cast<std::streamoff>(offset));
-  const char byte = static_cast<char>(stream.get() ^ 0x10);
-  stream.seekp(static_cast<std::streamoff>(offset));
-  stream.put(byte);
-  REQUIRE(stream.flush());
-}
 
 // The database as it lies there, without the engine.
 struct Raw {
@@ -57,7 +47,7 @@ struct Raw {
   void compact(Family family) const { REQUIRE(database->CompactRange({}, handle(family), nullptr, nullptr).ok()); }
 };
 
-struct Fixture {
+struct SpoiltReplica {
   static constexpr Script many{.keys = 6'000, .most = 2'000};
   Machine<MemoryDisk> source;
   Machine<RocksDisk> machine{Sync::no};
@@ -65,7 +55,7 @@ struct Fixture {
   Content clients;
   CheckpointSummary target;
 
-  Fixture() {
+  SpoiltReplica() {
     source.script = machine.script = many;
     source.run_to(12);
     state = source.model.state;
@@ -129,7 +119,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("a bad block of the state is found by the scrub, and the rest is salvaged", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   f.spoil(Family::state);
   f.open();
   CHECK_FALSE(must(f.machine.store->recover()).damaged);  // nobody has met it yet
@@ -160,7 +150,7 @@ TEST_CASE("a bad block of the state is found by the scrub, and the rest is salva
   const std::size_t changed = [&] {
     std::set<Bytes> keys;
     for (const std::uint64_t n : {13, 14}) {
-      for (const StateChange& one : Fixture::many.state(n)) keys.insert(one.key);
+      for (const StateChange& one : SpoiltReplica::many.state(n)) keys.insert(one.key);
     }
     return keys.size();
   }();
@@ -171,7 +161,7 @@ TEST_CASE("a bad block of the state is found by the scrub, and the rest is salva
 
 TEST_CASE("a bad block that is met in use says so, and promises go on", "[damage]") {
   const Family family = GENERATE(Family::state, Family::clients, Family::undo, Family::tree, Family::buckets);
-  Fixture f;
+  SpoiltReplica f;
   f.spoil(family);
   f.open();
   INFO(to_string(family));
@@ -179,7 +169,7 @@ TEST_CASE("a bad block that is met in use says so, and promises go on", "[damage
   if (!must(f.machine.store->recover()).damaged) {
     Result<void> applied;
     while (applied && f.machine.model.executed < 16) {
-      applied = f.machine.store->apply(f.machine.model.next(Fixture::many.state(f.machine.model.executed + 1)));
+      applied = f.machine.store->apply(f.machine.model.next(SpoiltReplica::many.state(f.machine.model.executed + 1)));
     }
     if (applied) {
       REQUIRE_FALSE(f.whole_pass().empty());
@@ -197,7 +187,7 @@ TEST_CASE("a bad block that is met in use says so, and promises go on", "[damage
 }
 
 TEST_CASE("a bad block in what was fetched costs no more than to fetch it again", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   fetch_all(*f.source.store, *f.machine.store, f.target.n, plan(*f.source.store, *f.machine.store, f.target));
   f.spoil(Family::staging);
   f.open();
@@ -209,7 +199,7 @@ TEST_CASE("a bad block in what was fetched costs no more than to fetch it again"
 }
 
 TEST_CASE("bad blocks in what was fetched and in the state at once", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   fetch_all(*f.source.store, *f.machine.store, f.target.n, plan(*f.source.store, *f.machine.store, f.target));
   f.spoil(Family::staging);
   f.spoil(Family::state);
@@ -219,7 +209,7 @@ TEST_CASE("bad blocks in what was fetched and in the state at once", "[damage]")
 }
 
 TEST_CASE("the note of damage outlives all but its end", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   Engine& engine = f.machine.engine();
   must(engine.note_damage());
   must(engine.reset({Family::staging}));  // the bad block may be in another one
@@ -235,7 +225,7 @@ TEST_CASE("the note of damage outlives all but its end", "[damage]") {
 }
 
 TEST_CASE("a block may go bad after the state was put in order", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   must(f.machine.store->mark_damaged());
   static_cast<void>(plan(*f.source.store, *f.machine.store, f.target));
   CHECK_FALSE(f.machine.engine().damage_noted());
@@ -247,7 +237,7 @@ TEST_CASE("a block may go bad after the state was put in order", "[damage]") {
 }
 
 TEST_CASE("a bad block that a compaction meets stops the replica, and is known after its restart", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   f.spoil(Family::state);
   f.open();
   // Each start makes files of what was written; some of them together are compacted. That ends all writing.
@@ -274,7 +264,7 @@ TEST_CASE("a bad block that a compaction meets stops the replica, and is known a
 }
 
 TEST_CASE("families that are missing are made anew where the state is known to be damaged", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   const bool known = GENERATE(false, true);
   if (known) must(f.machine.store->mark_damaged());
   f.stop();
@@ -292,7 +282,7 @@ TEST_CASE("families that are missing are made anew where the state is known to b
 }
 
 TEST_CASE("a bad block where promises are is no matter of the others", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   f.spoil(Family::journal);
   f.open();
   const StorageError error = refusal(f.machine.store->recover());
@@ -301,7 +291,7 @@ TEST_CASE("a bad block where promises are is no matter of the others", "[damage]
 }
 
 TEST_CASE("a store of an earlier format is refused by name", "[damage]") {
-  Fixture f;
+  SpoiltReplica f;
   f.stop();
   {
     const Raw raw{f.machine.disk.path()};

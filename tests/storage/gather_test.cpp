@@ -10,18 +10,18 @@ using Kind = StorageError::Kind;
 
 namespace {
 
-constexpr std::uint64_t interval = 8;
+constexpr std::uint64_t gather_interval = 8;
 constexpr std::size_t until_checkpoint = 1U << 20;
 constexpr std::size_t now_and_then = 3'000;
 
 template <class Disk>
-struct Fixture {
+struct GatheringStore {
   Disk disk;
-  StoreOptions options{.checkpoint_interval = interval};
+  StoreOptions options{.checkpoint_interval = gather_interval};
   std::unique_ptr<Store> store;
   std::map<std::uint64_t, Applied> batches;
 
-  explicit Fixture(std::size_t gather_bytes) {
+  explicit GatheringStore(std::size_t gather_bytes) {
     options.gather_bytes = gather_bytes;
     must(Store::create(*disk.engine(), identity()));
     open();
@@ -39,10 +39,10 @@ struct Fixture {
     open();
     const auto found = must(store->state_get(as_bytes("n")));
     const std::uint64_t stored = found ? std::stoull(std::string{as_text(*found)}) : 0;
-    if (stored > 0 && stored % interval == 0) take(*store, stored);
+    if (stored > 0 && stored % gather_interval == 0) take(*store, stored);
     for (auto at = batches.upper_bound(stored); at != batches.end(); ++at) {
       must(store->apply(at->second));
-      if (at->first % interval == 0 && std::next(at) != batches.end()) take(*store, at->first);
+      if (at->first % gather_interval == 0 && std::next(at) != batches.end()) take(*store, at->first);
     }
     return batches.empty() ? 0 : batches.rbegin()->first - stored;
   }
@@ -65,13 +65,13 @@ Content range_of(const Content& content, std::string_view from, std::string_view
 }  // namespace
 
 TEMPLATE_TEST_CASE("what has gathered is seen by reads and scans", "[gather]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> f{until_checkpoint};
+  GatheringStore<TestType> f{until_checkpoint};
   Model model;
   std::vector<StateChange> first;
   for (char key = 'a'; key <= 'h'; ++key) first.push_back(put(std::string(1, key), "old"));
   f.apply(model.next(std::move(first)));
-  while (model.executed < interval) f.apply(model.next({}));
-  take(*f.store, interval);
+  while (model.executed < gather_interval) f.apply(model.next({}));
+  take(*f.store, gather_interval);
   // Over what is stored: new keys before, between and behind, new values, what is erased at the ends and in a row.
   f.apply(model.next({put("A", "1"), erase("a"), put("bb", "2"), put("c", ""), erase("d"), erase("e"), put("z", "3")}));
   f.apply(model.next({erase("bb"), put("d", "again"), erase("h"), erase("never there")}, {put("client", "x")}));
@@ -97,26 +97,26 @@ TEMPLATE_TEST_CASE("what has gathered is seen by reads and scans", "[gather]", M
 TEMPLATE_TEST_CASE("however changes gather, checkpoints, undo and lists are the same", "[gather]", MemoryDisk,
                    RocksDisk) {
   const std::size_t gather = GENERATE(until_checkpoint, now_and_then);
-  Fixture<MemoryDisk> plain{0};
-  Fixture<TestType> f{gather};
+  GatheringStore<MemoryDisk> plain{0};
+  GatheringStore<TestType> f{gather};
   Model model;
   std::mt19937_64 random{gather};
   std::map<std::uint64_t, Model> at{{0, model}};
   std::uint64_t run_again = 0;
-  while (model.executed < 40 * interval) {
+  while (model.executed < 40 * gather_interval) {
     const Applied batch = random_batch(model, random);
     plain.apply(batch);
     f.apply(batch);
     if (random() % 11 == 0) run_again += f.restart();
-    if (model.executed % interval != 0) continue;
+    if (model.executed % gather_interval != 0) continue;
     const CheckpointSummary summary = take(*f.store, model.executed);
     REQUIRE(summary == take(*plain.store, model.executed));
     REQUIRE(take(*f.store, model.executed) == summary);
     at[model.executed] = model;
-    if (model.executed % (3 * interval) != 0) continue;
-    const std::uint64_t stable = model.executed - interval;
+    if (model.executed % (3 * gather_interval) != 0) continue;
+    const std::uint64_t stable = model.executed - gather_interval;
     must(f.store->truncate(SequenceNumber{stable}));
-    at.erase(at.begin(), at.lower_bound(stable >= 3 * interval ? stable - 3 * interval : 0));
+    at.erase(at.begin(), at.lower_bound(stable >= 3 * gather_interval ? stable - 3 * gather_interval : 0));
     for (const auto& [n, expected] : at) {
       REQUIRE(must(f.store->state_at(SequenceNumber{n})) == expected.state);
       REQUIRE(must(f.store->clients_at(SequenceNumber{n})) == expected.clients);
@@ -138,15 +138,15 @@ TEMPLATE_TEST_CASE("a checkpoint in pieces is the same, whatever is applied mean
                    "[gather]", MemoryDisk, RocksDisk) {
   const std::size_t gather = GENERATE(until_checkpoint, now_and_then);
   const std::size_t pieces = GENERATE(1, 3);
-  Fixture<MemoryDisk> plain{0};
-  Fixture<TestType> f{gather};
+  GatheringStore<MemoryDisk> plain{0};
+  GatheringStore<TestType> f{gather};
   Model model;
   std::mt19937_64 random{gather + pieces};
   std::map<std::uint64_t, Model> at{{0, model}};
   std::map<std::uint64_t, CheckpointSummary> expected;
   std::size_t in_pieces = 0;
   std::size_t cut_off = 0;
-  while (model.executed < 60 * interval) {
+  while (model.executed < 60 * gather_interval) {
     const Applied batch = random_batch(model, random);
     plain.apply(batch);
     f.apply(batch);
@@ -165,7 +165,7 @@ TEMPLATE_TEST_CASE("a checkpoint in pieces is the same, whatever is applied mean
       cut_off += f.store->checkpointing() ? 1 : 0;
       f.restart();
     }
-    if (model.executed % interval != 0) continue;
+    if (model.executed % gather_interval != 0) continue;
     expected[model.executed] = take(*plain.store, model.executed);
     at[model.executed] = model;
     must(f.store->begin_checkpoint(SequenceNumber{model.executed}, Epoch{1}, digest_of("plugin")));
@@ -174,7 +174,7 @@ TEMPLATE_TEST_CASE("a checkpoint in pieces is the same, whatever is applied mean
   CHECK(cut_off > 5);
   CHECK(take(*f.store, model.executed) == expected.at(model.executed));
   // What was kept of the state on the way can be given all the same.
-  for (const std::uint64_t n : {50 * interval, 59 * interval}) {
+  for (const std::uint64_t n : {50 * gather_interval, 59 * gather_interval}) {
     CHECK(must(f.store->state_at(SequenceNumber{n})) == at.at(n).state);
     CHECK(must(f.store->tree_at(SequenceNumber{n}, asker))->summary == expected.at(n));
   }
@@ -188,19 +188,20 @@ TEMPLATE_TEST_CASE("a checkpoint in pieces is the same, whatever is applied mean
 
 TEMPLATE_TEST_CASE("while a checkpoint is written the one before can be given, and scrubbing waits", "[gather]",
                    MemoryDisk, RocksDisk) {
-  Fixture<TestType> f{until_checkpoint};
+  GatheringStore<TestType> f{until_checkpoint};
   Model model;
   std::mt19937_64 random{3};
-  while (model.executed < interval) f.apply(random_batch(model, random));
+  while (model.executed < gather_interval) f.apply(random_batch(model, random));
   const Model first = model;
-  const CheckpointSummary summary = take(*f.store, interval);
-  while (model.executed < 2 * interval) f.apply(random_batch(model, random));
-  must(f.store->begin_checkpoint(SequenceNumber{2 * interval}, Epoch{1}, digest_of("plugin")));
+  const CheckpointSummary summary = take(*f.store, gather_interval);
+  while (model.executed < 2 * gather_interval) f.apply(random_batch(model, random));
+  must(f.store->begin_checkpoint(SequenceNumber{2 * gather_interval}, Epoch{1}, digest_of("plugin")));
   f.apply(random_batch(model, random));
   std::size_t looks = 0;
   for (; f.store->checkpointing(); ++looks) {
-    CHECK(must(f.store->state_at(SequenceNumber{interval})) == first.state);
-    const auto tree = must(f.store->tree_at(SequenceNumber{interval}, ReplicaId{static_cast<std::uint32_t>(looks)}));
+    CHECK(must(f.store->state_at(SequenceNumber{gather_interval})) == first.state);
+    const auto tree =
+        must(f.store->tree_at(SequenceNumber{gather_interval}, ReplicaId{static_cast<std::uint32_t>(looks)}));
     REQUIRE(tree);
     CHECK(tree->summary == summary);
     CHECK(must(f.store->scrub(1'000)).damage.empty());
@@ -213,41 +214,41 @@ TEMPLATE_TEST_CASE("while a checkpoint is written the one before can be given, a
 }
 
 TEST_CASE("a checkpoint is written in half of the interval, however many pairs it has", "[gather]") {
-  Fixture<MemoryDisk> f{64U << 20};
+  GatheringStore<MemoryDisk> f{64U << 20};
   Model model;
   std::vector<StateChange> many;
   for (int i = 0; i < 10'000; ++i) many.push_back(put("key" + std::to_string(i), "value"));
   f.apply(model.next(std::move(many)));
-  while (model.executed < interval) f.apply(model.next({}));
-  must(f.store->begin_checkpoint(SequenceNumber{interval}, Epoch{1}, digest_of("plugin")));
+  while (model.executed < gather_interval) f.apply(model.next({}));
+  must(f.store->begin_checkpoint(SequenceNumber{gather_interval}, Epoch{1}, digest_of("plugin")));
   std::uint64_t batches = 0;
   for (; f.store->checkpointing(); ++batches) {
     f.apply(model.next({}));
     must(f.store->continue_checkpoint(1));
   }
-  CHECK(batches <= interval / 2 + 1);
+  CHECK(batches <= gather_interval / 2 + 1);
   CHECK(batches > 1);
 }
 
 TEST_CASE("a transfer finishes the checkpoint that is being written", "[gather]") {
-  Fixture<MemoryDisk> f{until_checkpoint};
+  GatheringStore<MemoryDisk> f{until_checkpoint};
   Model model;
   std::mt19937_64 random{5};
-  while (model.executed < interval) f.apply(random_batch(model, random));
-  must(f.store->begin_checkpoint(SequenceNumber{interval}, Epoch{1}, digest_of("plugin")));
+  while (model.executed < gather_interval) f.apply(random_batch(model, random));
+  must(f.store->begin_checkpoint(SequenceNumber{gather_interval}, Epoch{1}, digest_of("plugin")));
   must(f.store->continue_checkpoint(1));
   f.apply(random_batch(model, random));
   REQUIRE(f.store->checkpointing());
   const std::vector<Digest> leaves(4096, leaf_digest(LtHash{}));
-  const CheckpointSummary empty{SequenceNumber{4 * interval}, tree_root(leaves), {}, {}, Epoch{1}, {}};
+  const CheckpointSummary empty{SequenceNumber{4 * gather_interval}, tree_root(leaves), {}, {}, Epoch{1}, {}};
   CHECK_FALSE(must(f.store->plan_transfer(empty, leaves)).empty());
   CHECK_FALSE(f.store->checkpointing());
-  CHECK(f.store->next_taken()->n == SequenceNumber{interval});
+  CHECK(f.store->next_taken()->n == SequenceNumber{gather_interval});
   CHECK(content_of(f.disk.engine()->scan(Family::state, {}, {})) == model.state);
 }
 
 TEST_CASE("what gathers is bounded: beyond it all is written, in the course of an interval", "[gather]") {
-  Fixture<MemoryDisk> f{10'000};
+  GatheringStore<MemoryDisk> f{10'000};
   Model model;
   const auto stored = [&] { return must(f.disk.engine()->get(Family::state, as_bytes("n"))); };
   f.apply(model.next({put("n", "1"), put("large", std::string(9'000, 'x'))}));
@@ -261,15 +262,15 @@ TEST_CASE("what gathers is bounded: beyond it all is written, in the course of a
 TEST_CASE("after a loss of power the ledger says what is run again", "[gather]") {
   Model model;
   std::vector<Applied> batches;
-  for (std::uint64_t n = 1; n <= interval + 5; ++n) batches.push_back(model.next({put("n", std::to_string(n))}));
+  for (std::uint64_t n = 1; n <= gather_interval + 5; ++n) batches.push_back(model.next({put("n", std::to_string(n))}));
   std::size_t unsynced = 0;
   for (std::size_t kept = 0; kept <= unsynced; ++kept) {
-    Fixture<MemoryDisk> f{until_checkpoint};
+    GatheringStore<MemoryDisk> f{until_checkpoint};
     for (const Applied& batch : batches) {
       const std::uint64_t n = batch.n.value;
       must(f.store->persist(
           {PersistBatch{batch.n, committed_batch(n)}, PersistAccepted{View{0}, batch.n, committed_batch(n)->digest}}));
-      if (n == interval) {
+      if (n == gather_interval) {
         must(f.store->apply(batch));
         take(*f.store, n);
       } else {
@@ -281,24 +282,24 @@ TEST_CASE("after a loss of power the ledger says what is run again", "[gather]")
     f.disk.memory().lose_power(kept);
     f.open();
     const Recovered recovered = must(f.store->recover());
-    CHECK(recovered.executed == SequenceNumber{interval});
-    CHECK(recovered.time == batches[interval - 1].time);
-    CHECK(recovered.ledger_head == batches[interval - 1].ledger_head);
+    CHECK(recovered.executed == SequenceNumber{gather_interval});
+    CHECK(recovered.time == batches[gather_interval - 1].time);
+    CHECK(recovered.ledger_head == batches[gather_interval - 1].ledger_head);
     std::uint64_t known = 0;
     for (const auto& [n, slot] : recovered.slots) {
       if (slot.executed) known = n.value;
       if (slot.executed) CHECK(*slot.executed == committed_batch(n.value)->digest);
       CHECK(slot.executed.has_value() == (n.value == known));  // without a gap
     }
-    CHECK(known >= interval + kept);
-    for (std::uint64_t n = interval + 1; n <= batches.size(); ++n) must(f.store->apply(batches[n - 1]));
+    CHECK(known >= gather_interval + kept);
+    for (std::uint64_t n = gather_interval + 1; n <= batches.size(); ++n) must(f.store->apply(batches[n - 1]));
     CHECK(content_of(f.store->state_scan({}, {})) == model.state);
   }
   CHECK(unsynced == 1);  // each promise is synced, and all before it: the last entry alone can be lost
 }
 
 TEST_CASE("a ledger beyond the state that does not follow it is corrupt", "[gather]") {
-  Fixture<MemoryDisk> f{until_checkpoint};
+  GatheringStore<MemoryDisk> f{until_checkpoint};
   Model model;
   f.apply(model.next({put("n", "1")}));
   Applied stray = model.next({put("n", "2")});
@@ -312,13 +313,13 @@ TEST_CASE("a ledger beyond the state that does not follow it is corrupt", "[gath
 }
 
 TEST_CASE("a write that fails leaves nothing of what gathered half written", "[gather]") {
-  Fixture<MemoryDisk> f{until_checkpoint};
+  GatheringStore<MemoryDisk> f{until_checkpoint};
   Model model;
-  while (model.executed < interval) f.apply(model.next({put("n", std::to_string(model.executed + 1))}));
+  while (model.executed < gather_interval) f.apply(model.next({put("n", std::to_string(model.executed + 1))}));
   f.disk.memory().fail_writes(StorageError{Kind::no_space, "the disk is full"});
-  CHECK(refusal(f.store->take_checkpoint(SequenceNumber{interval}, Epoch{1}, {})).kind == Kind::no_space);
+  CHECK(refusal(f.store->take_checkpoint(SequenceNumber{gather_interval}, Epoch{1}, {})).kind == Kind::no_space);
   CHECK(refusal(f.store->apply(model.next({}))).kind == Kind::no_space);
   f.disk.memory().fail_writes(std::nullopt);
-  CHECK(f.restart() == interval);  // nothing of the state was written
-  CHECK(take(*f.store, interval).state == must(f.store->recompute_state_digest()));
+  CHECK(f.restart() == gather_interval);  // nothing of the state was written
+  CHECK(take(*f.store, gather_interval).state == must(f.store->recompute_state_digest()));
 }

@@ -22,7 +22,7 @@ std::vector<std::string> keys_of(std::uint32_t bucket, std::size_t count) {
 }
 
 // `from` holds k1, k3, k4 and k5 of the bucket, `to` k1, k2 (of no use) and another k3. k4 fills a part of its own.
-struct Fixture {
+struct BucketInParts {
   static constexpr std::uint32_t bucket = 9;
   std::vector<std::string> keys = keys_of(bucket, 6);
   Machine<MemoryDisk> from;
@@ -31,7 +31,7 @@ struct Fixture {
   BucketPart first;
   BucketPart second;
 
-  Fixture() {
+  BucketInParts() {
     const std::string large(Limits::bucket_part_bytes, 'x');
     from.run_to(4, [&](std::uint64_t n, std::vector<StateChange>& changes) {
       changes = {put("last", std::to_string(n))};
@@ -72,7 +72,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("a part that is no answer to what was asked is wrong", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   SECTION("another checkpoint") {
     f.first.n = SequenceNumber{8};
   }
@@ -104,7 +104,7 @@ TEST_CASE("a part that is no answer to what was asked is wrong", "[hostile]") {
     f.first.pairs.clear();
   }
   SECTION("a pair of another bucket") {
-    f.first.pairs.push_back(Fixture::pair("somewhere else", "x"));
+    f.first.pairs.push_back(BucketInParts::pair("somewhere else", "x"));
   }
   SECTION("a pair of no namespace") {
     f.first.pairs[0].name_space = static_cast<Namespace>(7);
@@ -113,20 +113,20 @@ TEST_CASE("a part that is no answer to what was asked is wrong", "[hostile]") {
     f.first.pairs.push_back(f.first.pairs[0]);
   }
   SECTION("pairs in the wrong order") {
-    f.first.pairs.insert(f.first.pairs.begin(), Fixture::pair(f.keys[5], "5"));
+    f.first.pairs.insert(f.first.pairs.begin(), BucketInParts::pair(f.keys[5], "5"));
   }
   SECTION("a key without end") {
-    f.first.pairs[0] = Fixture::pair(std::string(Limits::max_key_bytes + 1, 'k'), "x");
+    f.first.pairs[0] = BucketInParts::pair(std::string(Limits::max_key_bytes + 1, 'k'), "x");
   }
   SECTION("a value without end") {
-    f.first.pairs[0] = Fixture::pair(f.keys[3], std::string(Limits::max_value_bytes + 1, 'v'));
+    f.first.pairs[0] = BucketInParts::pair(f.keys[3], std::string(Limits::max_value_bytes + 1, 'v'));
   }
   CHECK(f.stage(f.first) == Outcome::wrong);
   f.check_works();
 }
 
 TEST_CASE("a later part that does not follow is wrong", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   CHECK(f.stage(f.first) == Outcome::more);
   SECTION("another total") {
     ++f.second.total;
@@ -144,8 +144,8 @@ TEST_CASE("a later part that does not follow is wrong", "[hostile]") {
     f.second.pairs = f.first.pairs;
   }
   SECTION("more than there are") {
-    f.second.pairs.push_back(Fixture::pair(f.keys[5], "5"));
-    f.second.pairs.push_back(Fixture::pair(keys_of(Fixture::bucket, 40).back(), "too much"));
+    f.second.pairs.push_back(BucketInParts::pair(f.keys[5], "5"));
+    f.second.pairs.push_back(BucketInParts::pair(keys_of(BucketInParts::bucket, 40).back(), "too much"));
   }
   CHECK(f.stage(f.second) == Outcome::wrong);
   CHECK(f.stage(f.first) == Outcome::wrong);  // forgotten, until it is asked for again
@@ -153,21 +153,21 @@ TEST_CASE("a later part that does not follow is wrong", "[hostile]") {
 }
 
 TEST_CASE("an answer may begin anew", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   CHECK(f.stage(f.first) == Outcome::more);
   CHECK(f.stage(f.second) == Outcome::more);
   f.check_works();
 }
 
 TEST_CASE("a bucket that is whole and lies has another digest", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   BucketPart part = f.first;
-  part.pairs = {f.first.pairs[0], f.second.pairs[0], Fixture::pair(f.keys[5], "5")};
+  part.pairs = {f.first.pairs[0], f.second.pairs[0], BucketInParts::pair(f.keys[5], "5")};
   SECTION("a value") {
-    part.pairs[2] = Fixture::pair(f.keys[5], "6");
+    part.pairs[2] = BucketInParts::pair(f.keys[5], "6");
   }
   SECTION("a pair too many") {
-    part.pairs.push_back(Fixture::pair(keys_of(Fixture::bucket, 40).back(), "x"));
+    part.pairs.push_back(BucketInParts::pair(keys_of(BucketInParts::bucket, 40).back(), "x"));
     part.total = 4;
     std::ranges::sort(part.pairs,
                       [](const auto& a, const auto& b) { return as_text(a.key.view()) < as_text(b.key.view()); });
@@ -187,7 +187,7 @@ TEST_CASE("a bucket that is whole and lies has another digest", "[hostile]") {
     part.total = 0;
   }
   SECTION("a pair that is here and right") {
-    part.pairs.insert(part.pairs.begin(), Fixture::pair(f.keys[1], "1"));
+    part.pairs.insert(part.pairs.begin(), BucketInParts::pair(f.keys[1], "1"));
     part.total = 4;
   }
   CHECK(f.stage(part) == Outcome::wrong);
@@ -196,11 +196,11 @@ TEST_CASE("a bucket that is whole and lies has another digest", "[hostile]") {
 }
 
 TEST_CASE("the pairs of one bucket have a bound in memory", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   const std::string large(Limits::max_value_bytes, 'v');
   const SharedBytes value = SharedBytes::copy_of(as_bytes(large));
-  const auto keys = keys_of(Fixture::bucket, Transfer::max_gathered_bytes / large.size() + 2);
-  BucketPart part{SequenceNumber{4}, Fixture::bucket, 0, UINT32_MAX, {}, {}};
+  const auto keys = keys_of(BucketInParts::bucket, Transfer::max_gathered_bytes / large.size() + 2);
+  BucketPart part{SequenceNumber{4}, BucketInParts::bucket, 0, UINT32_MAX, {}, {}};
   Outcome outcome = Outcome::more;
   for (; part.skip < keys.size() && outcome == Outcome::more; ++part.skip) {
     part.pairs = {{Namespace::state, SharedBytes::copy_of(as_bytes(keys[part.skip])), value}};
@@ -212,7 +212,7 @@ TEST_CASE("the pairs of one bucket have a bound in memory", "[hostile]") {
 }
 
 TEST_CASE("buckets that are asked for have a bound in number", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   CHECK(f.stage(f.first) == Outcome::more);
   for (std::uint32_t i = 0; i < Transfer::max_gatherings; ++i) {
     static_cast<void>(must(f.to.store->bucket_hashes(100 + i)));
@@ -222,9 +222,9 @@ TEST_CASE("buckets that are asked for have a bound in number", "[hostile]") {
 }
 
 TEST_CASE("without a plan nothing is asked for and nothing staged", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   f.to.restart();
-  CHECK(must(f.to.store->bucket_hashes(Fixture::bucket)).empty());
+  CHECK(must(f.to.store->bucket_hashes(BucketInParts::bucket)).empty());
   CHECK(f.stage(f.first) == Outcome::wrong);
   static_cast<void>(plan(*f.from.store, *f.to.store, f.from.summaries.at(4)));
   CHECK(must(f.to.store->bucket_hashes(UINT32_MAX)).empty());
@@ -232,19 +232,19 @@ TEST_CASE("without a plan nothing is asked for and nothing staged", "[hostile]")
 }
 
 TEST_CASE("random lies never get in", "[hostile]") {
-  Fixture f;
+  BucketInParts f;
   std::mt19937_64 random{5};
   const auto number = [&]() -> std::uint32_t {
     const std::uint32_t numbers[] = {0, 1, 2, 3, 4, 5, UINT32_MAX, static_cast<std::uint32_t>(random())};
     return numbers[random() % std::size(numbers)];
   };
   for (int i = 0; i < 20'000; ++i) {
-    if (i % 4 == 0) static_cast<void>(must(f.to.store->bucket_hashes(Fixture::bucket)));
+    if (i % 4 == 0) static_cast<void>(must(f.to.store->bucket_hashes(BucketInParts::bucket)));
     BucketPart part = random() % 2 == 0 ? f.first : f.second;
     if (random() % 3 == 0) part.skip = number();
     if (random() % 3 == 0) part.total = number();
     if (random() % 3 == 0) part.wrong = {number(), number()};
-    if (random() % 3 == 0) part.pairs.push_back(Fixture::pair(f.keys[random() % 6], "lie"));
+    if (random() % 3 == 0) part.pairs.push_back(BucketInParts::pair(f.keys[random() % 6], "lie"));
     if (random() % 5 == 0) part.pairs.clear();
     REQUIRE(f.stage(part) != Outcome::whole);
   }

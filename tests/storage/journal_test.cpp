@@ -11,7 +11,7 @@ using Catch::Contains;
 namespace {
 
 template <class Disk>
-struct Fixture : StoreOn<Disk> {
+struct JournalStore : StoreOn<Disk> {
   using StoreOn<Disk>::store;
   void execute_to(std::uint64_t last, Model& model) {
     while (model.executed < last) must(store->apply(model.next({put("n", std::to_string(model.executed))})));
@@ -34,7 +34,7 @@ void erase_key(Engine& engine, Family family, const Bytes& key) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("promises are remembered over a restart", "[journal]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  JournalStore<TestType> fixture;
   const BatchPtr first = make_batch(10, "first");
   const BatchPtr second = make_batch(20, "second");
   const BatchPtr third = make_batch(30, "third");
@@ -89,7 +89,7 @@ TEST_CASE("promises are durable when persist returns, in fsync mode", "[journal]
 }
 
 TEST_CASE("the null batch needs no bytes", "[journal]") {
-  Fixture<MemoryDisk> fixture;
+  JournalStore<MemoryDisk> fixture;
   must(fixture.store->persist({PersistBatch{SequenceNumber{1}, null_batch()}, accepted(1, 1, null_batch())}));
   const Recovered recovered = fixture.restart();
   const RecoveredSlot& slot = recovered.slots.at(SequenceNumber{1});
@@ -103,7 +103,7 @@ TEST_CASE("the null batch needs no bytes", "[journal]") {
 }
 
 TEMPLATE_TEST_CASE("no second digest gets a mark in one view and slot", "[journal]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  JournalStore<TestType> fixture;
   const BatchPtr one = make_batch(10, "one");
   const BatchPtr two = make_batch(10, "two");
   const std::vector<JournalRecord> batches{PersistBatch{SequenceNumber{1}, one}, PersistBatch{SequenceNumber{1}, two}};
@@ -123,7 +123,7 @@ TEMPLATE_TEST_CASE("no second digest gets a mark in one view and slot", "[journa
 }
 
 TEMPLATE_TEST_CASE("a mark without its batch is corruption, by name", "[journal]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  JournalStore<TestType> fixture;
   const BatchPtr batch = make_batch(10, "batch");
   const SequenceNumber n{5};
   must(fixture.store->persist({PersistBatch{n, batch}, accepted(2, 5, batch)}));
@@ -153,7 +153,7 @@ TEMPLATE_TEST_CASE("a mark without its batch is corruption, by name", "[journal]
 
 TEMPLATE_TEST_CASE("the stable checkpoint and own checkpoints above it are remembered", "[journal]", MemoryDisk,
                    RocksDisk) {
-  Fixture<TestType> fixture;
+  JournalStore<TestType> fixture;
   Model model;
   fixture.execute_to(4, model);
   const CheckpointSummary four = take(*fixture.store, 4);
@@ -189,7 +189,7 @@ TEMPLATE_TEST_CASE("the stable checkpoint and own checkpoints above it are remem
 }
 
 TEST_CASE("proof and summary of a stable checkpoint belong together", "[journal]") {
-  Fixture<MemoryDisk> fixture;
+  JournalStore<MemoryDisk> fixture;
   PersistStable stable = stable_at({SequenceNumber{4}, {}, {}, {}, {}, {}});
   stable.summary.n = SequenceNumber{8};
   CHECK(refusal(fixture.store->persist({stable})).kind == Kind::mismatch);

@@ -19,15 +19,15 @@ WriteBatch one_put(std::uint64_t key, std::size_t bytes) {
 }
 
 // A machine that may lose power. By default a store with buffers so small that tables are written all the time.
-class Machine {
+class UnreliableMachine {
  public:
-  explicit Machine(std::size_t buffer_bytes = 1U << 16) : buffer_bytes_(buffer_bytes) {
+  explicit UnreliableMachine(std::size_t buffer_bytes = 1U << 16) : buffer_bytes_(buffer_bytes) {
     volume_->make_directory("/disk");
     start(OpenMode::create);
   }
-  ~Machine() { stop(); }
-  Machine(const Machine&) = delete;
-  Machine& operator=(const Machine&) = delete;
+  ~UnreliableMachine() { stop(); }
+  UnreliableMachine(const UnreliableMachine&) = delete;
+  UnreliableMachine& operator=(const UnreliableMachine&) = delete;
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] sim::Volume& volume() { return *volume_; }
@@ -72,7 +72,7 @@ class Machine {
   std::shared_ptr<Engine> engine_;
 };
 
-constexpr std::size_t small = 100;
+constexpr std::size_t small_value = 100;
 
 }  // namespace
 
@@ -86,7 +86,7 @@ TEST_CASE("a disk that is full or fails ends all writing, says why, and loses no
   CAPTURE(static_cast<int>(failure.what), failure.suffix, failure.writes);
 
   constexpr std::size_t bytes = 1000;
-  Machine machine;
+  UnreliableMachine machine;
   std::uint64_t acknowledged = 0;
   while (acknowledged < 100) must(machine.engine().write(one_put(acknowledged++, bytes), Sync::durable));
   machine.volume().fail(failure);
@@ -123,8 +123,8 @@ TEST_CASE("a disk that is full or fails when a store is opened is named, and the
   failure.what = GENERATE(What::no_space, What::io);
   failure.suffix = GENERATE(as<std::string>{}, "", ".sst", "synced-mark");
   CAPTURE(static_cast<int>(failure.what), failure.suffix);
-  Machine machine;
-  for (std::uint64_t key = 0; key < 20; ++key) must(machine.engine().write(one_put(key, small), Sync::durable));
+  UnreliableMachine machine;
+  for (std::uint64_t key = 0; key < 20; ++key) must(machine.engine().write(one_put(key, small_value), Sync::durable));
   machine.lose_power(Kept::nothing);
   for (int attempt = 0; attempt < 3; ++attempt) {
     machine.volume().fail(failure);
@@ -136,51 +136,51 @@ TEST_CASE("a disk that is full or fails when a store is opened is named, and the
   }
   machine.volume().fail(std::nullopt);
   machine.start();
-  for (std::uint64_t key = 0; key < 20; ++key) REQUIRE(machine.holds(key, small));
+  for (std::uint64_t key = 0; key < 20; ++key) REQUIRE(machine.holds(key, small_value));
 }
 
 TEST_CASE("power is lost again and again, and what was synced is there", "[power]") {
-  Machine machine;
+  UnreliableMachine machine;
   std::uint64_t durable = 0;  // keys below were synced
   for (int loss = 0; loss < 80; ++loss) {
     std::uint64_t next = durable;
     const std::uint64_t writes = machine.random().below(300);
     for (std::uint64_t i = 0; i < writes; ++i) {
       const bool synced = machine.random().chance(300);
-      must(machine.engine().write(one_put(next++, small), synced ? Sync::durable : Sync::no));
+      must(machine.engine().write(one_put(next++, small_value), synced ? Sync::durable : Sync::no));
       if (synced) durable = next;
     }
     CAPTURE(loss, durable, next);
     machine.lose_power(machine.random().chance(800) ? Kept::some : Kept::nothing);
     machine.start();
-    for (std::uint64_t key = 0; key < durable; ++key) REQUIRE(machine.holds(key, small));
+    for (std::uint64_t key = 0; key < durable; ++key) REQUIRE(machine.holds(key, small_value));
     // Of the others the first ones are there.
-    while (durable < next && machine.holds(durable, small)) ++durable;
-    for (std::uint64_t key = durable; key < next; ++key) REQUIRE_FALSE(machine.holds(key, small));
+    while (durable < next && machine.holds(durable, small_value)) ++durable;
+    for (std::uint64_t key = durable; key < next; ++key) REQUIRE_FALSE(machine.holds(key, small_value));
   }
   CHECK(durable > 2000);
 }
 
 TEST_CASE("teeth: what a disk only says to have synced is missed", "[power]") {
-  Machine machine;
-  for (std::uint64_t key = 0; key < 20; ++key) must(machine.engine().write(one_put(key, small), Sync::durable));
+  UnreliableMachine machine;
+  for (std::uint64_t key = 0; key < 20; ++key) must(machine.engine().write(one_put(key, small_value), Sync::durable));
   machine.volume().lie_about_syncs();
-  for (std::uint64_t key = 20; key < 40; ++key) must(machine.engine().write(one_put(key, small), Sync::durable));
+  for (std::uint64_t key = 20; key < 40; ++key) must(machine.engine().write(one_put(key, small_value), Sync::durable));
   machine.lose_power(Kept::nothing);
   machine.start();
-  CHECK(machine.holds(19, small));
-  CHECK_FALSE(machine.holds(39, small));
+  CHECK(machine.holds(19, small_value));
+  CHECK_FALSE(machine.holds(39, small_value));
 }
 
 TEST_CASE("a store that was just made survives a loss of power", "[power]") {
-  Machine machine;
+  UnreliableMachine machine;
   machine.lose_power(Kept::nothing);
   machine.start();
   CHECK(must(machine.engine().get(Family::journal, as_bytes("0"))) == std::nullopt);
 }
 
 TEST_CASE("a note of damage survives a loss of power", "[power]") {
-  Machine machine;
+  UnreliableMachine machine;
   must(machine.engine().note_damage());
   machine.lose_power(Kept::nothing);
   machine.start();
@@ -192,25 +192,26 @@ TEST_CASE("a note of damage survives a loss of power", "[power]") {
 }
 
 TEST_CASE("a torn block of the synced mark costs the newest claims and no more", "[power]") {
-  Machine machine{4U << 20};  // all in one log
+  UnreliableMachine machine{4U << 20};  // all in one log
   // One mark after another; around the turn from one block to the other, and after openings, too.
   const std::uint64_t writes = GENERATE(1, 2, 5, 1022, 1023, 1024, 1025, 2049, 2500);
   const std::uint64_t openings = GENERATE(0, 1, 2);
   for (std::uint64_t i = 0; i < openings; ++i) {
-    must(machine.engine().write(one_put(10'000 + i, small), Sync::durable));
+    must(machine.engine().write(one_put(10'000 + i, small_value), Sync::durable));
     machine.stop();
     machine.start();
   }
-  for (std::uint64_t key = 0; key < writes; ++key) must(machine.engine().write(one_put(key, small), Sync::durable));
+  for (std::uint64_t key = 0; key < writes; ++key)
+    must(machine.engine().write(one_put(key, small_value), Sync::durable));
   CAPTURE(writes, openings);
   machine.tear_blocks();
   SECTION("the store is what it was") {
     machine.start();
-    for (std::uint64_t key = 0; key < writes; ++key) REQUIRE(machine.holds(key, small));
-    must(machine.engine().write(one_put(writes, small), Sync::durable));
+    for (std::uint64_t key = 0; key < writes; ++key) REQUIRE(machine.holds(key, small_value));
+    must(machine.engine().write(one_put(writes, small_value), Sync::durable));
     machine.tear_blocks();
     machine.start();
-    CHECK(machine.holds(writes, small));
+    CHECK(machine.holds(writes, small_value));
   }
   SECTION("a log that lost much of what was synced is refused all the same") {
     if (writes < 2500) return;

@@ -43,15 +43,6 @@ fs::path newest(const fs::path& directory, std::string_view suffix) {
   return found;
 }
 
-void flip(const fs::path& file, std::uintmax_t offset) {
-  std::fstream stream{file, std::ios::in | std::ios::out | std::ios::binary};
-  stream.seekg(static_cast<std::streamoff>(offset));
-  const char byte = static_cast<char>(stream.get() ^ 0x10);
-  stream.seekp(static_cast<std::streamoff>(offset));
-  stream.put(byte);
-  REQUIRE(stream.flush());
-}
-
 // Files whose sync fails while the switch is on.
 class FailingFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:

@@ -9,11 +9,11 @@ using Kind = StorageError::Kind;
 namespace {
 
 template <class Disk>
-struct Fixture {
+struct StateStore {
   Disk disk;
   StoreOptions options{.checkpoint_interval = 8};
   std::unique_ptr<Store> store;
-  Fixture() {
+  StateStore() {
     must(Store::create(*disk.engine(), identity()));
     open();
   }
@@ -28,7 +28,7 @@ struct Fixture {
 }  // namespace
 
 TEMPLATE_TEST_CASE("a batch is applied whole and survives the process", "[state]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  StateStore<TestType> fixture;
   Model model;
   must(fixture.store->apply(model.next({put("a", "1"), put("b", "2"), put("empty", "")}, {put("client", "x")})));
   must(fixture.store->apply(model.next({put("a", "3"), erase("b"), erase("never there")})));
@@ -41,7 +41,7 @@ TEMPLATE_TEST_CASE("a batch is applied whole and survives the process", "[state]
 }
 
 TEST_CASE("batches are applied in order, and none passes over a checkpoint", "[state]") {
-  Fixture<MemoryDisk> fixture;
+  StateStore<MemoryDisk> fixture;
   Model model;
   Model ahead;
   static_cast<void>(ahead.next({}));
@@ -57,7 +57,7 @@ TEST_CASE("batches are applied in order, and none passes over a checkpoint", "[s
 }
 
 TEMPLATE_TEST_CASE("a checkpoint may be taken again, also after a restart", "[state]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  StateStore<TestType> fixture;
   Model model;
   for (int i = 0; i < 8; ++i) must(fixture.store->apply(model.next({put(std::to_string(i % 3), std::to_string(i))})));
   fixture.restart();
@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE("a checkpoint may be taken again, also after a restart", "[st
 
 TEMPLATE_TEST_CASE("thousands of random changes: digest and kept checkpoints agree with the model", "[state]",
                    MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  StateStore<TestType> fixture;
   Model model;
   std::mt19937_64 random{7};
   std::map<std::uint64_t, Model> at;  // kept checkpoints
@@ -117,11 +117,11 @@ TEMPLATE_TEST_CASE("thousands of random changes: digest and kept checkpoints agr
 }
 
 TEST_CASE("the same content by another way has the same digest", "[state]") {
-  Fixture<MemoryDisk> one;
-  Fixture<MemoryDisk> two;
+  StateStore<MemoryDisk> one;
+  StateStore<MemoryDisk> two;
   Model model_one;
   Model model_two;
-  const auto step = [](Fixture<MemoryDisk>& fixture, Model& model, std::vector<StateChange> state,
+  const auto step = [](StateStore<MemoryDisk>& fixture, Model& model, std::vector<StateChange> state,
                        std::vector<StateChange> clients = {}) {
     must(fixture.store->apply(model.next(std::move(state), std::move(clients))));
     if (model.executed % 8 == 0) take(*fixture.store, model.executed);
@@ -156,7 +156,7 @@ TEST_CASE("the same content by another way has the same digest", "[state]") {
 }
 
 TEST_CASE("after a failed write the store refuses all others", "[state]") {
-  Fixture<MemoryDisk> fixture;
+  StateStore<MemoryDisk> fixture;
   Model model;
   must(fixture.store->apply(model.next({put("a", "1")})));
   const Applied second = model.next({put("a", "2")});

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <random>
@@ -207,6 +208,16 @@ inline PersistStable stable_at(const CheckpointSummary& summary) {
     proof.votes.push_back({ReplicaId{replica}, SharedBytes::own(wire::encode_signed(body, Signature{}))});
   }
   return {proof, summary};
+}
+
+// A block of the file goes bad: one bit of the byte at `offset` changes.
+inline void flip(const std::filesystem::path& file, std::uintmax_t offset) {
+  std::fstream stream{file, std::ios::in | std::ios::out | std::ios::binary};
+  stream.seekg(static_cast<std::streamoff>(offset));
+  const char byte = static_cast<char>(stream.get() ^ 0x10);
+  stream.seekp(static_cast<std::streamoff>(offset));
+  stream.put(byte);
+  REQUIRE(stream.flush());
 }
 
 }  // namespace pbft::storage::testing

@@ -9,8 +9,8 @@ using namespace pbft::storage::testing;
 
 namespace {
 
-constexpr Script small{.keys = 12, .most = 4};
-constexpr std::uint64_t at = 16;
+constexpr Script small_script{.keys = 12, .most = 4};
+constexpr std::uint64_t target_number = 16;
 
 // What the others have; made once.
 struct Source {
@@ -20,12 +20,12 @@ struct Source {
   CheckpointSummary later;
 
   Source() {
-    machine.script = small;
-    machine.run_to(at);
+    machine.script = small_script;
+    machine.run_to(target_number);
     at_target = machine.model;
-    target = machine.summaries.at(at);
-    machine.run_to(at + 4);
-    later = machine.summaries.at(at + 4);
+    target = machine.summaries.at(target_number);
+    machine.run_to(target_number + 4);
+    later = machine.summaries.at(target_number + 4);
   }
 };
 
@@ -45,7 +45,7 @@ struct Patient {
       : machine(std::is_same_v<Disk, MemoryDisk> ? Sync::durable : Sync::no),
         trouble(of),
         executed(of == Trouble::lags ? 6 : 18) {
-    machine.script = small;
+    machine.script = small_script;
     machine.run_to(executed, [&](std::uint64_t n, std::vector<StateChange>& changes) {
       if (trouble == Trouble::astray && n > 10) changes.insert(changes.begin(), put("aa", std::to_string(n)));
     });
@@ -115,8 +115,8 @@ struct Patient {
   }
   void check_goes_on(const Source& source) {
     machine.model = source.at_target;
-    machine.run_to(at + 4);
-    REQUIRE(machine.summaries.at(at + 4) == source.later);
+    machine.run_to(target_number + 4);
+    REQUIRE(machine.summaries.at(target_number + 4) == source.later);
   }
 };
 

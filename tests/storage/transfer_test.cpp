@@ -11,7 +11,7 @@ using Outcome = BucketStaged::Outcome;
 namespace {
 
 template <class Disk>
-struct Pair {
+struct TransferPair {
   Machine<Disk> from{Sync::no};
   Machine<Disk> to{Sync::no};
   Content state;  // of `from` at the checkpoint that run_from went to
@@ -44,7 +44,7 @@ std::function<void(std::uint64_t, std::vector<StateChange>&)> twist_at(std::uint
 }  // namespace
 
 TEMPLATE_TEST_CASE("a staged bucket that cannot be read is fetched again", "[transfer]", MemoryDisk, RocksDisk) {
-  Pair<TestType> pair;
+  TransferPair<TestType> pair;
   pair.run_from(8);
   pair.to.run_to(2);
   const CheckpointSummary target = pair.from.summaries.at(8);
@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("a staged bucket that cannot be read is fetched again", "[tra
 
 TEMPLATE_TEST_CASE("a staged bucket of an earlier process that gives another digest is fetched again", "[transfer]",
                    MemoryDisk, RocksDisk) {
-  Pair<TestType> pair;
+  TransferPair<TestType> pair;
   pair.run_from(8);
   pair.to.run_to(2);
   const CheckpointSummary target = pair.from.summaries.at(8);
@@ -91,7 +91,7 @@ TEMPLATE_TEST_CASE("a staged bucket of an earlier process that gives another dig
 }
 
 TEMPLATE_TEST_CASE("an empty replica gets all, one that lags what differs", "[transfer]", MemoryDisk, RocksDisk) {
-  Pair<TestType> pair;
+  TransferPair<TestType> pair;
   const std::uint64_t behind = GENERATE(0, 8, 10);
   pair.run_from(8);
   pair.to.run_to(behind);
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("an empty replica gets all, one that lags what differs", "[tr
 }
 
 TEST_CASE("only what differs is planned for and sent", "[transfer]") {
-  Pair<MemoryDisk> pair;
+  TransferPair<MemoryDisk> pair;
   pair.run_from(16);
   pair.to.run_to(15, twist_at(14, put("key7", "not what the others have")));
   const CheckpointSummary target = pair.from.summaries.at(16);
@@ -148,7 +148,7 @@ TEST_CASE("only what differs is planned for and sent", "[transfer]") {
 
 TEMPLATE_TEST_CASE("a replica that went astray goes back, and is told where it differed", "[transfer]", MemoryDisk,
                    RocksDisk) {
-  Pair<TestType> pair;
+  TransferPair<TestType> pair;
   pair.run_from(16);
   // Before the checkpoint at 12: one pair too many, one changed and later changed again by everybody, one lacking.
   pair.to.run_to(18, [&](std::uint64_t n, std::vector<StateChange>& changes) {
@@ -190,7 +190,7 @@ TEMPLATE_TEST_CASE("a replica that went astray goes back, and is told where it d
 }
 
 TEST_CASE("a difference in the table of clients is told as such", "[transfer]") {
-  Pair<MemoryDisk> pair;
+  TransferPair<MemoryDisk> pair;
   pair.run_from(8);
   pair.to.run_to(7);
   auto clients = Script::clients(8);
@@ -208,7 +208,7 @@ TEST_CASE("a difference in the table of clients is told as such", "[transfer]") 
 
 TEMPLATE_TEST_CASE("a transfer goes on after a restart, and when its target moves", "[transfer]", MemoryDisk,
                    RocksDisk) {
-  Pair<TestType> pair;
+  TransferPair<TestType> pair;
   pair.run_from(12);
   pair.to.run_to(4);
   CheckpointSummary target = pair.from.summaries.at(12);
@@ -246,7 +246,7 @@ TEMPLATE_TEST_CASE("a transfer goes on after a restart, and when its target move
 }
 
 TEST_CASE("a plan is for one state, and for one that hangs together", "[transfer]") {
-  Pair<MemoryDisk> pair;
+  TransferPair<MemoryDisk> pair;
   pair.run_from(12);
   pair.to.run_to(5);
   const CheckpointSummary target = pair.from.summaries.at(12);
@@ -290,7 +290,7 @@ TEST_CASE("a plan is for one state, and for one that hangs together", "[transfer
 }
 
 TEST_CASE("what lies around an installation stays consistent", "[transfer]") {
-  Pair<MemoryDisk> pair;
+  TransferPair<MemoryDisk> pair;
   pair.run_from(12);
   pair.to.run_to(6);
   // Promises on both sides of the checkpoint, with losers among them.
@@ -320,7 +320,7 @@ TEST_CASE("what lies around an installation stays consistent", "[transfer]") {
 }
 
 TEST_CASE("rot in the own state that misled the digests is seen through", "[transfer]") {
-  Pair<MemoryDisk> pair;
+  TransferPair<MemoryDisk> pair;
   pair.from.script = pair.to.script = {.keys = 20'000, .most = 4'000};
   pair.run_from(12);
   pair.to.run_to(4);

@@ -9,15 +9,15 @@ using namespace pbft::storage::testing;
 
 namespace {
 
-constexpr std::uint64_t interval = 4;
+constexpr std::uint64_t truncation_interval = 4;
 
 template <class Disk>
-struct Fixture {
+struct TruncatedStore {
   Disk disk;
-  StoreOptions options{.checkpoint_interval = interval, .ledger_keep = 10};
+  StoreOptions options{.checkpoint_interval = truncation_interval, .ledger_keep = 10};
   std::unique_ptr<Store> store;
   Model model;
-  explicit Fixture(std::uint64_t keep = 10) {
+  explicit TruncatedStore(std::uint64_t keep = 10) {
     options.ledger_keep = keep;
     must(Store::create(*disk.engine(), identity()));
     store = must(Store::open(disk.engine(), identity(), options));
@@ -35,7 +35,7 @@ struct Fixture {
       must(store->persist({PersistBatch{n, batch}, PersistAccepted{View{0}, n, batch->digest},
                            PersistPrepared{View{0}, n, batch->digest}}));
       must(store->apply(model.next({put("k" + std::to_string(n.value % 3), std::to_string(n.value))})));
-      if (n.value % interval == 0) summaries[n.value] = take(*store, n.value);
+      if (n.value % truncation_interval == 0) summaries[n.value] = take(*store, n.value);
     }
   }
   void make_stable(std::uint64_t n) {
@@ -57,7 +57,7 @@ struct Fixture {
 
 TEMPLATE_TEST_CASE("truncation drops promises at or below the checkpoint and keeps those above", "[truncation]",
                    MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  TruncatedStore<TestType> fixture;
   fixture.run_to(10);
   fixture.make_stable(8);
   CHECK(fixture.count(Family::journal) == 2 * 3);
@@ -73,7 +73,7 @@ TEMPLATE_TEST_CASE("truncation drops promises at or below the checkpoint and kee
 }
 
 TEMPLATE_TEST_CASE("batches that were not committed go with their slot", "[truncation]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  TruncatedStore<TestType> fixture;
   const BatchPtr loser = make_batch(5, "proposed in vain");
   for (std::uint64_t n : {2, 3, 6}) must(fixture.store->persist({PersistBatch{SequenceNumber{n}, loser}}));
   fixture.run_to(8);
@@ -88,7 +88,7 @@ TEMPLATE_TEST_CASE("batches that were not committed go with their slot", "[trunc
 }
 
 TEMPLATE_TEST_CASE("a slot that is not executed keeps its batches until it is", "[truncation]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  TruncatedStore<TestType> fixture;
   fixture.run_to(4);
   const BatchPtr loser = make_batch(5, "proposed in vain");
   must(fixture.store->persist({PersistBatch{SequenceNumber{6}, loser}}));
@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("a slot that is not executed keeps its batches until it is", 
 }
 
 TEST_CASE("truncation far ahead of execution leaves the undo that the digest needs", "[truncation]") {
-  Fixture<MemoryDisk> fixture;
+  TruncatedStore<MemoryDisk> fixture;
   fixture.run_to(6);
   must(fixture.store->truncate(SequenceNumber{8}));
   must(fixture.store->truncate(SequenceNumber{12}));
@@ -115,7 +115,7 @@ TEST_CASE("truncation far ahead of execution leaves the undo that the digest nee
 
 TEMPLATE_TEST_CASE("ledger, batches and summaries are kept as far as configured", "[truncation]", MemoryDisk,
                    RocksDisk) {
-  Fixture<TestType> fixture{10};
+  TruncatedStore<TestType> fixture{10};
   fixture.run_to(24);
   for (std::uint64_t n = 4; n <= 20; n += 4) fixture.make_stable(n);
   fixture.restart();
@@ -138,7 +138,7 @@ TEMPLATE_TEST_CASE("ledger, batches and summaries are kept as far as configured"
 
 TEMPLATE_TEST_CASE("the batches behind a state stay for as long as it is being given", "[truncation]", MemoryDisk,
                    RocksDisk) {
-  Fixture<TestType> fixture{4};
+  TruncatedStore<TestType> fixture{4};
   fixture.run_to(12);
   fixture.make_stable(8);
   REQUIRE(must(fixture.store->tree_at(SequenceNumber{8}, asker)));
@@ -163,7 +163,7 @@ TEMPLATE_TEST_CASE("no peer drops the batches behind another's state, nor keeps 
                    RocksDisk) {
   const ReplicaId laggard{1};
   const ReplicaId greedy{3};
-  Fixture<TestType> fixture{4};
+  TruncatedStore<TestType> fixture{4};
   fixture.run_to(12);
   fixture.make_stable(8);
   REQUIRE(must(fixture.store->tree_at(SequenceNumber{8}, laggard)));
@@ -187,7 +187,7 @@ TEMPLATE_TEST_CASE("no peer drops the batches behind another's state, nor keeps 
 }
 
 TEMPLATE_TEST_CASE("everything is kept where nothing is to be dropped", "[truncation]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture{0};
+  TruncatedStore<TestType> fixture{0};
   fixture.run_to(24);
   for (std::uint64_t n = 4; n <= 24; n += 4) fixture.make_stable(n);
   CHECK(fixture.count(Family::ledger) == 24);
@@ -198,7 +198,7 @@ TEMPLATE_TEST_CASE("everything is kept where nothing is to be dropped", "[trunca
 }
 
 TEST_CASE("the shortest ledger still opens", "[truncation]") {
-  Fixture<MemoryDisk> fixture{1};
+  TruncatedStore<MemoryDisk> fixture{1};
   fixture.run_to(12);
   for (std::uint64_t n = 4; n <= 12; n += 4) fixture.make_stable(n);
   fixture.restart();
@@ -208,7 +208,7 @@ TEST_CASE("the shortest ledger still opens", "[truncation]") {
 }
 
 TEST_CASE("a ledger range is whole or not given", "[truncation]") {
-  Fixture<MemoryDisk> fixture;
+  TruncatedStore<MemoryDisk> fixture;
   fixture.run_to(10);
   CHECK(fixture.range(1, 8));
   CHECK(fixture.range(8, 8));

@@ -9,9 +9,6 @@ using Kind = StorageError::Kind;
 
 namespace {
 
-template <class Disk>
-using Fixture = StoreOn<Disk>;
-
 // The bytes that a replica signs; `salt` makes different ones for one view.
 ViewChange view_change(std::uint64_t view, std::uint8_t salt = 0) {
   ViewChange message;
@@ -38,7 +35,7 @@ NewView new_view(std::uint64_t view, std::uint8_t salt = 0) {
 
 TEMPLATE_TEST_CASE("the last view-change and new-view are remembered as they were signed", "[journal]", MemoryDisk,
                    RocksDisk) {
-  Fixture<TestType> fixture;
+  StoreOn<TestType> fixture;
   CHECK_FALSE(fixture.restart().view_change);
   CHECK_FALSE(fixture.restart().new_view);
   must(fixture.store->persist({PersistViewChange{view_change(1)}}));
@@ -65,7 +62,7 @@ TEMPLATE_TEST_CASE("the last view-change and new-view are remembered as they wer
 
 TEMPLATE_TEST_CASE("no view gets a second view-change or new-view, and none goes back", "[journal]", MemoryDisk,
                    RocksDisk) {
-  Fixture<TestType> fixture;
+  StoreOn<TestType> fixture;
   const auto refused = [&](const std::vector<JournalRecord>& records) {
     CHECK(refusal(fixture.store->persist(records)).kind == Kind::mismatch);
   };
@@ -92,7 +89,7 @@ TEMPLATE_TEST_CASE("no view gets a second view-change or new-view, and none goes
 }
 
 TEMPLATE_TEST_CASE("rejoining is remembered until it is done", "[journal]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  StoreOn<TestType> fixture;
   CHECK_FALSE(fixture.restart().rejoin);
   must(fixture.store->persist({PersistRejoin{{}, {}, false, false}}));
   std::optional<PersistRejoin> rejoin = fixture.restart().rejoin;
@@ -111,7 +108,7 @@ TEMPLATE_TEST_CASE("rejoining is remembered until it is done", "[journal]", Memo
 }
 
 TEST_CASE("records of views that cannot be read are corruption", "[journal]") {
-  Fixture<MemoryDisk> fixture;
+  StoreOn<MemoryDisk> fixture;
   must(fixture.store->persist({PersistViewChange{view_change(1)}, PersistNewView{new_view(1)}, PersistRejoin{}}));
   const Bytes key = GENERATE(view_key(ViewKind::view_change), view_key(ViewKind::new_view), rejoin_key());
   WriteBatch batch;
@@ -121,7 +118,7 @@ TEST_CASE("records of views that cannot be read are corruption", "[journal]") {
 }
 
 TEMPLATE_TEST_CASE("every batch that a slot's marks name must be there", "[journal]", MemoryDisk, RocksDisk) {
-  Fixture<TestType> fixture;
+  StoreOn<TestType> fixture;
   const SequenceNumber n{1};
   const BatchPtr first = make_batch(10, "first");
   const BatchPtr second = make_batch(20, "second");

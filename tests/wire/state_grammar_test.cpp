@@ -10,14 +10,6 @@ namespace {
 
 using wire::WireError;
 
-std::optional<WireError> problem(const Bytes& bytes) {
-  const auto decoded = wire::decode_peer_message(SharedBytes::copy_of(bytes));
-  return decoded ? std::nullopt : std::optional{decoded.error()};
-}
-std::optional<WireError> problem(const PeerMessage& message) {
-  return problem(wire::encode(message));
-}
-
 template <class Message>
 Message again(const Message& message) {
   return std::get<Message>(wire::decode_peer_message(SharedBytes::own(wire::encode(PeerMessage{message}))).value());

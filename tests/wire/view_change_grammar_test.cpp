@@ -20,12 +20,7 @@ SlotMark mark(std::uint64_t n, std::uint8_t digest, std::uint64_t view = 0) {
   return {SequenceNumber{n}, filled<Digest>(digest), View{view}};
 }
 
-std::optional<WireError> problem(const Bytes& message) {
-  const auto decoded = wire::decode_peer_message(SharedBytes::copy_of(message));
-  return decoded ? std::nullopt : std::optional{decoded.error()};
-}
-
-std::optional<WireError> problem(const ViewChange& message) {
+std::optional<WireError> problem_of_view_change(const ViewChange& message) {
   return problem(signed_message(wire::encode_view_change_body(signer, message)));
 }
 
@@ -80,8 +75,12 @@ TEST_CASE("a view-change is what its signed bytes say, and encodes as them") {
 }
 
 TEST_CASE("P ascends in n, Q in n and digest, without duplicates") {
-  const auto prepared = [](std::vector<SlotMark> marks) { return problem(ViewChange{View{1}, {}, marks, {}, {}}); };
-  const auto voted = [](std::vector<SlotMark> marks) { return problem(ViewChange{View{1}, {}, {}, marks, {}}); };
+  const auto prepared = [](std::vector<SlotMark> marks) {
+    return problem_of_view_change(ViewChange{View{1}, {}, marks, {}, {}});
+  };
+  const auto voted = [](std::vector<SlotMark> marks) {
+    return problem_of_view_change(ViewChange{View{1}, {}, {}, marks, {}});
+  };
   CHECK(prepared({mark(1, 9), mark(2, 1)}) == std::nullopt);
   CHECK(prepared({mark(2, 1), mark(1, 9)}) == WireError::not_canonical);
   CHECK(prepared({mark(1, 1), mark(1, 2)}) == WireError::not_canonical);

@@ -27,7 +27,7 @@ std::size_t connections_of(const BenchOptions& options) {
   return options.connections == 0 ? options.clients : std::min(options.connections, options.clients);
 }
 
-nlohmann::json to_json(const LoadReport& report, const BenchOptions& options) {
+nlohmann::json report_as_json(const LoadReport& report, const BenchOptions& options) {
   return {{"clients", options.clients},
           {"connections", connections_of(options)},
           {"pipeline", options.pipeline},
@@ -73,7 +73,7 @@ int bench_load(const BenchOptions& options, const Globals& globals) {
   end_progress();
   if (!report) return usage_error(report.error());
   if (globals.json) {
-    print_json(to_json(*report, options));
+    print_json(report_as_json(*report, options));
   } else {
     print_report(*report);
   }

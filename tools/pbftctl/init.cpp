@@ -129,23 +129,23 @@ Merged merge(const InitOptions& options) {
   return spec;
 }
 
-void print_json(const std::filesystem::path& directory, const MadeCluster& made) {
-  nlohmann::json json{{"directory", std::filesystem::absolute(directory).string()},
-                      {"cluster", made.genesis.cluster_name},
-                      {"cluster_id", crypto::to_hex(made.genesis.cluster_id())},
-                      {"plugin", made.genesis.plugin},
-                      {"plugin_file", made.plugin_file.string()},
-                      {"replicas", nlohmann::json::array()},
-                      {"clients", nlohmann::json::array()}};
+void print_as_json(const std::filesystem::path& directory, const MadeCluster& made) {
+  nlohmann::json value{{"directory", std::filesystem::absolute(directory).string()},
+                       {"cluster", made.genesis.cluster_name},
+                       {"cluster_id", crypto::to_hex(made.genesis.cluster_id())},
+                       {"plugin", made.genesis.plugin},
+                       {"plugin_file", made.plugin_file.string()},
+                       {"replicas", nlohmann::json::array()},
+                       {"clients", nlohmann::json::array()}};
   for (const auto& replica : made.replicas) {
-    json["replicas"].push_back({{"name", replica.name},
-                                {"publish", replica.publish},
-                                {"peer", replica.peer},
-                                {"client", replica.client},
-                                {"http", replica.http}});
+    value["replicas"].push_back({{"name", replica.name},
+                                 {"publish", replica.publish},
+                                 {"peer", replica.peer},
+                                 {"client", replica.client},
+                                 {"http", replica.http}});
   }
-  for (const auto& file : made.client_files) json["clients"].push_back(std::filesystem::absolute(file).string());
-  fmt::print("{}\n", json.dump(2));
+  for (const auto& file : made.client_files) value["clients"].push_back(std::filesystem::absolute(file).string());
+  fmt::print("{}\n", value.dump(2));
 }
 
 void print_text(const std::filesystem::path& directory, const ClusterSpec& spec, const MadeCluster& made) {
@@ -172,7 +172,7 @@ int run(const InitOptions& options, const Globals& globals) {
     return exit_usage;
   }
   if (globals.json) {
-    print_json(options.directory, *made);
+    print_as_json(options.directory, *made);
   } else {
     print_text(options.directory, *spec, *made);
   }

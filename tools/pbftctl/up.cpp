@@ -179,11 +179,11 @@ void await(Starting& node, Clock::time_point deadline) {
   }
 }
 
-void print(const std::vector<Starting>& nodes, bool json) {
+void print(const std::vector<Starting>& nodes, bool as_json) {
   nlohmann::json list = nlohmann::json::array();
   for (const Starting& node : nodes) {
     const int pid = node.process ? node.process->pid() : 0;
-    if (json) {
+    if (as_json) {
       list.push_back({{"name", node.replica.name},
                       {"state", node.state},
                       {"pid", pid},
@@ -199,7 +199,7 @@ void print(const std::vector<Starting>& nodes, bool json) {
       if (!node.note.empty()) fmt::print(stderr, "{}: {}\n", node.replica.name, printable(node.note));
     }
   }
-  if (json) fmt::print("{}\n", list.dump(2));
+  if (as_json) fmt::print("{}\n", list.dump(2));
 }
 
 int run(const UpOptions& options, const Globals& globals) {

@@ -53,12 +53,12 @@ RunResult run_one(const BatchOptions& options, std::uint64_t seed) {
   return result;
 }
 
-class Batch {
+class SeedBatch {
  public:
-  Batch(const BatchOptions& options, const std::function<void(const RunResult&)>& done);
-  ~Batch();
-  Batch(const Batch&) = delete;
-  Batch& operator=(const Batch&) = delete;
+  SeedBatch(const BatchOptions& options, const std::function<void(const RunResult&)>& done);
+  ~SeedBatch();
+  SeedBatch(const SeedBatch&) = delete;
+  SeedBatch& operator=(const SeedBatch&) = delete;
   void run();
 
  private:
@@ -75,18 +75,18 @@ class Batch {
   std::size_t failures_ = 0;
 };
 
-Batch::Batch(const BatchOptions& options, const std::function<void(const RunResult&)>& done)
+SeedBatch::SeedBatch(const BatchOptions& options, const std::function<void(const RunResult&)>& done)
     : options_(options), done_(done), workers_(std::min(options.jobs, most_jobs)) {
   void* shared = mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) throw std::runtime_error("mmap: " + std::string(std::strerror(errno)));
   board_ = new (shared) Board;
 }
 
-Batch::~Batch() {
+SeedBatch::~SeedBatch() {
   munmap(board_, sizeof(Board));
 }
 
-void Batch::start(unsigned slot) {
+void SeedBatch::start(unsigned slot) {
   int ends[2];
   if (pipe(ends) != 0) throw std::runtime_error("pipe: " + std::string(std::strerror(errno)));
   board_->at[slot] = nothing;
@@ -101,7 +101,7 @@ void Batch::start(unsigned slot) {
   workers_[slot] = {pid, ends[0], {}};
 }
 
-void Batch::work(unsigned slot, int out) {
+void SeedBatch::work(unsigned slot, int out) {
   // A process that dies must not take the timeline with it.
   if (options_.verbose) std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
   for (std::size_t i = board_->next++; i < options_.seeds.size(); i = board_->next++) {
@@ -118,12 +118,12 @@ void Batch::work(unsigned slot, int out) {
   _exit(0);
 }
 
-void Batch::take(const RunResult& result) {
+void SeedBatch::take(const RunResult& result) {
   done_(result);
   if (!result.findings.empty() && ++failures_ >= options_.stop_after) board_->next = options_.seeds.size();
 }
 
-void Batch::read(unsigned slot) {
+void SeedBatch::read(unsigned slot) {
   Worker& worker = workers_[slot];
   char buffer[65536];
   const ssize_t got = ::read(worker.pipe, buffer, sizeof buffer);
@@ -136,7 +136,7 @@ void Batch::read(unsigned slot) {
   }
 }
 
-void Batch::ended(unsigned slot) {
+void SeedBatch::ended(unsigned slot) {
   Worker& worker = workers_[slot];
   close(worker.pipe);
   int status = 0;
@@ -157,7 +157,7 @@ void Batch::ended(unsigned slot) {
   if (board_->next < options_.seeds.size()) start(slot);
 }
 
-void Batch::run() {
+void SeedBatch::run() {
   for (unsigned slot = 0; slot < workers_.size(); ++slot) start(slot);
   for (;;) {
     std::vector<pollfd> wait;
@@ -178,7 +178,7 @@ void Batch::run() {
 }  // namespace
 
 void run_batch(const BatchOptions& options, const std::function<void(const RunResult&)>& done) {
-  Batch(options, done).run();
+  SeedBatch(options, done).run();
 }
 
 }  // namespace pbft::sim

@@ -11,21 +11,21 @@ namespace {
 using KvKind = KvOperation::Kind;
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::pair<KvKind, const char*>, 5> kinds{{{KvKind::get, "get"},
-                                                               {KvKind::put, "put"},
-                                                               {KvKind::remove, "delete"},
-                                                               {KvKind::cas, "cas"},
-                                                               {KvKind::incr, "incr"}}};
+constexpr std::array<std::pair<KvKind, const char*>, 5> kind_names{{{KvKind::get, "get"},
+                                                                    {KvKind::put, "put"},
+                                                                    {KvKind::remove, "delete"},
+                                                                    {KvKind::cas, "cas"},
+                                                                    {KvKind::incr, "incr"}}};
 
 const char* name_of(KvKind kind) {
-  for (const auto& [known, name] : kinds) {
+  for (const auto& [known, name] : kind_names) {
     if (known == kind) return name;
   }
   return "?";
 }
 
 std::optional<KvKind> kind_of(const std::string& name) {
-  for (const auto& [kind, known] : kinds) {
+  for (const auto& [kind, known] : kind_names) {
     if (known == name) return kind;
   }
   return std::nullopt;

@@ -63,11 +63,11 @@ class Possibilities {
   std::size_t count_ = 0;
 };
 
-struct Event {
+struct CallOrReturn {
   std::uint64_t at = 0;
   bool returns = false;  // calls come first where times are equal: the operations overlap
   std::size_t operation = 0;
-  friend auto operator<=>(const Event&, const Event&) = default;
+  friend auto operator<=>(const CallOrReturn&, const CallOrReturn&) = default;
 };
 
 // The history of one key.
@@ -243,13 +243,13 @@ Finding KeyHistory::finding(const std::string& invariant, const ClientOperation&
 }
 
 std::optional<Finding> KeyHistory::check() {
-  std::vector<Event> events;
+  std::vector<CallOrReturn> events;
   for (std::size_t i = 0; i < operations_.size(); ++i) {
     events.push_back({operations_[i].called, false, i});
     if (operations_[i].returned) events.push_back({*operations_[i].returned, true, i});
   }
   std::sort(events.begin(), events.end());
-  for (const Event& event : events) {
+  for (const CallOrReturn& event : events) {
     if (event.returns) {
       if (auto found = finish(event.operation)) return found;
     } else if (!call(event.operation)) {
