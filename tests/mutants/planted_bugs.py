@@ -31,20 +31,11 @@ def bug(name, breaks, *edits, by_test=()):
     return Bug(name, breaks, tuple(Edit(*edit) for edit in edits), by_test)
 
 
-# The copy is built once and soon thrown away, so that the time of its build counts: many files at once, except those
-# whose names clash with others' (folder: files), and of the tests only what bugs name in by_test.
-ALONE = {
-    "node/bus": ("client_bus.cpp",),
-    "node/pbft": ("retransmission.cpp",),
-    "storage": ("memory_engine.cpp", "rocksdb_engine.cpp", "rocksdb_open.cpp", "state_view.cpp", "store_damage.cpp"),
-    "tools/sim": ("batch.cpp",),
-}
+# What is built of the tests: only what bugs name in by_test.
 PROGRAMS = {
-    "tests": "\nset_target_properties(catch_main PROPERTIES UNITY_BUILD OFF)\n",
     "tests/pbft": """
 pbft_test(test_walk LABEL unit SOURCES new_view_model.cpp new_view_walk.cpp new_view_walk_test.cpp LINK pbft_rules)
 pbft_test(test_stories LABEL unit SOURCES state_transfer_test.cpp LINK pbft_core_harness)
-set_target_properties(test_walk test_stories PROPERTIES UNITY_BUILD OFF)
 """,
 }
 
