@@ -121,16 +121,30 @@ def of_verification(m):
     return m["signed, one a bundle"]["per_second"] / bound
 
 
+def other_connections(durability):
+    """The node with as many connections as etcd has in the first place, and the other way round."""
+    return {"node, 16 connections": lambda s: s.node(*PUT, load=(*CLOSED, "--connections", "16"), durability=durability),
+            "etcd, 200 connections": lambda s: s.etcd(durability, channels=200)}
+
+
+def with_as_many_connections(etcd):
+    return (Goal("the same with a connection for each of etcd's clients too",
+                 ratio("per_second", "node", "etcd, 200 connections")),
+            Goal("the same with 16 connections for the node's clients too", ratio("per_second", "node, 16 connections", etcd)))
+
+
 MEASUREMENTS = {
     "closed-os": Measurement(
         1, "200 clients, 256-byte puts, durability os",
-        {"node": lambda s: s.node(*PUT), "etcd without fsync": lambda s: s.etcd("os")},
-        [Goal("writes beside etcd's", ratio("per_second", "node", "etcd without fsync"), 1, 2)], needs=("etcd",)),
+        {"node": lambda s: s.node(*PUT), "etcd without fsync": lambda s: s.etcd("os")} | other_connections("os"),
+        [Goal("writes beside etcd's", ratio("per_second", "node", "etcd without fsync"), 1, 2),
+         *with_as_many_connections("etcd without fsync")],
+        needs=("etcd",)),
     "closed-fsync": Measurement(
         2, "200 clients, 256-byte puts, durability fsync",
         {"node": lambda s: s.node(*PUT, durability="fsync"), "etcd with fsync": lambda s: s.etcd("fsync"),
-         "durability os": lambda s: s.node(*PUT)},
-        [Goal("writes beside etcd's", ratio("per_second", "node", "etcd with fsync"), 1, 2),
+         "durability os": lambda s: s.node(*PUT)} | other_connections("fsync"),
+        [Goal("writes beside etcd's", ratio("per_second", "node", "etcd with fsync"), 1, 2), *with_as_many_connections("etcd with fsync"),
          at_most("price of fsync: share of the writes that it costs",
                  lambda m: 1 - m["node"]["per_second"] / m["durability os"]["per_second"], 1 / 3)], needs=("etcd",)),
     "deep-256": Measurement(

@@ -156,12 +156,12 @@ class Sides:
         return bench.run_json([self.bin / "storage_floor", "--bytes", size, "--keys", self.options.keys, "--clients", 16,
                                "--batch", 400, "--durability", durability, "--tmp", self.temporary, *self._timed()])
 
-    def etcd(self, durability, clients=200):
+    def etcd(self, durability, clients=200, channels=16):
         key = ("etcd", durability)
         if key not in self._up:
             self._up[key] = self._stack.enter_context(contextlib.closing(Etcd(durability)))
-        return bench.run_json([self.bin / "etcd_load", "--endpoint", self._up[key].leader, "--clients", clients, "--keys",
-                               self.options.keys, *self._timed()])
+        return bench.run_json([self.bin / "etcd_load", "--endpoint", self._up[key].leader, "--clients", clients,
+                               "--channels", channels, "--keys", self.options.keys, *self._timed()])
 
     def verification(self):
         """Of one Ed25519 signature, with the key that made it."""
