@@ -87,6 +87,32 @@ TEST_CASE("one that was chosen and is slow from then on is found out") {
   CHECK(wanted(repliers, 4) == everybody);  // it is not trusted again at once
 }
 
+TEST_CASE("one that lies is among the first, but is not chosen again and again") {
+  Repliers repliers{Quorum{4}, 1};
+  int chosen = 0;
+  for (int period = 0; period < 60; ++period) {
+    repliers.begin_period(primary);
+    if (wanted(repliers, 4) == std::vector<std::uint32_t>{0, 1}) {
+      ++chosen;
+      static_cast<void>(repliers.failed());
+    }
+    answer(repliers, 20, 5'000, everybody);
+  }
+  CHECK(chosen == 1);
+}
+
+TEST_CASE("nobody is chosen where nobody is trusted") {
+  Repliers repliers{Quorum{4}, 1};
+  int failures = 0;
+  for (int period = 0; period < 50; ++period) {
+    repliers.begin_period(primary);
+    if (wanted(repliers, 4).size() < 4 && repliers.failed()) ++failures;
+    answer(repliers, 20, 5'000, everybody);
+  }
+  CHECK(failures == 3);
+  CHECK(wanted(repliers, 4) == everybody);
+}
+
 TEST_CASE("all reply again after a reset, for a while") {
   Repliers repliers{Quorum{7}, 1};
   repliers.begin_period(primary);

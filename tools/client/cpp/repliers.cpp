@@ -9,12 +9,13 @@ namespace {
 constexpr std::uint64_t enough_answers = 8;       // in a period, to learn something from
 constexpr std::uint32_t chosen_periods = 8;       // before all reply again
 constexpr std::uint32_t periods_after_reset = 4;  // in which all reply
-constexpr std::uint64_t tolerance_us = 1'000;     // of a mean that is twice as long
+constexpr std::uint32_t distrusted_periods = 60;
+constexpr std::uint64_t tolerance_us = 1'000;  // of a mean that is twice as long
 
 }  // namespace
 
 Repliers::Repliers(Quorum quorum, std::uint64_t spread)
-    : quorum_(quorum), spread_(spread), votes_(quorum.replicas(), 0) {}
+    : quorum_(quorum), spread_(spread), distrusted_(quorum.replicas(), 0), votes_(quorum.replicas(), 0) {}
 
 void Repliers::answered(std::uint64_t sent_us) {
   ++new_answered_;
@@ -31,12 +32,20 @@ bool Repliers::reset() {
   return !std::exchange(chosen_, {}).empty();
 }
 
+bool Repliers::failed() {
+  for (std::size_t i = 0; i < chosen_.size(); ++i) {
+    if (chosen_[i]) distrusted_[i] = distrusted_periods;
+  }
+  return reset();
+}
+
 void Repliers::begin_period(ReplicaId primary) {
   const bool slow = answered_ > 0 && mean_us() > 2 * mean_of_all_us_ + tolerance_us;
   if (periods_left_ > 0) --periods_left_;
+  for (std::uint32_t& left : distrusted_) left -= left > 0 ? 1 : 0;
   if (!chosen_.empty()) {
     if (slow) {
-      static_cast<void>(reset());
+      static_cast<void>(failed());
     } else if (periods_left_ == 0) {
       chosen_.clear();
     }
@@ -56,7 +65,8 @@ void Repliers::choose(ReplicaId primary) {
   std::uint32_t missing = quorum_.faults();
   for (std::uint32_t i = 0; i < n && missing > 0; ++i) {
     const auto replica = static_cast<std::uint32_t>((spread_ + i) % n);
-    if (replica == primary.value || votes_[replica] * n < answered_) continue;
+    const bool late = votes_[replica] * n < answered_;
+    if (replica == primary.value || late || distrusted_[replica] > 0) continue;
     chosen[replica] = true;
     --missing;
   }

@@ -2,10 +2,10 @@
 // work for nothing. The primary replies in any case, since requests are sent to it; of the backups, f are chosen, and
 // the others are told to be quiet.
 //
-// Who is chosen may fail or be slow on purpose. So, in periods of one hello interval: all reply in the first, and those
-// that were among the first f+1 then are chosen from for the next ones. All reply again at once where a request had to
-// be resent, where replies of the chosen take twice as long as those of all, and after a few periods in any case.
-// One thread.
+// Who is chosen may fail, lie, or be slow on purpose. So, in periods of one hello interval: all reply in the first, and
+// those that were among the first f+1 then are chosen from for the next ones. All reply again at once where a request
+// had to be resent, where replies of the chosen take twice as long as those of all, and after a few periods in any
+// case; in the first two cases those that had been chosen are not chosen again for long. One thread.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,10 @@ class Repliers {
   // A request that was sent at that time has its result now, in the current turn.
   void answered(std::uint64_t sent_us);
   void end_turn(std::uint64_t now_us);
-  // A request was not answered in time, or the primary is another one. True: all are to be told that they reply again.
+  // All reply again. True: they are to be told so.
   [[nodiscard]] bool reset();
+  // The same, since a request was not answered in time.
+  [[nodiscard]] bool failed();
   void begin_period(ReplicaId primary);
 
   [[nodiscard]] bool wanted(ReplicaId replica) const { return chosen_.empty() || chosen_[replica.value]; }
@@ -38,8 +40,9 @@ class Repliers {
 
   Quorum quorum_;
   std::uint64_t spread_;
-  std::vector<bool> chosen_;        // by ReplicaId; empty: all reply
-  std::uint32_t periods_left_ = 0;  // of the chosen; or, where all reply, before some are chosen
+  std::vector<bool> chosen_;               // by ReplicaId; empty: all reply
+  std::vector<std::uint32_t> distrusted_;  // by ReplicaId: for how many periods more
+  std::uint32_t periods_left_ = 0;         // of the chosen; or, where all reply, before some are chosen
 
   // Of this period.
   std::vector<std::uint64_t> votes_;  // by ReplicaId

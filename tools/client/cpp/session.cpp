@@ -280,10 +280,6 @@ void Session::say_hello(Outbox& outbox) {
   }
 }
 
-void Session::want_all_replies() {
-  hello_at_once_ = repliers_.reset() || hello_at_once_;
-}
-
 RequestNumber Session::low() const {
   return slots_.empty() ? next_ : slots_.first_key();
 }
@@ -341,7 +337,7 @@ void Session::resend_due(Outbox& outbox) {
     if (opening_ && id == opening_flight_) {
       outbox.add_all(Hello{SessionId{0}, open_number_});
     }
-    want_all_replies();
+    hello_at_once_ = repliers_.failed() || hello_at_once_;
     outbox.add_all(ClientRequest{flight.bundle});
     flight.postponed = false;
     flight.interval = backed_off(flight.interval, options_);
@@ -352,7 +348,7 @@ void Session::resend_due(Outbox& outbox) {
 // f+1 replicas are in a later view: its primary is to have at once what is outstanding, also where it was sent to all
 // before, since what a replica had then it may have dropped. Should that be lost, the intervals begin anew.
 void Session::follow_primary(Outbox& outbox) {
-  want_all_replies();
+  hello_at_once_ = repliers_.reset() || hello_at_once_;
   for (auto& [id, flight] : flights_) {
     if (flight.due == never) {
       continue;

@@ -73,7 +73,6 @@ class Session {
   void resend_due(Outbox& outbox);
   void follow_primary(Outbox& outbox);
   void say_hello(Outbox& outbox);
-  void want_all_replies();
   void reschedule(FlightId id, std::uint64_t due);
   void landed(FlightId id);  // one more request of it is answered or abandoned
   void hinted(const Reply& reply, ReplicaId from, FlightId id);
