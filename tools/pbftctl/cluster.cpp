@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <thread>
 
@@ -31,19 +32,42 @@ client::ClientOptions options_of(const runtime::ClientConfig& config, const cryp
   return options;
 }
 
-// That of the configuration, and those beside it, as far as there are any and not more than `most`.
-Result<std::vector<crypto::Identity>> keys_of_clients(const runtime::ClientConfig& config, std::size_t most) {
-  std::vector<crypto::Identity> keys;
-  fs::path file = config.key_file;
-  const fs::path cluster = fs::absolute(config.file).parent_path().parent_path();
-  std::error_code ignored;
-  do {
-    auto key = crypto::Identity::load(file);
-    if (!key) return tl::unexpected(key.error());
-    keys.push_back(*key);
-    file = cluster / fmt::format("client-{}", keys.size() + 1) / "client.key";
-  } while (keys.size() < most && fs::exists(file, ignored));
-  return keys;
+std::string text_of(const fs::path& file) {
+  std::ifstream in{file, std::ios::binary};
+  return {std::istreambuf_iterator<char>{in}, {}};
+}
+
+// Parsing a genesis takes long, so a configuration beside `first` with the same text is not parsed again: it differs
+// from `first` in the directory that its key is in.
+Result<runtime::ClientConfig> load_beside(const runtime::ClientConfig& first, const std::string& text,
+                                          const fs::path& file) {
+  if (text_of(file) != text) return runtime::load_client_config(file);
+  runtime::ClientConfig config = first;
+  config.file = file;
+  config.key_file =
+      file.parent_path() / fs::absolute(first.key_file).lexically_relative(fs::absolute(first.file).parent_path());
+  return config;
+}
+
+// The configuration and those beside it, as far as there are any and not more than `most`.
+Result<std::vector<runtime::ClientConfig>> configs_of_clients(const runtime::ClientConfig& first, std::size_t most) {
+  std::vector<runtime::ClientConfig> configs{first};
+  const std::string text = text_of(first.file);
+  const fs::path cluster = fs::absolute(first.file).parent_path().parent_path();
+  while (configs.size() < most) {
+    const fs::path file = cluster / fmt::format("client-{}", configs.size() + 1) / "client.toml";
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) break;
+    auto further = load_beside(first, text, file);
+    if (!further) return tl::unexpected(further.error());
+    configs.push_back(std::move(*further));
+  }
+  return configs;
+}
+
+bool same_addresses(const runtime::ClientConfig& a, const runtime::ClientConfig& b) {
+  return std::ranges::equal(a.replicas, b.replicas, {}, &runtime::ReplicaAddress::client,
+                            &runtime::ReplicaAddress::client);
 }
 
 }  // namespace
@@ -82,20 +106,26 @@ Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& con
 
 Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime::ClientConfig& config,
                                                                   std::size_t count, std::size_t skip) {
-  const auto keys = keys_of_clients(config, count + skip);
-  if (!keys) return tl::unexpected(keys.error());
-  const std::size_t first = std::min(skip, keys->size() - 1);
-  std::vector<crypto::Identity> identities;
-  for (std::size_t i = 0; i < count; ++i) identities.push_back((*keys)[first + i % (keys->size() - first)]);
-
-  // Half of the processors for the clients.
-  const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 1, count);
+  const auto configs = configs_of_clients(config, count + skip);
+  if (!configs) return tl::unexpected(configs.error());
+  const std::size_t first = std::min(skip, configs->size() - 1);
+  const auto config_of = [&](std::size_t client) -> const runtime::ClientConfig& {
+    return (*configs)[first + client % (configs->size() - first)];
+  };
+  // Those that go to the same addresses share threads: half of the processors for all of them.
+  const std::size_t threads = std::max<std::size_t>(std::thread::hardware_concurrency() / 2, 1);
+  const std::size_t share = (count + threads - 1) / threads;
   std::vector<std::unique_ptr<client::Client>> clients;
-  for (std::size_t i = 0; i < threads; ++i) {
-    const auto at = [&](std::size_t thread) {
-      return identities.begin() + static_cast<std::ptrdiff_t>(thread * count / threads);
-    };
-    auto opened = client::Client::open_many(options_of(config, identities.front()), {at(i), at(i + 1)});
+  while (clients.size() < count) {
+    const runtime::ClientConfig& theirs = config_of(clients.size());
+    std::vector<crypto::Identity> keys;
+    for (std::size_t next = clients.size(); next < count && keys.size() < share; ++next) {
+      if (!same_addresses(config_of(next), theirs)) break;
+      auto key = crypto::Identity::load(config_of(next).key_file);
+      if (!key) return tl::unexpected(key.error());
+      keys.push_back(std::move(*key));
+    }
+    auto opened = client::Client::open_many(options_of(theirs, keys.front()), keys);
     if (!opened) return tl::unexpected(opened.error());
     std::move(opened->begin(), opened->end(), std::back_inserter(clients));
   }

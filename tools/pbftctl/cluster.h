@@ -23,8 +23,8 @@ using Result = tl::expected<T, std::string>;
 [[nodiscard]] Result<std::filesystem::path> find_client_config(const Globals& globals);
 [[nodiscard]] Result<runtime::ClientConfig> load_client_config(const Globals& globals);
 [[nodiscard]] Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& config);
-// `count` clients, each with a session of its own and the key of one of DIR/client, DIR/client-2 ... beside the directory
-// of this configuration, without the first `skip` of them. Where `init` made fewer of them, some share a key.
+// `count` clients, each with a session of its own: one for each of DIR/client, DIR/client-2 ... beside the directory of
+// this configuration, without the first `skip` of them. Where `init` made fewer of them, some share a key.
 [[nodiscard]] Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime::ClientConfig& config,
                                                                                 std::size_t count,
                                                                                 std::size_t skip = 0);
