@@ -36,8 +36,8 @@ class Client {
 
   // Opens the sockets; the session is opened with the first operation. The error says what is wrong.
   [[nodiscard]] static tl::expected<std::unique_ptr<Client>, std::string> open(ClientOptions options);
-  // One for each identity; `identity` in the options is not used. They share one background thread and its system calls,
-  // which makes many clients in one process much cheaper; each has its own connections and its own session.
+  // One for each identity; `identity` in the options is not used. They share one background thread and its system
+  // calls, which makes many clients in one process much cheaper; each has its own connections and its own session.
   [[nodiscard]] static tl::expected<std::vector<std::unique_ptr<Client>>, std::string> open_many(
       ClientOptions options, const std::vector<crypto::Identity>& identities);
   // Outstanding operations end as timed_out. Not while another thread still submits.
