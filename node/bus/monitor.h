@@ -26,7 +26,6 @@ class MonitorSet {
   void drain();
   // The same for the monitor that was added as number `index`, from 0.
   void drain(std::size_t index);
-  [[nodiscard]] std::size_t size() const { return monitors_.size(); }
   [[nodiscard]] zmq::socket_t& events(std::size_t index) { return monitors_[index].events; }
   void append_poll_items(std::vector<zmq_pollitem_t>& items);
 

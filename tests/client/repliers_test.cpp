@@ -27,6 +27,15 @@ std::vector<std::uint32_t> wanted(const Repliers& repliers, std::uint32_t n) {
 
 const std::vector<std::uint32_t> everybody{0, 1, 2, 3};
 
+// After a first period, in which all of four replied and `first` were the first.
+Repliers after_first_period(std::uint64_t spread, const std::vector<std::uint32_t>& first) {
+  Repliers repliers{Quorum{4}, spread};
+  repliers.begin_period(primary);
+  answer(repliers, 20, 5'000, first);
+  repliers.begin_period(primary);
+  return repliers;
+}
+
 TEST_CASE("all reply at first, then the primary and f backups, then all again") {
   Repliers repliers{Quorum{4}, 2};
   repliers.begin_period(primary);
@@ -45,21 +54,14 @@ TEST_CASE("all reply at first, then the primary and f backups, then all again") 
 }
 
 TEST_CASE("who was hardly ever among the first is not chosen") {
-  Repliers repliers{Quorum{4}, 1};
-  repliers.begin_period(primary);
-  answer(repliers, 20, 5'000, {0, 3});
-  repliers.begin_period(primary);
+  const Repliers repliers = after_first_period(1, {0, 3});
   CHECK(wanted(repliers, 4) == std::vector<std::uint32_t>{0, 3});
 }
 
 TEST_CASE("clients choose different backups where all are as good") {
   std::vector<std::vector<std::uint32_t>> chosen;
   for (std::uint64_t spread = 1; spread <= 3; ++spread) {
-    Repliers repliers{Quorum{4}, spread};
-    repliers.begin_period(primary);
-    answer(repliers, 20, 5'000, everybody);
-    repliers.begin_period(primary);
-    chosen.push_back(wanted(repliers, 4));
+    chosen.push_back(wanted(after_first_period(spread, everybody), 4));
   }
   CHECK(chosen == std::vector<std::vector<std::uint32_t>>{{0, 1}, {0, 2}, {0, 3}});
 }
@@ -74,10 +76,7 @@ TEST_CASE("a few answers tell nothing") {
 }
 
 TEST_CASE("one that was chosen and is slow from then on is found out") {
-  Repliers repliers{Quorum{4}, 1};
-  repliers.begin_period(primary);
-  answer(repliers, 20, 5'000, {0, 1});
-  repliers.begin_period(primary);
+  Repliers repliers = after_first_period(1, {0, 1});
   REQUIRE(wanted(repliers, 4) == std::vector<std::uint32_t>{0, 1});
   answer(repliers, 20, 200'000, {0, 1});
   repliers.begin_period(primary);
