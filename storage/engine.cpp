@@ -6,6 +6,16 @@
 
 namespace pbft::storage {
 
+Result<std::vector<std::optional<Bytes>>> Reader::get_many(Family family, const std::vector<BytesView>& keys) const {
+  std::vector<std::optional<Bytes>> values;
+  for (const BytesView key : keys) {
+    auto value = get(family, key);
+    if (!value) return tl::unexpected(value.error());
+    values.push_back(std::move(*value));
+  }
+  return values;
+}
+
 const char* to_string(Family family) {
   switch (family) {
     case Family::meta:

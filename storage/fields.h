@@ -8,6 +8,7 @@ namespace pbft::storage {
 
 class FieldWriter {
  public:
+  FieldWriter() { bytes_.reserve(64); }  // most keys and records are shorter
   FieldWriter& u8(std::uint8_t value);
   FieldWriter& u16(std::uint16_t value);
   FieldWriter& u32(std::uint32_t value);

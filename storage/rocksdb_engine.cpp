@@ -165,6 +165,26 @@ Result<std::optional<Bytes>> RocksEngine::get(Family family, BytesView key) cons
   return get_at(nullptr, family, key);
 }
 
+Result<std::vector<std::optional<Bytes>>> RocksEngine::get_many(Family family,
+                                                                const std::vector<BytesView>& keys) const {
+  const FamilyHandle of = handle(family);
+  if (!of) return tl::unexpected(missing(family));
+  std::vector<rocksdb::Slice> wanted;
+  for (const BytesView key : keys) wanted.push_back(slice(key));
+  std::vector<rocksdb::PinnableSlice> values(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  constexpr bool sorted = true;
+  database_->MultiGet({}, of.get(), keys.size(), wanted.data(), values.data(), statuses.data(), sorted);
+  std::vector<std::optional<Bytes>> found(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (statuses[i].IsNotFound()) continue;
+    if (!statuses[i].ok()) return tl::unexpected(classify(statuses[i], where_, family));
+    const BytesView bytes = view(values[i]);
+    found[i].emplace(bytes.begin(), bytes.end());
+  }
+  return found;
+}
+
 std::unique_ptr<Iterator> RocksEngine::scan(Family family, BytesView from, BytesView to) const {
   return scan_at(nullptr, family, from, to);
 }

@@ -71,6 +71,8 @@ class RocksEngine final : public Engine {
 
   [[nodiscard]] std::string name() const override { return where_; }
   [[nodiscard]] Result<std::optional<Bytes>> get(Family family, BytesView key) const override;
+  [[nodiscard]] Result<std::vector<std::optional<Bytes>>> get_many(Family family,
+                                                                   const std::vector<BytesView>& keys) const override;
   [[nodiscard]] std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const override;
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync) override;
   [[nodiscard]] std::shared_ptr<const Reader> snapshot() const override;

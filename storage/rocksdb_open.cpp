@@ -46,6 +46,11 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const RocksOptions& o
   const bool large = family == Family::batches || family == Family::ledger || family == Family::state ||
                      family == Family::clients || family == Family::buckets || family == Family::staging;
   made.compression = large ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  // These are asked for keys that mostly are not there.
+  if (family == Family::state || family == Family::journal) {
+    made.memtable_whole_key_filtering = true;
+    made.memtable_prefix_bloom_size_ratio = 0.02;
+  }
   return made;
 }
 

@@ -46,22 +46,42 @@ std::unique_ptr<Iterator> Store::Impl::scan(Namespace name_space, BytesView from
 
 // ---- Changes --------------------------------------------------------------------------------------------
 
-// The pair, and before its first change in an interval what it had.
-Result<void> Store::Impl::write_pair(WriteBatch& batch, Namespace name_space, const Bytes& key,
-                                     const std::optional<Bytes>& value, const VisitChanged& first_change) {
+// The pairs of [from, to), and before its first change in an interval what each had.
+Result<void> Store::Impl::write_pairs(WriteBatch& batch, Namespace name_space, Change from, Change to,
+                                      const VisitChanged& first_change) const {
+  struct Pair {
+    Change at;
+    Bytes name;
+    bool fresh;  // not saved yet
+  };
+  constexpr std::size_t at_once = 32;
   const Family family = family_of(name_space);
-  const Bytes name = pair_name(name_space, key);
-  if (!saved.contains(as_text(name))) {
-    const auto before = engine->get(family, key);
-    if (!before) return tl::unexpected(before.error());
-    if (*before == value) return {};
-    batch.put(Family::undo, undo_key(interval.value, name), encode_before(*before));
-    first_change({name, *before ? std::optional<BytesView>{**before} : std::nullopt}, value);
-  }
-  if (value) {
-    batch.put(family, key, *value);
-  } else {
-    batch.erase(family, key);
+  while (from != to) {
+    std::vector<Pair> pairs;
+    std::vector<BytesView> fresh;
+    for (; from != to && pairs.size() < at_once; ++from) {
+      Bytes name = pair_name(name_space, from->first);
+      const bool is_fresh = !saved.contains(as_text(name));
+      if (is_fresh) fresh.emplace_back(from->first);
+      pairs.push_back({from, std::move(name), is_fresh});
+    }
+    const auto found = engine->get_many(family, fresh);
+    if (!found) return tl::unexpected(found.error());
+    auto before = found->begin();
+    for (const Pair& pair : pairs) {
+      const auto& [key, value] = *pair.at;
+      if (pair.fresh) {
+        const std::optional<Bytes>& had = *before++;
+        if (had == value) continue;
+        batch.put(Family::undo, undo_key(interval.value, pair.name), encode_before(had));
+        first_change({pair.name, had ? std::optional<BytesView>{*had} : std::nullopt}, value);
+      }
+      if (value) {
+        batch.put(family, key, *value);
+      } else {
+        batch.erase(family, key);
+      }
+    }
   }
   return {};
 }
@@ -102,14 +122,13 @@ Result<void> Store::Impl::write_changes(WriteBatch& batch) {
   if (auto finished = finish_checkpoint(); !finished) return finished;
   std::vector<std::string> changed;
   for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
-    for (const auto& [key, value] : unwritten.in(name_space)) {
-      auto put = write_pair(batch, name_space, key, value, [&](const Before& before, const std::optional<Bytes>&) {
-        changed.emplace_back(as_text(before.name));
-      });
-      if (!put) {
-        give_up(put.error());
-        return put;
-      }
+    const auto& changes = unwritten.in(name_space);
+    auto put = write_pairs(
+        batch, name_space, changes.begin(), changes.end(),
+        [&](const Before& before, const std::optional<Bytes>&) { changed.emplace_back(as_text(before.name)); });
+    if (!put) {
+      give_up(put.error());
+      return put;
     }
   }
   batch.put(Family::meta, executed_key, encode_executed(executed));

@@ -133,15 +133,15 @@ Result<void> Store::Impl::write_some(std::size_t pairs) {
   // What was written in the course of the interval is in undo already.
   const bool first = !begun->marked;
   auto done = first && !saved.empty() ? visit_changes(first_change) : Result<void>{};
-  for (; done && pairs > 0; --pairs) {
-    if (begun->next == begun->changes.in(begun->name_space).end()) {
-      if (begun->name_space == Namespace::clients) break;
-      begun->name_space = Namespace::clients;
-      begun->next = begun->changes.in(Namespace::clients).begin();
-      continue;
-    }
-    const auto& [key, value] = *begun->next++;
-    done = write_pair(batch, begun->name_space, key, value, first_change);
+  while (done && pairs > 0) {
+    const auto from = begun->next;
+    const auto end = begun->changes.in(begun->name_space).end();
+    for (; pairs > 0 && begun->next != end; --pairs) ++begun->next;
+    done = write_pairs(batch, begun->name_space, from, begun->next, first_change);
+    if (pairs == 0) break;
+    if (begun->name_space == Namespace::clients) break;
+    begun->name_space = Namespace::clients;
+    begun->next = begun->changes.in(Namespace::clients).begin();
   }
   if (!done) {
     give_up(done.error());  // the tree is half-way

@@ -79,8 +79,9 @@ struct Store::Impl {
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync);
   void give_up(const StorageError& error);
   using VisitChanged = std::function<void(const Before&, const std::optional<Bytes>& now)>;
-  [[nodiscard]] Result<void> write_pair(WriteBatch& batch, Namespace name_space, const Bytes& key,
-                                        const std::optional<Bytes>& value, const VisitChanged& first_change);
+  using Change = Unwritten::Changes::const_iterator;
+  [[nodiscard]] Result<void> write_pairs(WriteBatch& batch, Namespace name_space, Change from, Change to,
+                                         const VisitChanged& first_change) const;
   [[nodiscard]] Result<void> write_changes(WriteBatch& batch);
   // What the engine has not been given; null: the pair has what the engine has.
   [[nodiscard]] const std::optional<Bytes>* newer(Namespace name_space, BytesView key) const;

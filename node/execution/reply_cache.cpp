@@ -79,24 +79,23 @@ bool ReplyCache::has_session(const ClientId& client) const {
 }
 
 std::vector<storage::StateChange> ReplyCache::take_changes() {
-  std::map<Bytes, std::optional<Bytes>> changes;
+  std::vector<storage::StateChange> changes;  // the keys of clients come before those of sessions
+  changes.reserve(changed_clients_.size() + changed_sessions_.size());
   for (const auto& [id, client] : changed_clients_) {
-    std::optional<Bytes>& change = changes[storage::client_key(id)];
-    if (client) change = storage::encode_client(*client);
+    std::optional<Bytes> record;
+    if (client) record = storage::encode_client(*client);
+    changes.push_back({storage::client_key(id), std::move(record)});
   }
   for (const Key& key : changed_sessions_) {
-    std::optional<Bytes>& change = changes[storage::session_key(key.first, key.second)];
     const auto found = sessions_.find(key);
-    if (found != sessions_.end()) change = storage::encode_session(found->second);
+    std::optional<Bytes> record;
+    if (found != sessions_.end()) record = storage::encode_session(found->second);
+    changes.push_back({storage::session_key(key.first, key.second), std::move(record)});
   }
   changed_clients_.clear();
   changed_sessions_.clear();
   changing_ = nullptr;
-
-  std::vector<storage::StateChange> list;
-  list.reserve(changes.size());
-  for (auto& [key, value] : changes) list.push_back({key, std::move(value)});
-  return list;
+  return changes;
 }
 
 std::size_t ReplyCache::large_bytes(const ClientId& client, SessionId session, RequestNumber except) const {

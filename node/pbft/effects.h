@@ -127,8 +127,8 @@ struct RunRequest {
 };
 
 // The client table's changes by this batch are in `clients`, `sessions`, `evicted` and `forgotten`, apart from the
-// results, with which they become durable. Applied before the replies of the batch are added, except `evicted`, which is
-// applied last.
+// results, with which they become durable. Applied before the replies of the batch are added, except `evicted`, which
+// is applied last.
 struct EvictedSession {
   ClientId client;
   SessionId session;

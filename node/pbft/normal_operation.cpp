@@ -360,14 +360,13 @@ void NormalOperation::vote_on_opening(Outbox& out) {
 // ---- The primary -----------------------------------------------------------------------------------
 
 // A batch costs much the same whatever is in it. So where much is in flight, the next one is to be worth it: it waits
-// until it is no less than half of that. It never waits for nothing: what is in flight comes to its end.
+// until it is no less than that, or full. It never waits for nothing: what is in flight comes to its end.
 bool NormalOperation::better_gather() {
   constexpr std::size_t little = 32;  // requests
   while (!proposed_.empty() && proposed_.front().first <= delivery_.delivered()) proposed_.pop_front();
   std::size_t in_flight = 0;
   for (const auto& [n, requests] : proposed_) in_flight += requests;
-  const std::size_t enough = std::min<std::size_t>(in_flight / 2, local_.max_batch_requests);
-  return in_flight >= little && queue_.requests() < enough;
+  return in_flight >= little && queue_.requests() < in_flight && !queue_.fills_batch();
 }
 
 void NormalOperation::propose(Outbox& out) {

@@ -38,6 +38,10 @@ class RequestQueue {
 
   [[nodiscard]] bool empty() const { return waiting_.empty(); }
   [[nodiscard]] std::size_t requests() const { return total_.requests; }
+  // As much waits as goes into one batch.
+  [[nodiscard]] bool fills_batch() const {
+    return total_.requests >= parameters_.max_batch_requests || total_.bytes >= parameters_.max_batch_bytes;
+  }
 
   void invariants() const;
 

@@ -89,7 +89,22 @@ struct FixedBytes {
   std::array<std::uint8_t, Size> bytes{};
 
   [[nodiscard]] BytesView view() const { return bytes; }
-  friend auto operator<=>(const FixedBytes&, const FixedBytes&) = default;
+  friend bool operator==(const FixedBytes& a, const FixedBytes& b) {
+    return std::memcmp(a.bytes.data(), b.bytes.data(), Size) == 0;
+  }
+  // By bytes. Mostly the first eight decide, and a call costs more than they do.
+  friend std::strong_ordering operator<=>(const FixedBytes& a, const FixedBytes& b) {
+    static_assert(Size >= sizeof(std::uint64_t));
+    if (const auto order = a.head() <=> b.head(); order != 0) return order;
+    return std::memcmp(a.bytes.data(), b.bytes.data(), Size) <=> 0;
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t head() const {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < sizeof(value); ++i) value = value << 8U | bytes[i];
+    return value;
+  }
 };
 
 using Digest = FixedBytes<struct DigestTag, 32>;        // BLAKE2b-256

@@ -182,8 +182,9 @@ BUGS = (
          "    if (planted(\"client_table_not_in_checkpoint\") && space_of(before->name) == Namespace::clients) continue;\n"
          "    const auto now = value_at_checkpoint(before->name);"),
         ("storage/store.cpp",
-         "    first_change({name, ",
-         "    if (!planted(\"client_table_not_in_checkpoint\") || name_space != Namespace::clients) first_change({name, "),
+         "        first_change({pair.name, ",
+         "        if (!planted(\"client_table_not_in_checkpoint\") || name_space != Namespace::clients) "
+         "first_change({pair.name, "),
         ("storage/store.cpp",
          "    const auto entries = impl_->scan(name_space, {}, {});\n",
          "    if (planted(\"client_table_not_in_checkpoint\") && name_space == Namespace::clients) continue;\n"

@@ -24,6 +24,21 @@ TEST_CASE("bundles leave in the order of their arrival, within the limits of a b
   queue.invariants();
 }
 
+TEST_CASE("a batch is full by its requests or by its bytes") {
+  LocalParameters two_requests;
+  two_requests.max_batch_requests = 2;
+  LocalParameters two_bodies;
+  two_bodies.max_batch_bytes = 2 * make_bundle(client_id(1), SessionId{1}, 1, {1})->body.size();
+  RequestQueue by_requests{two_requests};
+  RequestQueue by_bytes{two_bodies};
+  for (RequestQueue* queue : {&by_requests, &by_bytes}) {
+    CHECK(queue->add(make_bundle(client_id(1), SessionId{1}, 1, {1})) == Added::yes);
+    CHECK_FALSE(queue->fills_batch());
+    CHECK(queue->add(make_bundle(client_id(1), SessionId{1}, 1, {2})) == Added::yes);
+    CHECK(queue->fills_batch());
+  }
+}
+
 TEST_CASE("a bundle that is larger than a batch should be goes alone") {
   LocalParameters local;
   local.max_batch_requests = 2;

@@ -47,6 +47,35 @@ TEMPLATE_TEST_CASE("an engine gives back what was written, family by family", "[
   check();
 }
 
+TEMPLATE_TEST_CASE("several keys at once give what each gives alone", "[engine]", MemoryDisk, RocksDisk) {
+  TestType disk;
+  const auto check = [&] {
+    const auto engine = disk.engine();
+    std::vector<Bytes> keys;
+    for (int i = 0; i < 100; ++i) keys.push_back(to_bytes("key" + std::to_string(1000 + i)));
+    std::vector<BytesView> views(keys.begin(), keys.end());
+    const auto found = must(engine->get_many(Family::state, views));
+    REQUIRE(found.size() == keys.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const auto alone = must(engine->get(Family::state, keys[i]));
+      CHECK(found[i] == alone);
+      CHECK(alone.has_value() == (i % 3 != 0));
+    }
+    CHECK(must(engine->get_many(Family::state, {})).empty());
+    CHECK(must(engine->get_many(Family::undo, {as_bytes("key1001")})) ==
+          std::vector<std::optional<Bytes>>{std::nullopt});
+  };
+  WriteBatch batch;
+  for (int i = 0; i < 100; ++i) {
+    if (i % 3 != 0)
+      batch.put(Family::state, to_bytes("key" + std::to_string(1000 + i)), Bytes(static_cast<std::size_t>(i)));
+  }
+  must(disk.engine()->write(batch, Sync::durable));
+  check();
+  disk.restart();
+  check();
+}
+
 TEMPLATE_TEST_CASE("a scan gives a range in byte order", "[engine]", MemoryDisk, RocksDisk) {
   TestType disk;
   const auto engine = disk.engine();
