@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import threading
 import unittest
 
@@ -106,6 +107,24 @@ class Writes(ClusterTest):
         cluster.kill(*cluster.names)
         cluster.start().await_up()
         self.assertEqual(cluster.ctl("query", "get", "a").stdout.strip(), "1")
+
+    def test_clients_of_one_process_go_each_to_the_addresses_of_its_own_configuration(self):
+        cluster = self.cluster("--n", "1", "--plugin", "kv", "--clients", "2")
+        cluster.start().await_up()
+        other = cluster.dir / "client-2/client.toml"
+        led_away = re.sub(r'client = "tcp://[^"]*"', 'client = "tcp://127.0.0.1:1"', other.read_text())
+        self.assertNotEqual(led_away, other.read_text())
+
+        def bench():
+            result = cluster.ctl("bench", "--clients", "2", "--duration", "1", "--warm-up", "0", "put", "{key}", "1",
+                                 timeout=3, as_json=True, check=False)
+            return json.loads(result.stdout)
+
+        self.assertEqual(bench()["timed_out"], 0)
+        other.write_text(led_away)
+        found = bench()
+        self.assertGreater(found["completed"], 0)
+        self.assertEqual(found["timed_out"], 1)
 
     def test_seven_replicas_live_with_two_dead(self):
         cluster = self.cluster("--n", "7", "--plugin", "kv")
