@@ -171,7 +171,8 @@ MEASUREMENTS = {
          at_most("median beside etcd's", ratio("p50_us", "node", "etcd without fsync"), aim=1)], needs=("etcd",)),
     "half-load": Measurement(
         7, "half of the maximum load, open loop, durability os",
-        {"maximum": lambda s: s.node(*PUT, load=DEEP),
+        # Of operations that come one by one, as they do in an open loop.
+        {"maximum": lambda s: s.node(*PUT, load=CLOSED),
          "half": lambda s: s.node(*PUT, load=open_loop(s.round["maximum"]["per_second"] / 2)),
          "idle": lambda s: s.node(*PUT, load=ONE)},
         [at_most("median at half load beside the idle one", ratio("p50_us", "half", "idle"), 3, 2)]),
