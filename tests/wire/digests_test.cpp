@@ -2,6 +2,7 @@
 // another implementation of BLAKE2b (Python's hashlib).
 #include "node/pbft/digests.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "node/crypto/keys.h"
@@ -19,6 +20,24 @@ BundlePtr bundle_with(const Digest& digest) {
   auto bundle = std::make_shared<Bundle>();
   bundle->digest = digest;
   return bundle;
+}
+
+// The order of a map of digests is part of what replicas agree on.
+TEST_CASE("digests are ordered as their bytes are") {
+  for (const std::size_t at : {0U, 1U, 7U, 8U, 30U, 31U}) {
+    CAPTURE(at);
+    for (const std::uint8_t above : {0x42, 0x7f, 0x80, 0xff}) {
+      Digest a = filled(0x41);
+      Digest b = a;
+      CHECK(a == b);
+      b.bytes[at] = above;
+      if (at < 31) a.bytes[31] = 0xff;  // a later byte does not count
+      CHECK(a != b);
+      CHECK(a < b);
+      CHECK(b > a);
+      CHECK((a < b) == std::ranges::lexicographical_compare(a.bytes, b.bytes));
+    }
+  }
 }
 
 TEST_CASE("digests are those of the documented layouts") {
