@@ -104,6 +104,10 @@ class RocksSnapshot final : public Reader {
   [[nodiscard]] Result<std::optional<Bytes>> get(Family family, BytesView key) const override {
     return engine_.get_at(snapshot_, family, key);
   }
+  [[nodiscard]] Result<std::vector<std::optional<Bytes>>> get_many(Family family,
+                                                                   const std::vector<BytesView>& keys) const override {
+    return engine_.get_many_at(snapshot_, family, keys);
+  }
   [[nodiscard]] std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const override {
     return engine_.scan_at(snapshot_, family, from, to);
   }
@@ -165,8 +169,8 @@ Result<std::optional<Bytes>> RocksEngine::get(Family family, BytesView key) cons
   return get_at(nullptr, family, key);
 }
 
-Result<std::vector<std::optional<Bytes>>> RocksEngine::get_many(Family family,
-                                                                const std::vector<BytesView>& keys) const {
+Result<std::vector<std::optional<Bytes>>> RocksEngine::get_many_at(const rocksdb::Snapshot* at, Family family,
+                                                                   const std::vector<BytesView>& keys) const {
   const FamilyHandle of = handle(family);
   if (!of) return tl::unexpected(missing(family));
   std::vector<rocksdb::Slice> wanted;
@@ -174,7 +178,9 @@ Result<std::vector<std::optional<Bytes>>> RocksEngine::get_many(Family family,
   std::vector<rocksdb::PinnableSlice> values(keys.size());
   std::vector<rocksdb::Status> statuses(keys.size());
   constexpr bool sorted = true;
-  database_->MultiGet({}, of.get(), keys.size(), wanted.data(), values.data(), statuses.data(), sorted);
+  rocksdb::ReadOptions options;
+  options.snapshot = at;
+  database_->MultiGet(options, of.get(), keys.size(), wanted.data(), values.data(), statuses.data(), sorted);
   std::vector<std::optional<Bytes>> found(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (statuses[i].IsNotFound()) continue;
@@ -183,6 +189,11 @@ Result<std::vector<std::optional<Bytes>>> RocksEngine::get_many(Family family,
     found[i].emplace(bytes.begin(), bytes.end());
   }
   return found;
+}
+
+Result<std::vector<std::optional<Bytes>>> RocksEngine::get_many(Family family,
+                                                                const std::vector<BytesView>& keys) const {
+  return get_many_at(nullptr, family, keys);
 }
 
 std::unique_ptr<Iterator> RocksEngine::scan(Family family, BytesView from, BytesView to) const {

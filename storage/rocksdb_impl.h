@@ -84,8 +84,10 @@ class RocksEngine final : public Engine {
   // From now on the mark follows the log. An existing one must not be ahead of it.
   [[nodiscard]] Result<void> follow(std::unique_ptr<SyncedMark> mark);
 
-  // As get and scan, at a snapshot where it is not null.
+  // As get, get_many and scan, at a snapshot where it is not null.
   [[nodiscard]] Result<std::optional<Bytes>> get_at(const rocksdb::Snapshot* at, Family family, BytesView key) const;
+  [[nodiscard]] Result<std::vector<std::optional<Bytes>>> get_many_at(const rocksdb::Snapshot* at, Family family,
+                                                                      const std::vector<BytesView>& keys) const;
   [[nodiscard]] std::unique_ptr<Iterator> scan_at(const rocksdb::Snapshot* at, Family family, BytesView from,
                                                   BytesView to) const;
 

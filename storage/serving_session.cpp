@@ -127,19 +127,26 @@ Result<std::optional<BucketPart>> ServingSession::part(const FetchBucket& reques
 }
 
 Result<void> ServingSession::fill(BucketPart& part, const std::vector<const ListedPair*>& lacking) const {
-  const Changes::OfBucket& changed = changes_.in(part.bucket);
+  constexpr std::size_t most_at_once = 32;
+  std::size_t at_once = 1;  // at first, since what is read beyond a part is read in vain
   std::size_t bytes = 0;
-  for (std::size_t i = part.skip; i < lacking.size() && part.pairs.size() < Limits::max_bucket_pairs; ++i) {
-    const Bytes& name = lacking[i]->name;
-    auto value = view_.value(name, changed);
-    if (!value) return tl::unexpected(value.error());
-    if (!*value || hash_of(name, **value) != lacking[i]->hash) {
-      return tl::unexpected(damage_error(where_, "the pair " + to_hex(name) + " is not what it was"));
+  const std::size_t end = std::min(lacking.size(), part.skip + Limits::max_bucket_pairs);
+  for (std::size_t next = part.skip; next < end;) {
+    std::vector<const Bytes*> names;
+    for (std::size_t i = next; i < std::min(next + at_once, end); ++i) names.push_back(&lacking[i]->name);
+    at_once = std::min(2 * at_once, most_at_once);
+    auto values = view_.values(names, changes_.in(part.bucket));
+    if (!values) return tl::unexpected(values.error());
+    for (Bytes& value : *values) {
+      const auto& [name, hash] = *lacking[next++];
+      if (hash_of(name, value) != hash) {
+        return tl::unexpected(damage_error(where_, "the pair " + to_hex(name) + " is not what it was"));
+      }
+      const std::size_t size = name.size() - 1 + value.size();
+      if (!part.pairs.empty() && bytes + size > Limits::bucket_part_bytes) return {};
+      bytes += size;
+      part.pairs.push_back({space_of(name), SharedBytes::copy_of(key_of(name)), SharedBytes::own(std::move(value))});
     }
-    const std::size_t size = name.size() - 1 + (*value)->size();
-    if (!part.pairs.empty() && bytes + size > Limits::bucket_part_bytes) break;
-    bytes += size;
-    part.pairs.push_back({space_of(name), SharedBytes::copy_of(key_of(name)), SharedBytes::own(std::move(**value))});
   }
   return {};
 }

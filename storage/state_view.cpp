@@ -116,25 +116,59 @@ Result<std::vector<ListedPair>> StateView::listed(std::uint32_t bucket) const {
   return pairs;
 }
 
-Result<Changes> StateView::changes_since(SequenceNumber checkpoint) const {
-  Changes changes;
-  const auto entries = reader_->scan(Family::undo, number_key(checkpoint.value), {});
+Result<void> StateView::visit_undo(SequenceNumber from, const VisitUndo& each) const {
+  const auto entries = reader_->scan(Family::undo, number_key(from.value), {});
   for (; entries->valid(); entries->next()) {
     const auto entry = decode_before(entries->key(), entries->value());
     if (!entry) return damaged("entry " + to_hex(entries->key()) + " of family undo cannot be read");
-    // Intervals ascend: the first one met is the one that counts.
-    changes.add(FieldReader{entries->key()}.u64(), entry->name);
+    if (auto done = each(FieldReader{entries->key()}.u64(), *entry); !done) return done;
   }
-  if (auto status = entries->status(); !status) return tl::unexpected(status.error());
+  return entries->status();
+}
+
+Result<Changes> StateView::changes_since(SequenceNumber checkpoint) const {
+  Changes changes;
+  auto visited = visit_undo(checkpoint, [&](std::uint64_t interval, const Before& before) -> Result<void> {
+    changes.add(interval, before.name);  // intervals ascend: the first one met is the one that counts
+    return {};
+  });
+  if (!visited) return tl::unexpected(visited.error());
   return changes;
 }
 
-Result<std::optional<Bytes>> StateView::value(BytesView name, const Changes::OfBucket& changes) const {
-  const auto found = changes.find(Bytes{name.begin(), name.end()});
-  if (found != changes.end()) return before(found->second, name);
-  auto present = now(name);
-  if (present && !*present) return damaged("the pair " + to_hex(name) + " is missing");
-  return present;
+// Names ascend, so that those of one namespace stand together.
+Result<std::vector<std::optional<Bytes>>> StateView::now_all(const std::vector<const Bytes*>& names) const {
+  std::vector<std::optional<Bytes>> all;
+  for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
+    std::vector<BytesView> keys;
+    for (const Bytes* name : names) {
+      if (space_of(*name) == name_space) keys.push_back(key_of(*name));
+    }
+    auto found = reader_->get_many(family_of(name_space), keys);
+    if (!found) return found;
+    std::ranges::move(*found, std::back_inserter(all));
+  }
+  return all;
+}
+
+Result<std::vector<Bytes>> StateView::values(const std::vector<const Bytes*>& names,
+                                             const Changes::OfBucket& changes) const {
+  std::vector<const Bytes*> unchanged;
+  std::ranges::copy_if(names, std::back_inserter(unchanged),
+                       [&](const Bytes* name) { return !changes.contains(*name); });
+  auto present = now_all(unchanged);
+  if (!present) return tl::unexpected(present.error());
+  auto next = present->begin();
+  std::vector<Bytes> all;
+  for (const Bytes* name : names) {
+    const auto changed = changes.find(*name);
+    auto value =
+        changed == changes.end() ? Result<std::optional<Bytes>>{std::move(*next++)} : before(changed->second, *name);
+    if (!value) return tl::unexpected(value.error());
+    if (!*value) return damaged("the pair " + to_hex(*name) + " is missing");
+    all.push_back(std::move(**value));
+  }
+  return all;
 }
 
 // A pair that was there at a checkpoint is in the list of the last one, or has changed since.

@@ -77,20 +77,25 @@ class StateView {
   [[nodiscard]] Result<std::optional<std::optional<Bytes>>> find_before(std::uint64_t interval, BytesView name) const;
   // The pairs of the bucket at the checkpoint that was taken last, ascending.
   [[nodiscard]] Result<std::vector<ListedPair>> listed(std::uint32_t bucket) const;
+  // What family undo holds of this interval and all later ones, in their order. An error that `each` gives ends it.
+  using VisitUndo = std::function<Result<void>(std::uint64_t interval, const Before& before)>;
+  [[nodiscard]] Result<void> visit_undo(SequenceNumber from, const VisitUndo& each) const;
   [[nodiscard]] Result<Changes> changes_since(SequenceNumber checkpoint) const;
 
   // The pairs of a bucket, ascending, at the checkpoint that `changes` began at, and as they are now; the latter with
   // the changes of the current interval. No value is read of what did not change: it may be another than its hash says.
   [[nodiscard]] Result<std::vector<ListedPair>> pairs_at(std::uint32_t bucket, const Changes& changes) const;
   [[nodiscard]] Result<std::vector<ListedPair>> pairs_now(std::uint32_t bucket, const Changes& changes) const;
-  // What the pair had at the checkpoint that `changes` began at.
-  [[nodiscard]] Result<std::optional<Bytes>> value(BytesView name, const Changes::OfBucket& changes) const;
+  // What these pairs had at the checkpoint that `changes` began at, at which all of them were there. Names ascend.
+  [[nodiscard]] Result<std::vector<Bytes>> values(const std::vector<const Bytes*>& names,
+                                                  const Changes::OfBucket& changes) const;
   // The pairs as they are now, with their values. `changes` are those of the current interval.
   using Visit = std::function<void(const Bytes& name, Bytes&& value)>;
   [[nodiscard]] Result<void> visit_now(std::uint32_t bucket, const Changes& changes, const Visit& each) const;
 
  private:
   using Find = std::function<Result<std::optional<Bytes>>(const Bytes& name, std::uint64_t first_interval)>;
+  [[nodiscard]] Result<std::vector<std::optional<Bytes>>> now_all(const std::vector<const Bytes*>& names) const;
   [[nodiscard]] tl::unexpected<StorageError> damaged(const std::string& what) const;
   // The list of the bucket, with what `find` says of what changed.
   [[nodiscard]] Result<std::vector<ListedPair>> merged(std::uint32_t bucket, const Changes& changes,

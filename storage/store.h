@@ -86,7 +86,7 @@ class Store {
 
   // State.
   [[nodiscard]] Result<std::optional<Bytes>> state_get(BytesView key) const;
-  // Scans are of use until the next call of apply.
+  // Scans are of use until the next call of anything that is not const.
   [[nodiscard]] std::unique_ptr<Iterator> state_scan(BytesView from, BytesView to) const;
   // The ledger entry, and the changes that have gathered where they are enough, in one unsynced write. Refuses
   // (mismatch) a batch that is not the next one, or that would leave out a checkpoint.

@@ -2,6 +2,8 @@
 // some at a time. What was written of them stands in undo, so that a crash in between costs no more than running them
 // again.
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "node/pbft/digests.h"
 #include "node/wire/codec.h"
@@ -18,20 +20,14 @@ Result<std::optional<Bytes>> Store::Impl::value_at_checkpoint(BytesView name) co
 
 // What the pairs that were written since the last checkpoint had there and have now, where that differs.
 Result<void> Store::Impl::visit_changes(const VisitChanged& each) const {
-  const auto entries = engine->scan(Family::undo, number_key(interval.value), {});
-  for (; entries->valid(); entries->next()) {
-    const auto before = decode_before(entries->key(), entries->value());
-    if (!before) {
-      return tl::unexpected(
-          damage_error(engine->name(), "entry " + to_hex(entries->key()) + " of family undo cannot be read"));
-    }
-    const auto now = value_at_checkpoint(before->name);
+  return view().visit_undo(interval, [&](std::uint64_t, const Before& before) -> Result<void> {
+    const auto now = value_at_checkpoint(before.name);
     if (!now) return tl::unexpected(now.error());
     const bool same =
-        before->value.has_value() == now->has_value() && (!*now || std::ranges::equal(*before->value, **now));
-    if (!same) each(*before, *now);
-  }
-  return entries->status();
+        before.value.has_value() == now->has_value() && (!*now || std::ranges::equal(*before.value, **now));
+    if (!same) each(before, *now);
+    return {};
+  });
 }
 
 void Store::Impl::list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value) {
@@ -94,7 +90,6 @@ Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest
   begun.epoch = epoch;
   begun.plugin = plugin;
   std::swap(begun.changes, impl.unwritten);
-  begun.next = begun.changes.in(begun.name_space).begin();
   // Done in half of the interval, so that the next one never has to wait for it.
   const std::size_t batches = std::max<std::uint64_t>(impl.options.checkpoint_interval / 2, 1);
   begun.share = begun.changes.size() / batches + 1;
@@ -133,15 +128,12 @@ Result<void> Store::Impl::write_some(std::size_t pairs) {
   // What was written in the course of the interval is in undo already.
   const bool first = !begun->marked;
   auto done = first && !saved.empty() ? visit_changes(first_change) : Result<void>{};
-  while (done && pairs > 0) {
-    const auto from = begun->next;
-    const auto end = begun->changes.in(begun->name_space).end();
-    for (; pairs > 0 && begun->next != end; --pairs) ++begun->next;
-    done = write_pairs(batch, begun->name_space, from, begun->next, first_change);
-    if (pairs == 0) break;
-    if (begun->name_space == Namespace::clients) break;
-    begun->name_space = Namespace::clients;
-    begun->next = begun->changes.in(Namespace::clients).begin();
+  std::array<Change, 2> ends;
+  for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
+    const auto& changes = begun->changes.in(name_space);
+    Change& end = ends[static_cast<std::size_t>(name_space)];
+    for (end = changes.begin(); pairs > 0 && end != changes.end(); --pairs) ++end;
+    if (done) done = write_pairs(batch, name_space, changes.begin(), end, first_change);
   }
   if (!done) {
     give_up(done.error());  // the tree is half-way
@@ -151,7 +143,11 @@ Result<void> Store::Impl::write_some(std::size_t pairs) {
   if (pairs == 0) {
     if (first) batch.put(Family::meta, writing_key, {});
     begun->marked = true;
-    return write(batch, Sync::no);
+    if (auto written = write(batch, Sync::no); !written) return written;
+    for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
+      begun->changes.forget(name_space, ends[static_cast<std::size_t>(name_space)]);
+    }
+    return {};
   }
   const CheckpointSummary summary = conclude(batch);
   if (auto written = write(batch, options.durability); !written) return written;
@@ -181,28 +177,20 @@ Result<void> Store::Impl::roll_back() {
   if (!*marker) return {};
   constexpr std::size_t write_operations = 10'000;  // about as many in one write
   WriteBatch batch;
-  const auto entries = engine->scan(Family::undo, number_key(interval.value), {});
-  for (; entries->valid(); entries->next()) {
-    const auto before = decode_before(entries->key(), entries->value());
-    if (!before) {
-      return tl::unexpected(
-          damage_error(engine->name(), "entry " + to_hex(entries->key()) + " of family undo cannot be read"));
-    }
-    const Family family = family_of(space_of(before->name));
-    const BytesView key = key_of(before->name);
+  auto visited = view().visit_undo(interval, [&](std::uint64_t, const Before& before) -> Result<void> {
+    const Family family = family_of(space_of(before.name));
+    const BytesView key = key_of(before.name);
     std::optional<Bytes> value;
-    if (before->value) value.emplace(before->value->begin(), before->value->end());
-    list(batch, before->name, value);
+    if (before.value) value.emplace(before.value->begin(), before.value->end());
+    list(batch, before.name, value);
     if (value) {
       batch.put(family, {key.begin(), key.end()}, std::move(*value));
     } else {
       batch.erase(family, {key.begin(), key.end()});
     }
-    if (batch.operations.size() < write_operations) continue;
-    if (auto written = write(batch, Sync::no); !written) return written;
-    batch = {};
-  }
-  if (auto status = entries->status(); !status) return status;
+    return batch.operations.size() < write_operations ? Result<void>{} : write(std::exchange(batch, {}), Sync::no);
+  });
+  if (!visited) return visited;
   ExecutedRecord at{interval, Timestamp{}, genesis_ledger_head()};
   if (interval.value > 0) {
     const auto summary = own_summary(interval);

@@ -19,15 +19,14 @@ namespace pbft::storage {
 
 inline constexpr std::size_t write_bytes = 1U << 20;  // about as much in one write, where there is much
 
-// The checkpoint that is being written. Its changes lie between `unwritten` and the engine.
+// The checkpoint that is being written. Its changes, as far as they are not written, lie between `unwritten` and the
+// engine.
 struct BegunCheckpoint {
   ExecutedRecord at;
   Epoch epoch;
   Digest plugin;
   Unwritten changes;
-  Namespace name_space = Namespace::state;
-  Unwritten::Changes::const_iterator next;  // to be written, in name_space
-  std::size_t share = 0;                    // of the pairs, for each batch that is applied meanwhile
+  std::size_t share = 0;  // of the pairs, for each batch that is applied meanwhile
   std::size_t due = 0;
   bool marked = false;  // some are written
 };

@@ -136,16 +136,14 @@ Result<void> Store::Impl::load_tree() {
 
 Result<void> Store::Impl::load_saved() {
   saved.clear();
-  const auto entries = engine->scan(Family::undo, number_key(interval.value), {});
-  for (; entries->valid(); entries->next()) {
-    const BytesView key = entries->key();
-    FieldReader reader{key};
-    if (reader.u64() != interval.value || !decode_before(key, entries->value())) {
-      return tl::unexpected(damage_error(engine->name(), "entry " + to_hex(key) + " of family undo cannot be read"));
+  return view().visit_undo(interval, [&](std::uint64_t of, const Before& before) -> Result<void> {
+    if (of == interval.value) {
+      saved.emplace(as_text(before.name));
+      return {};
     }
-    saved.emplace(as_text(reader.rest()));
-  }
-  return entries->status();
+    const std::string entry = to_hex(undo_key(of, before.name));
+    return tl::unexpected(damage_error(engine->name(), "entry " + entry + " of family undo cannot be read"));
+  });
 }
 
 Result<void> Store::Impl::check_ledger() const {

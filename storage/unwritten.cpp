@@ -71,6 +71,15 @@ const std::optional<Bytes>* Unwritten::find(Namespace name_space, BytesView key)
   return found == changes.end() ? nullptr : &found->second;
 }
 
+void Unwritten::forget(Namespace name_space, Changes::const_iterator to) {
+  Changes& changes = changes_[index(name_space)];
+  while (changes.cbegin() != to) {
+    const auto first = changes.begin();
+    bytes_ -= entry_bytes + first->first.size() + size_of(first->second);
+    changes.erase(first);
+  }
+}
+
 void Unwritten::clear() {
   for (Changes& changes : changes_) changes.clear();
   bytes_ = 0;

@@ -27,6 +27,8 @@ class Unwritten {
   [[nodiscard]] std::size_t size() const { return changes_[0].size() + changes_[1].size(); }  // pairs
   [[nodiscard]] std::size_t bytes() const { return bytes_; }                                  // about as much memory
   void clear();
+  // Of this namespace, those before `to` are with the engine now.
+  void forget(Namespace name_space, Changes::const_iterator to);
 
   // What `below` has with these changes over it, for keys in [from, to). Both must outlive it, unchanged.
   [[nodiscard]] std::unique_ptr<Iterator> over(std::unique_ptr<Iterator> below, Namespace name_space, BytesView from,

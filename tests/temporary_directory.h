@@ -1,4 +1,4 @@
-// A directory of its own for one test, removed at its end.
+// A directory of its own for one test or measurement, removed at its end.
 #pragma once
 
 #include <stdlib.h>
@@ -12,9 +12,9 @@ namespace pbft::testing {
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pbft-test-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary directory");
+  explicit TemporaryDirectory(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string pattern = (parent / "pbft-test-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error(pattern + ": cannot be made");
     path_ = pattern;
   }
   TemporaryDirectory(const TemporaryDirectory&) = delete;

@@ -47,6 +47,8 @@ struct LocalParameters {
   std::uint32_t view_timeout_max_ticks = 3'000;
   // A replica that is this many batches behind a stable checkpoint fetches its state, and not the batches in between.
   std::uint64_t transfer_above = 512;
+  // Of a state, a replica fetches so much in a tick at first while the others are at work; 0: as much as they give.
+  std::uint64_t transfer_bytes_per_tick = 32U << 10;
   // A state that differs from the certified one is repaired without being told to.
   bool repair = true;
 };

@@ -144,7 +144,7 @@ void Replica::Parts::on(const Tick& tick) {
   view_changer.on_tick(now, standing(), out);
   retransmission.on_tick(now, out);
   const bool was_active = transfer.active();
-  transfer.on_tick(now, catch_up.needs_state_transfer(), out);
+  transfer.on_tick(now, catch_up.needs_state_transfer(), retransmission.executed_by_weak_quorum(), out);
   if (transfer.active() && !was_active) catch_up.reset();
   catch_up.on_tick(now, view.view, out);
 }

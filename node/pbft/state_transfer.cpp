@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "node/pbft/digests.h"
 
@@ -13,6 +14,8 @@ constexpr std::uint32_t outstanding_per_source = 2;
 // Answers that a peer gets in one tick. A correct one asks for its few and waits for the answers.
 constexpr std::uint32_t served_per_tick = 64;
 constexpr std::uint32_t bucket_patience = 20;  // timeouts that a source may take over the parts of one bucket, at first
+constexpr Ticks pace_grows = 6'000;            // as much again each time that so much of it has passed
+constexpr std::int64_t longest_pause = 100;    // ticks: much less than a source keeps a state for who does not ask
 constexpr std::uint32_t patience = 3;  // requests in a row that a source may leave unanswered before it is named
 
 }  // namespace
@@ -40,8 +43,9 @@ bool StateTransfer::wanted(bool ledger_gone) {
   return proven->n > delivery_.delivered() && (ledger_gone || (far && !delivery_.follows_state()));
 }
 
-void StateTransfer::on_tick(Ticks now, bool ledger_gone, Outbox& out) {
+void StateTransfer::on_tick(Ticks now, bool ledger_gone, SequenceNumber executed, Outbox& out) {
   now_ = now;
+  refill(executed);
   switch (phase_) {
     case Phase::idle:
       if (wanted(ledger_gone)) start(out);
@@ -73,6 +77,7 @@ void StateTransfer::start(Outbox& out) {
     source.bad = false;
   }
   tree_source_.reset();
+  started_ = now_;
   ask_for_tree(out);
 }
 
@@ -162,15 +167,40 @@ void StateTransfer::ask_for_buckets(Outbox& out) {
     out.execute(InstallState{*target_, summary_});
     return;
   }
+  if (!may_fetch()) return;
+  for (auto& [bucket, fetch] : fetches_) {
+    if (!fetch.paused) continue;
+    fetch.began += now_ - *fetch.paused;
+    fetch.paused.reset();
+    ask_for_part(bucket, fetch, out);
+  }
   while (!missing_.empty()) {
     const auto source = next_source();
     if (!source) return;
     const std::uint32_t bucket = missing_.front();
     missing_.pop_front();
     ++sources_[source->value].outstanding;
-    fetches_[bucket] = {*source, now_, now_, 0, false};
-    out.send(RequestBucket{*source, target_->n, bucket, 0});
+    Fetch& fetch = fetches_[bucket] = {*source, now_, now_, 0, false, std::nullopt};
+    ask_for_part(bucket, fetch, out);
   }
+}
+
+void StateTransfer::ask_for_part(std::uint32_t bucket, Fetch& fetch, Outbox& out) {
+  fetch.sent = now_;
+  out.send(RequestBucket{fetch.source, target_->n, bucket, fetch.skip});
+}
+
+// Giving and taking a state costs processor time that is lacking for requests. Where there are none, it may all be
+// used; where there are many for long, the state must come in faster than they change it in the end.
+void StateTransfer::refill(SequenceNumber executed) {
+  const bool known = last_executed_ > SequenceNumber{};  // what is heard first says nothing
+  if (executed > last_executed_ && known) executed_at_ = now_;
+  last_executed_ = std::max(last_executed_, executed);
+  const Ticks known_for = Ticks{2} * local_.idle_status_interval_ticks;
+  const bool work = local_.transfer_bytes_per_tick > 0 && executed_at_ && now_ - *executed_at_ < known_for;
+  const Ticks grown = phase_ == Phase::idle ? 1 : 1 + (now_ - started_) / pace_grows;
+  pace_ = static_cast<std::int64_t>(local_.transfer_bytes_per_tick * grown);
+  credit_ = std::exchange(others_work_, work) ? std::min(credit_ + pace_, pace_) : pace_;
 }
 
 void StateTransfer::give_back(std::uint32_t bucket) {
@@ -183,7 +213,8 @@ void StateTransfer::expire(Outbox& out) {
   std::vector<std::uint32_t> late;
   for (const auto& [bucket, fetch] : fetches_) {
     const bool silent = now_ - fetch.sent >= local_.fetch_timeout_ticks;
-    if (!fetch.staging && (silent || now_ - fetch.began >= allowance_)) late.push_back(bucket);
+    if (fetch.staging || fetch.paused) continue;
+    if (silent || now_ - fetch.began >= allowance_) late.push_back(bucket);
   }
   for (const std::uint32_t bucket : late) expire_one(bucket, out);
   // Nobody has this checkpoint any more, or liars at most, who take their time: a later one is aimed at. What is staged
@@ -224,7 +255,8 @@ void StateTransfer::expire_one(std::uint32_t bucket, Outbox& out) {
 void StateTransfer::on_bucket_part(ReplicaId sender, const BucketPart& message, Outbox& out) {
   const auto fetch = fetches_.find(message.bucket);
   const bool asked = phase_ == Phase::fetching && message.n == target_->n && fetch != fetches_.end() &&
-                     fetch->second.source == sender && fetch->second.skip == message.skip && !fetch->second.staging;
+                     fetch->second.source == sender && fetch->second.skip == message.skip && !fetch->second.staging &&
+                     !fetch->second.paused;
   if (!asked) return out.reject(Reject::not_asked_for, sender);
   fetch->second.staging = true;
   sources_[sender.value].unanswered = 0;
@@ -239,12 +271,13 @@ void StateTransfer::on_staged(const BucketStaged& done, Outbox& out) {
   }
   pairs_ += done.pairs;
   bytes_ += done.bytes;
+  credit_ = std::max(credit_ - static_cast<std::int64_t>(done.bytes), -longest_pause * pace_);
   switch (done.outcome) {
     case BucketStaged::Outcome::more:
       fetch->second.staging = false;
-      fetch->second.sent = now_;
       fetch->second.skip += done.pairs;
-      out.send(RequestBucket{fetch->second.source, target_->n, done.bucket, fetch->second.skip});
+      if (may_fetch()) return ask_for_part(done.bucket, fetch->second, out);
+      fetch->second.paused = now_;
       return;
     case BucketStaged::Outcome::wrong:
       sources_[done.source.value].bad = true;

@@ -24,8 +24,8 @@ class StateTransfer {
   StateTransfer(const ClusterParameters& cluster, const LocalParameters& local, const MessageLog& log,
                 Delivery& delivery, const Checkpointing& checkpointing);
 
-  // `ledger_gone`: nobody serves the batches in between any more.
-  void on_tick(Ticks now, bool ledger_gone, Outbox& out);
+  // `ledger_gone`: nobody serves the batches in between any more. `executed`: by f+1 replicas, as far as is known.
+  void on_tick(Ticks now, bool ledger_gone, SequenceNumber executed, Outbox& out);
   void on_tree(ReplicaId sender, const Tree& message, Outbox& out);
   void on_bucket_part(ReplicaId sender, const BucketPart& message, Outbox& out);
   void on_planned(const TransferPlanned& done, Outbox& out);
@@ -55,7 +55,8 @@ class StateTransfer {
     Ticks began = 0;
     Ticks sent = 0;  // for the part that is waited for
     std::uint32_t skip = 0;
-    bool staging = false;  // a part is here and being looked at
+    bool staging = false;         // a part is here and being looked at
+    std::optional<Ticks> paused;  // since this tick the next part waits for its turn
   };
   struct Source {
     std::uint32_t outstanding = 0;
@@ -72,6 +73,9 @@ class StateTransfer {
   void stop();
   void ask_for_tree(Outbox& out);
   void ask_for_buckets(Outbox& out);
+  void ask_for_part(std::uint32_t bucket, Fetch& fetch, Outbox& out);
+  void refill(SequenceNumber executed);
+  [[nodiscard]] bool may_fetch() const { return !others_work_ || credit_ > 0; }
   void expire(Outbox& out);
   void expire_one(std::uint32_t bucket, Outbox& out);
   void give_back(std::uint32_t bucket);
@@ -97,6 +101,13 @@ class StateTransfer {
   std::uint32_t turns_ = 0;
   Ticks allowance_ = 0;          // for all parts of one bucket; doubled each time that a source takes longer
   std::uint32_t fruitless_ = 0;  // requests that nobody answered since something came in
+  // The others are at work where they have executed something lately: this was the last, in that tick.
+  SequenceNumber last_executed_;
+  std::optional<Ticks> executed_at_;
+  bool others_work_ = false;
+  Ticks started_ = 0;
+  std::int64_t pace_ = 0;    // bytes in a tick, where they are
+  std::int64_t credit_ = 0;  // of them, not used yet; below 0 after a large part
   Ticks now_ = 0;
 };
 

@@ -120,6 +120,7 @@ LocalParameters read_tuning(TomlSection& root) {
   number("view_timeout_ticks", local.view_timeout_ticks, 2, 1'000'000);
   number("view_timeout_max_ticks", local.view_timeout_max_ticks, 2, 10'000'000);
   number("transfer_above", local.transfer_above, 1, 1'000'000'000'000);
+  number("transfer_bytes_per_tick", local.transfer_bytes_per_tick, 0, 1'000'000'000);
   if (local.view_timeout_max_ticks < local.view_timeout_ticks) {
     section.problem("view_timeout_max_ticks", fmt::format("is {}; it must be at least view_timeout_ticks, which is {}",
                                                           local.view_timeout_max_ticks, local.view_timeout_ticks));

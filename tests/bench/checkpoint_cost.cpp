@@ -3,7 +3,6 @@
 //   checkpoint_cost [--keys N] [--few N] [--changed N] [--checkpoints N] [--json]
 #include <fmt/format.h>
 #include <sodium.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -14,6 +13,8 @@
 
 #include "storage/rocksdb_engine.h"
 #include "storage/store.h"
+#include "tests/bench/must.h"
+#include "tests/temporary_directory.h"
 
 namespace pbft {
 namespace {
@@ -36,38 +37,13 @@ struct Cost {
   double least = 0, most = 0;  // of both together
 };
 
-template <class T>
-T must(storage::Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-class Directory {
- public:
-  explicit Directory(const std::filesystem::path& parent) {
-    std::string name = (parent / "pbft-checkpoint-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error(name + ": cannot be made");
-    path_ = name;
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 // A store with `keys` keys; every interval is of ten batches.
 class Subject {
  public:
   Subject(const Options& options, std::uint64_t keys)
       : options_(options), keys_(keys), directory_(options.directory), random_(keys) {
     const storage::StoreIdentity identity{ClusterId{}, ReplicaId{0}};
-    auto engine = must(storage::open_rocksdb(directory_.path() / "store", storage::OpenMode::create));
+    auto engine = must(storage::open_rocksdb(directory_ / "store", storage::OpenMode::create));
     must(storage::Store::create(*engine, identity));
     storage::StoreOptions store;
     store.durability = options.durability == "fsync" ? storage::Sync::durable : storage::Sync::no;
@@ -146,7 +122,7 @@ class Subject {
 
   const Options& options_;
   std::uint64_t keys_;
-  Directory directory_;
+  testing::TemporaryDirectory directory_;
   std::mt19937_64 random_;
   std::unique_ptr<storage::Store> store_;
   SequenceNumber n_;

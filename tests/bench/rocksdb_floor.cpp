@@ -2,7 +2,6 @@
 // transfer, without anything else. What is written at the end is synced, and that counts.
 //   rocksdb_floor [--bytes 256] [--megabytes 256] [--tmp DIR] [--json]
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -12,6 +11,8 @@
 
 #include "node/pbft/messages.h"
 #include "storage/rocksdb_engine.h"
+#include "tests/bench/must.h"
+#include "tests/temporary_directory.h"
 
 namespace pbft {
 namespace {
@@ -21,31 +22,6 @@ struct Options {
   std::size_t megabytes = 256;
   std::filesystem::path directory = std::filesystem::temp_directory_path();
   bool json = false;
-};
-
-template <class T>
-T must(storage::Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-class Directory {
- public:
-  explicit Directory(const std::filesystem::path& parent) {
-    std::string name = (parent / "pbft-rocksdb-floor-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error(name + ": cannot be made");
-    path_ = name;
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 class Pairs {
@@ -71,8 +47,8 @@ class Pairs {
 };
 
 int run(const Options& options) {
-  const Directory directory{options.directory};
-  const auto engine = must(storage::open_rocksdb(directory.path() / "store", storage::OpenMode::create));
+  const testing::TemporaryDirectory directory{options.directory};
+  const auto engine = must(storage::open_rocksdb(directory / "store", storage::OpenMode::create));
   Pairs pairs{options.bytes};
   const std::size_t wanted = options.megabytes * 1'000'000;
   std::chrono::steady_clock::duration busy{};  // making the pairs is not the disk's work

@@ -21,6 +21,8 @@
 #include "storage/client_records.h"
 #include "storage/rocksdb_engine.h"
 #include "storage/store.h"
+#include "tests/bench/must.h"
+#include "tests/temporary_directory.h"
 
 namespace pbft {
 namespace {
@@ -39,12 +41,6 @@ struct Options {
   std::filesystem::path directory = std::filesystem::temp_directory_path();
   bool json = false;
 };
-
-template <class T>
-T must(storage::Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 // One replica's store, and the batches that it would have been given.
 class Replica {
@@ -187,9 +183,8 @@ double measure(const Options& options, std::uint32_t id) {
 
 // All replicas at once, each in a process of its own: the slowest of them counts.
 int run(Options options) {
-  std::string name = (options.directory / "pbft-storage-floor-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error(name + ": cannot be made");
-  options.directory = name;
+  const testing::TemporaryDirectory directory{options.directory};
+  options.directory = directory.path();
   std::vector<std::pair<pid_t, int>> children;
   for (std::uint32_t i = 0; i < options.n; ++i) {
     int pipe[2] = {-1, -1};
@@ -218,8 +213,6 @@ int run(Options options) {
     ::waitpid(child, &status, 0);
     ok = ok && WIFEXITED(status) && WEXITSTATUS(status) == 0;
   }
-  std::error_code ignored;
-  std::filesystem::remove_all(options.directory, ignored);
   if (options.json) {
     fmt::print("{}\n", nlohmann::json{{"per_second", slowest}}.dump());
   } else {

@@ -178,9 +178,9 @@ BUGS = (
          "  return votes.size() >= (planted(\"checkpoint_stable_at_weak\") ? quorum.weak() : quorum.quorum()) && ")),
     bug("client_table_not_in_checkpoint", "replies missing from the digest and the transfer",
         ("storage/store_checkpoint.cpp",
-         "    const auto now = value_at_checkpoint(before->name);",
-         "    if (planted(\"client_table_not_in_checkpoint\") && space_of(before->name) == Namespace::clients) continue;\n"
-         "    const auto now = value_at_checkpoint(before->name);"),
+         "    const auto now = value_at_checkpoint(before.name);",
+         "    if (planted(\"client_table_not_in_checkpoint\") && space_of(before.name) == Namespace::clients) return {};\n"
+         "    const auto now = value_at_checkpoint(before.name);"),
         ("storage/store.cpp",
          "        first_change({pair.name, ",
          "        if (!planted(\"client_table_not_in_checkpoint\") || name_space != Namespace::clients) "

@@ -233,7 +233,8 @@ void CoreNode::take_checkpoint(SequenceNumber n, std::deque<Input>& completions)
 }
 
 void CoreNode::stage(const StageBucket& effect, std::deque<Input>& completions) {
-  BucketStaged staged{effect.source, effect.part.n, effect.part.bucket, BucketStaged::Outcome::wrong, 1, 8};
+  BucketStaged staged{effect.source, effect.part.n, effect.part.bucket, BucketStaged::Outcome::wrong, 1, 0};
+  for (const StatePair& pair : effect.part.pairs) staged.bytes += pair.value.size();
   // The test cluster's states are passed by address: the pair's value is one. Liars make parts of it.
   if (effect.part.skip + effect.part.pairs.size() < effect.part.total) {
     staged.outcome = BucketStaged::Outcome::more;
@@ -329,7 +330,7 @@ Recovered CoreNode::recover() const {
 // ---- CoreCluster -------------------------------------------------------------------------------------
 
 CoreCluster::CoreCluster(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window, bool signed_requests,
-                         std::uint64_t transfer_above) {
+                         std::uint64_t transfer_above, std::uint64_t transfer_bytes_per_tick) {
   cluster_.signed_requests = signed_requests;
   cluster_.replicas = replicas;
   cluster_.checkpoint_interval = interval;
@@ -346,6 +347,7 @@ CoreCluster::CoreCluster(std::uint32_t replicas, std::uint64_t interval, std::ui
     local.view_timeout_ticks = 20;
     local.view_timeout_max_ticks = 160;
     local.transfer_above = transfer_above;
+    local.transfer_bytes_per_tick = transfer_bytes_per_tick;
     nodes_.emplace_back(cluster_, local);
   }
   tick_all();

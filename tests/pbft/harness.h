@@ -126,7 +126,8 @@ class CoreCluster {
   using Filter = std::function<bool(const InFlight&)>;
 
   explicit CoreCluster(std::uint32_t replicas, std::uint64_t interval = 4, std::uint64_t window = 8,
-                       bool signed_requests = true, std::uint64_t transfer_above = 1'000'000);
+                       bool signed_requests = true, std::uint64_t transfer_above = 1'000'000,
+                       std::uint64_t transfer_bytes_per_tick = 0);
 
   CoreNode& node(std::uint32_t id) { return nodes_.at(id); }
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(nodes_.size()); }

@@ -14,7 +14,8 @@ using Flight = CoreCluster::InFlight;
 
 // Replica 3 is down while the others go far beyond what they keep for it.
 struct FarBehind {
-  FarBehind() : session(cluster.open(alice)) {
+  explicit FarBehind(std::uint64_t bytes_per_tick = 0)
+      : cluster{4, 4, 8, true, 10, bytes_per_tick}, session(cluster.open(alice)) {
     for (std::uint32_t i = 0; i < 4; ++i) cluster.node(i).keeps_ledger = false;
     cluster.crash(3);
     fill(cluster, alice, session, 1, 50);
@@ -38,7 +39,7 @@ struct FarBehind {
   }
   std::vector<BadSource> accused() { return events_of<BadSource>(node()); }
 
-  CoreCluster cluster{4, 4, 8, true, 10};
+  CoreCluster cluster;
   SessionId session;
   std::vector<Flight> held;
   const CoreCluster::Filter hold = [this](const Flight& m) {
@@ -240,6 +241,79 @@ TEST_CASE("rule 17: a peer that proves the way through the batches and gives non
   CHECK(b.caught_up());
   CHECK(events_of<CatchUpStarted>(b.node()).size() >= 1);
   CHECK(events_of<TransferFinished>(b.node()).size() == 2);
+}
+
+namespace {
+
+// A replica far behind that gets parts of a bucket without an end.
+struct Endless : FarBehind {
+  using FarBehind::FarBehind;
+  static constexpr std::size_t most = 20;  // in a tick
+
+  std::size_t parts_in_a_tick(std::size_t bytes) {
+    cluster.settle(1, take);
+    std::size_t parts = 0;
+    for (; !asked.empty() && parts < most; ++parts) {
+      const Flight question = asked.front();
+      asked.pop_front();
+      const auto& fetch = std::get<FetchBucket>(question.message);
+      BucketPart part{fetch.n, fetch.bucket, fetch.skip, 1'000'000, {}, {}};
+      part.pairs.push_back({Namespace::state, SharedBytes::own(to_bytes("key")), SharedBytes::own(Bytes(bytes))});
+      cluster.send(question.to.value, 3, part);
+      cluster.run(take);
+    }
+    return parts;
+  }
+  // While the others execute a request a tick.
+  std::size_t parts_at_work(std::uint64_t ticks, std::size_t bytes) {
+    std::size_t parts = 0;
+    for (std::uint64_t i = 0; i < ticks; ++i, ++next_) {
+      fill(cluster, alice, session, next_, next_, 0, take);
+      parts += parts_in_a_tick(bytes);
+    }
+    return parts;
+  }
+
+  std::deque<Flight> asked;
+  const CoreCluster::Filter take = [this](const Flight& m) {
+    if (is<FetchBucket>(m)) asked.push_back(m);
+    return is<FetchBucket>(m);
+  };
+
+ private:
+  std::uint64_t next_ = 51;
+};
+
+}  // namespace
+
+TEST_CASE("rule 17: while the others are at work a state comes in slowly, and as fast as it can where they rest",
+          "[transfer]") {
+  Endless b{2};
+  b.cluster.settle(60, b.take);  // nobody works any more
+  CHECK(b.parts_in_a_tick(8) == Endless::most);
+  b.parts_at_work(20, 8);  // until that is known
+  const std::size_t parts = b.parts_at_work(80, 8);
+  CHECK(parts >= 80 * 2 / 8 - 3);
+  CHECK(parts <= 80 * 2 / 8 + 1);
+  for (int i = 0; i < 60; ++i) b.parts_in_a_tick(8);
+  CHECK(b.parts_in_a_tick(8) == Endless::most);
+}
+
+TEST_CASE("rule 17: where a state has come in slowly for long, it comes in faster", "[transfer]") {
+  Endless b{2};
+  b.cluster.settle(1, b.take);
+  b.parts_at_work(6'000, 2);
+  CHECK(b.node().status().transferring);
+  CHECK(b.parts_at_work(80, 2) >= 80 * 2 - 3);
+}
+
+TEST_CASE("rule 17: however large the parts are, a source is not left without a question for long", "[transfer]") {
+  Endless b{1};
+  b.cluster.settle(1, b.take);
+  b.parts_at_work(20, 100'000);
+  const std::size_t parts = b.parts_at_work(1'000, 100'000);
+  CHECK(parts >= 9);
+  CHECK(parts <= 11);
 }
 
 TEST_CASE("rule 15: a replica whose state went wrong stops, is repaired, and goes on", "[transfer]") {

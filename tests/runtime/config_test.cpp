@@ -105,9 +105,11 @@ TEST_CASE("What a replica does about slow primaries, about being behind and abou
   CHECK(otherwise->local.view_timeout_ticks == 100);
   CHECK(otherwise->local.view_timeout_max_ticks == 3'000);
   CHECK(otherwise->local.transfer_above == 512);
+  CHECK(otherwise->local.transfer_bytes_per_tick == 32'768);
 
   const auto told = load("on_divergence = \"stop\"\nscrub_period_s = 0\n",
-                         "view_timeout_ticks = 20\nview_timeout_max_ticks = 40\ntransfer_above = 8\n");
+                         "view_timeout_ticks = 20\nview_timeout_max_ticks = 40\ntransfer_above = 8\n"
+                         "transfer_bytes_per_tick = 0\n");
   INFO((told ? "" : told.error()));
   REQUIRE(told);
   CHECK_FALSE(told->local.repair);
@@ -115,6 +117,7 @@ TEST_CASE("What a replica does about slow primaries, about being behind and abou
   CHECK(told->local.view_timeout_ticks == 20);
   CHECK(told->local.view_timeout_max_ticks == 40);
   CHECK(told->local.transfer_above == 8);
+  CHECK(told->local.transfer_bytes_per_tick == 0);
 
   const auto problem = [&](const std::string& top, const std::string& tuning) {
     const auto config = load(top, tuning);

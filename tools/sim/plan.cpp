@@ -173,6 +173,8 @@ Plan draw_plan(std::uint64_t seed, const Shares& shares) {
     plan.liars = {};
     plan.clients.faulty = 0;
   }
+  Random transfers = Random::stream(seed, "transfers");
+  plan.local.transfer_bytes_per_tick = transfers.chance(500) ? transfers.between(32, 4'000) : 0;
   lay_over(plan, shares);
   return plan;
 }
@@ -182,7 +184,8 @@ std::string describe(const Plan& plan) {
       "n = {}, K = {}, L = {}, session window {}, sessions {}, pipeline {}, batch {} requests {} bytes, tick {} ms\n"
       "{} clients x {} operations, {} outstanding, {} keys, {} reads/1000, {}; signatures {}\n"
       "faults for {} s: delay {}..{} us, loss {}, duplicate {}, slow {} up to {} ms, corrupt {}, {}, skew {} ms{}\n"
-      "view timeout {} to {} ms, ledger keeps {}, transfer above {}; dead [{}]{}, wiped [{}], faulty clients {}\n",
+      "view timeout {} to {} ms, ledger keeps {}, transfer above {} of {} bytes a tick; dead [{}]{}, wiped [{}], "
+      "faulty clients {}\n",
       plan.cluster.replicas, plan.cluster.checkpoint_interval, plan.cluster.window, plan.cluster.session_window,
       plan.cluster.max_sessions, plan.local.pipeline, plan.local.max_batch_requests, plan.local.max_batch_bytes,
       plan.tick / millisecond, plan.clients.clients, plan.clients.operations, plan.clients.outstanding,
@@ -195,7 +198,7 @@ std::string describe(const Plan& plan) {
       plan.network.corrupt, plan.network.reorder ? "reordering" : "in order", plan.clock_skew_max / millisecond,
       plan.final_blackout ? ", and a last loss of power" : "", plan.local.view_timeout_ticks * plan.tick / millisecond,
       plan.local.view_timeout_max_ticks * plan.tick / millisecond, plan.ledger_keep, plan.local.transfer_above,
-      fmt::join(plan.dead, " "),
+      plan.local.transfer_bytes_per_tick, fmt::join(plan.dead, " "),
       plan.dead.empty() ? "" : fmt::format(" from {:.1f} s", static_cast<double>(plan.dead_at) / 1e6),
       fmt::join(plan.wiped, " "), plan.clients.faulty);
   text += fmt::format("up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn\n",
