@@ -11,6 +11,9 @@ namespace {
 constexpr int handshake_ms = 5'000;
 constexpr int reconnect_ms = 50;
 constexpr int reconnect_max_ms = 1'000;
+// Connections that wait to be accepted: clients come all at once where a replica was restarted, and who finds no room
+// tries again after a second, and then after ever longer times. The kernel may allow fewer (net.core.somaxconn).
+constexpr int backlog = 4'096;
 constexpr int keepalive_idle_s = 5;
 constexpr int keepalive_interval_s = 5;
 constexpr int unacknowledged_ms = 20'000;
@@ -71,7 +74,8 @@ Status configure_server(zmq::socket_t& socket, const crypto::CurveKeyPair& own, 
   if (domain.empty()) return tl::unexpected(std::string("the ZAP domain must not be empty"));
   Options options(socket);
   set_common(options, limits);
-  options.set(ZMQ_CURVE_SERVER, "ZMQ_CURVE_SERVER", 1)
+  options.set(ZMQ_BACKLOG, "ZMQ_BACKLOG", backlog)
+      .set(ZMQ_CURVE_SERVER, "ZMQ_CURVE_SERVER", 1)
       .set(ZMQ_CURVE_SECRETKEY, "ZMQ_CURVE_SECRETKEY", own.secret_key.data(), own.secret_key.size())
       .set(ZMQ_ZAP_DOMAIN, "ZMQ_ZAP_DOMAIN", domain.data(), domain.size())
       .set(zap_enforce_domain, "ZMQ_ZAP_ENFORCE_DOMAIN", 1);

@@ -54,6 +54,7 @@ TEST_CASE("clients that share a bus have keys and connections of their own") {
   for (std::size_t i = 0; i < count; ++i) identities.push_back(crypto::Identity::generate());
   auto options = cluster.client_options();
   options.renew_after = 1h;
+  options.max_wait = 1h;  // however long so many handshakes take
   auto opened = ClientBus::open(identities, options);
   REQUIRE(opened);
   ClientBus& bus = **opened;
