@@ -69,12 +69,16 @@ TEST_CASE("another type in the place of any value is refused") {
   // Signed integers, str, map, float, bool, ext and the byte that msgpack never uses.
   const std::uint8_t heads[] = {0xff, 0xd0, 0xd3, 0xa1, 0xd9, 0x81, 0xcb, 0xc2, 0xc3, 0xc7, 0xd4, 0xc1};
   for (const Form& form : every_form(2)) {
-    for (const Value& value : values_of(form.bytes)) {
+    const std::vector<Value> values = values_of(form.bytes);
+    // Of large forms, which repeat themselves, every 7th.
+    const std::size_t step = form.bytes.size() > 3000 ? 7 : 1;
+    for (std::size_t i = 0; i < values.size(); i += step) {
+      const std::size_t position = values[i].position;
       for (const std::uint8_t head : heads) {
         Bytes changed = form.bytes;
-        changed[value.position] = head;
+        changed[position] = head;
         const auto decoded = form.reencode(SharedBytes::own(changed));
-        if (decoded) FAIL(form.name << " takes type " << int{head} << " at " << value.position);
+        if (decoded) FAIL(form.name << " takes type " << int{head} << " at " << position);
         if (decoded.error() != WireError::wrong_type) FAIL(form.name << ": " << to_string(decoded.error()));
       }
     }
