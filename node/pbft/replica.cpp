@@ -9,13 +9,13 @@
 #include "node/pbft/checkpointing.h"
 #include "node/pbft/client_table.h"
 #include "node/pbft/delivery.h"
-#include "node/pbft/digests.h"
 #include "node/pbft/message_log.h"
 #include "node/pbft/normal_operation.h"
 #include "node/pbft/outbox.h"
 #include "node/pbft/primary_watch.h"
 #include "node/pbft/reads.h"
 #include "node/pbft/rejoining.h"
+#include "node/pbft/request_intake.h"
 #include "node/pbft/request_queue.h"
 #include "node/pbft/retransmission.h"
 #include "node/pbft/state_transfer.h"
@@ -24,15 +24,6 @@
 #include "node/pbft/view_state.h"
 
 namespace pbft {
-
-namespace {
-
-// A new primary is told of so many requests that wait here; their clients tell it of the rest.
-constexpr std::size_t forwards_to_new_primary = 64;
-// A full queue is looked through for what needs no order any more, at most this often.
-constexpr Ticks tidy_interval = 100;
-
-}  // namespace
 
 struct Replica::Parts {
   Parts(const ClusterParameters& cluster_parameters, const LocalParameters& local_parameters, Recovered recovered)
@@ -52,7 +43,8 @@ struct Replica::Parts {
         retransmission(cluster, local, view, log, delivery, normal, checkpointing, view_changer, rejoining),
         catch_up(cluster, local, log, delivery, checkpointing),
         transfer(cluster, local, log, delivery, checkpointing),
-        reads(delivery) {
+        reads(delivery),
+        intake(view, clients, delivery, normal, queue, suspects, watch) {
     assert(view.quorum.is_replica(local.self));
     assert(recovered.executed >= log.low() || recovered.damaged);
     view_changer.recover(recovered);
@@ -86,7 +78,7 @@ struct Replica::Parts {
   void on_peer(ReplicaId sender, const BatchResponse& m);
   void on_peer(ReplicaId sender, const FetchLedger& m) { catch_up.on_fetch_ledger(sender, m, out); }
   void on_peer(ReplicaId sender, const LedgerRange& m) { catch_up.on_ledger_range(sender, m, out); }
-  void on_peer(ReplicaId sender, const Forward& m);
+  void on_peer(ReplicaId sender, const Forward& m) { intake.on_forward(sender, m, now, out); }
   void on_peer(ReplicaId sender, const ViewChange& m) { view_changer.on_view_change(sender, m, out); }
   void on_peer(ReplicaId sender, const NewView& m) { view_changer.on_new_view(sender, m, out); }
   void on_peer(ReplicaId sender, const FetchTree& m) { transfer.on_fetch_tree(sender, m, out); }
@@ -95,12 +87,6 @@ struct Replica::Parts {
   void on_peer(ReplicaId sender, const BucketPart& m) { transfer.on_bucket_part(sender, m, out); }
   void on_peer(ReplicaId sender, const ClientReport& m) { suspects.on_report(sender, m, now, out); }
 
-  void on_request(const BundlePtr& bundle);
-  [[nodiscard]] bool needs_order(const Bundle& bundle);
-  void refuse(const Bundle& bundle, const Request& request, ReplyStatus status, const Bytes& result = {});
-  void refuse_all(const Bundle& bundle, ReplyStatus status);
-  void enqueue(const BundlePtr& bundle);
-  [[nodiscard]] RequestQueue::Added add_to_queue(const BundlePtr& bundle);
   // What follows every input.
   void settle();
   void entered_view();
@@ -130,9 +116,9 @@ struct Replica::Parts {
   CatchUp catch_up;
   StateTransfer transfer;
   Reads reads;
+  RequestIntake intake;
   Ticks now = 0;
-  View entered;      // the last view that was active here
-  Ticks tidied = 0;  // when the queue was last rid of what needs no order any more
+  View entered;  // the last view that was active here
   bool resumed = false;
 };
 
@@ -186,17 +172,6 @@ void Replica::Parts::on_peer(ReplicaId sender, const BatchResponse& m) {
   if (!wanted) out.reject(Reject::not_asked_for, sender);
 }
 
-void Replica::Parts::on_peer(ReplicaId sender, const Forward& m) {
-  if (!normal.is_primary()) return out.reject(Reject::not_primary, sender);
-  if (!m.authentic) {
-    suspects.found_in_forward(sender, *m.bundle, now, out);
-    return out.reject(Reject::bundle_not_authentic, sender);
-  }
-  const ClientId& client = m.bundle->client;
-  if (!m.bundle->is_signed() && suspects.must_sign(client, now)) suspects.refused_in_forward(client, now, out);
-  on_request(m.bundle);
-}
-
 void Replica::Parts::on(const ClientInput& input) {
   const ClientId& client = input.message.sender();
   if (!clients.is_client(client)) return out.reject(Reject::not_a_client);
@@ -205,7 +180,9 @@ void Replica::Parts::on(const ClientInput& input) {
     if (view.abstains) return out.reject(Reject::rejoining);
     return reads.on_read(client, *read, input.origin, normal.highest_prepared(), out);
   }
-  if (const auto* request = std::get_if<ClientRequest>(&input.message.message())) return on_request(request->bundle);
+  if (const auto* request = std::get_if<ClientRequest>(&input.message.message())) {
+    return intake.on_request(request->bundle, now, out);
+  }
 }
 
 void Replica::Parts::on(const StateInstalled& done) {
@@ -216,7 +193,7 @@ void Replica::Parts::on(const StateInstalled& done) {
   checkpointing.installed(*proof, done.summary, out);
   catch_up.reset();
   watch.forget_requests();
-  queue.keep_only([&](const Bundle& bundle) { return clients.needs_order(bundle); });
+  intake.tidy();
 }
 
 void Replica::Parts::settle() {
@@ -231,105 +208,7 @@ void Replica::Parts::settle() {
 void Replica::Parts::entered_view() {
   entered = view.view;
   reads.lower_barriers(std::max(view.opening.end(), delivery.delivered()));
-  // What waited under the last primary waits under this one; its clients may not know yet where it is.
-  std::size_t forwarded = 0;
-  for (const BundlePtr& bundle : queue.waiting()) {
-    watch.heard(*bundle);
-    if (!normal.is_primary() && forwarded++ < forwards_to_new_primary) {
-      out.send_to(view.primary(), Forward{bundle, false});
-    }
-  }
-}
-
-// ---- Requests --------------------------------------------------------------------------------------
-
-void Replica::Parts::on_request(const BundlePtr& bundle) {
-  if (delivery.stopped()) return;
-  if (!clients.is_client(bundle->client)) return out.reject(Reject::not_a_client);
-  if (needs_order(*bundle)) enqueue(bundle);
-}
-
-// Answers what is known already: from the cache what was executed, with a refusal what can never be. True where
-// anything in the bundle has still to be ordered.
-bool Replica::Parts::needs_order(const Bundle& bundle) {
-  bool fresh = false;
-  for (const Request& request : bundle.requests) {
-    switch (clients.state_of(bundle, request)) {
-      case RequestState::fresh:
-        fresh = true;
-        break;
-      case RequestState::executed:
-        out.send(ResendReply{bundle.client, view.view, bundle.session, request.number});
-        break;
-      case RequestState::forgotten:
-        out.reject(Reject::request_too_old);
-        break;
-      case RequestState::outside_window:
-        out.reject(Reject::request_outside_window);
-        refuse(bundle, request, ReplyStatus::outside_window);
-        break;
-      case RequestState::stale_open:
-        refuse(bundle, request, ReplyStatus::stale_open, encode_number(clients.last_open(bundle.client).value));
-        break;
-      case RequestState::unknown_session:
-        // A session that this replica has not executed the opening of yet is not unknown.
-        if (bundle.session > SessionId{delivery.delivered().value}) {
-          fresh = true;
-        } else {
-          out.reject(Reject::unknown_session);
-          refuse(bundle, request, ReplyStatus::unknown_session);
-        }
-        break;
-      case RequestState::not_a_client:
-        break;  // checked before
-    }
-  }
-  return fresh;
-}
-
-void Replica::Parts::refuse(const Bundle& bundle, const Request& request, ReplyStatus status, const Bytes& result) {
-  Reply reply;
-  reply.view = view.view;
-  reply.session = bundle.session;
-  reply.number = request.number;
-  reply.status = status;
-  reply.result = SharedBytes::copy_of(result);
-  out.send(SendReply{bundle.client, std::move(reply)});
-}
-
-void Replica::Parts::refuse_all(const Bundle& bundle, ReplyStatus status) {
-  for (const Request& request : bundle.requests) refuse(bundle, request, status);
-}
-
-void Replica::Parts::enqueue(const BundlePtr& bundle) {
-  if (!bundle->is_signed() && suspects.must_sign(bundle->client, now)) {
-    out.reject(Reject::signature_required);
-    return refuse_all(*bundle, ReplyStatus::sign);
-  }
-  const RequestQueue::Added added = add_to_queue(bundle);
-  const bool full = added == RequestQueue::Added::full || added == RequestQueue::Added::client_full;
-  if (full) {
-    out.reject(added == RequestQueue::Added::full ? Reject::queue_full : Reject::client_queue_full);
-    refuse_all(*bundle, ReplyStatus::busy);
-  }
-  if (normal.is_primary()) {
-    if (added == RequestQueue::Added::known) out.reject(Reject::already_known);
-    return;
-  }
-  // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary. Where more
-  // waits here than there is room for, the primary has enough to do.
-  watch.heard(*bundle);
-  if (full) return watch.refused(bundle->client);
-  if (view.active) out.send_to(view.primary(), Forward{bundle, false});
-}
-
-RequestQueue::Added Replica::Parts::add_to_queue(const BundlePtr& bundle) {
-  const RequestQueue::Added added = queue.add(bundle);
-  const bool full = added == RequestQueue::Added::full || added == RequestQueue::Added::client_full;
-  if (!full || now < tidied + tidy_interval) return added;
-  tidied = now;
-  queue.keep_only([&](const Bundle& waiting) { return clients.needs_order(waiting); });
-  return queue.add(bundle);
+  intake.entered_view(out);
 }
 
 // ---- The primary's standing --------------------------------------------------------------------------
@@ -468,84 +347,6 @@ ReplicaStatus Replica::status() const {
   }
   s.waiting_for = p.waiting_for(s.waiting_from);
   return s;
-}
-
-const char* to_string(Reject reason) {
-  switch (reason) {
-    case Reject::not_a_replica:
-      return "not_a_replica";
-    case Reject::not_from_primary:
-      return "not_from_primary";
-    case Reject::wrong_view:
-      return "wrong_view";
-    case Reject::outside_window:
-      return "outside_window";
-    case Reject::second_preprepare:
-      return "second_preprepare";
-    case Reject::time_not_later:
-      return "time_not_later";
-    case Reject::time_ahead:
-      return "time_ahead";
-    case Reject::time_behind:
-      return "time_behind";
-    case Reject::empty_batch:
-      return "empty_batch";
-    case Reject::batch_too_large:
-      return "batch_too_large";
-    case Reject::not_a_client:
-      return "not_a_client";
-    case Reject::bundle_not_authentic:
-      return "bundle_not_authentic";
-    case Reject::vote_from_primary:
-      return "vote_from_primary";
-    case Reject::second_vote:
-      return "second_vote";
-    case Reject::already_known:
-      return "already_known";
-    case Reject::checkpoint_not_boundary:
-      return "checkpoint_not_boundary";
-    case Reject::proof_too_small:
-      return "proof_too_small";
-    case Reject::not_asked_for:
-      return "not_asked_for";
-    case Reject::wrong_digest:
-      return "wrong_digest";
-    case Reject::bad_ledger_range:
-      return "bad_ledger_range";
-    case Reject::rate_limited:
-      return "rate_limited";
-    case Reject::unknown_session:
-      return "unknown_session";
-    case Reject::request_outside_window:
-      return "request_outside_window";
-    case Reject::request_too_old:
-      return "request_too_old";
-    case Reject::queue_full:
-      return "queue_full";
-    case Reject::client_queue_full:
-      return "client_queue_full";
-    case Reject::not_primary:
-      return "not_primary";
-    case Reject::bad_view_change:
-      return "bad_view_change";
-    case Reject::bad_new_view:
-      return "bad_new_view";
-    case Reject::not_active:
-      return "not_active";
-    case Reject::rejoining:
-      return "rejoining";
-    case Reject::bad_tree:
-      return "bad_tree";
-    case Reject::signature_required:
-      return "signature_required";
-    case Reject::too_many_reports:
-      return "too_many_reports";
-    case Reject::stray_completion:
-      return "stray_completion";
-    case Reject::count_:
-      break;
-  }
-  return "?";
 }
 
 }  // namespace pbft

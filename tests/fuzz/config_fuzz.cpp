@@ -4,14 +4,15 @@
 #include "node/runtime/config.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/runtime/samples.h"
+#include "tests/temporary_directory.h"
 
 namespace pbft::fuzz {
 namespace {
 
 enum class Kind : std::uint8_t { genesis, node, client, count_ };
 
-const Scratch& scratch() {
-  static const Scratch made;
+const testing::TemporaryDirectory& scratch() {
+  static const testing::TemporaryDirectory made{scratch_parent()};
   return made;
 }
 
@@ -67,9 +68,9 @@ void run(BytesView input) {
   const std::string text{as_text(input.subspan(1))};
   const auto kind = static_cast<Kind>(input[0] % static_cast<std::uint8_t>(Kind::count_));
   scratch().write("genesis.toml", kind == Kind::genesis ? text : testing::sample_genesis());
-  const std::string directory = scratch().path("");
+  const std::string directory = (scratch() / "").string();
   if (kind == Kind::genesis) {
-    const auto genesis = runtime::load_genesis(scratch().path("genesis.toml"));
+    const auto genesis = runtime::load_genesis(scratch() / "genesis.toml");
     if (loaded(genesis, directory)) check_genesis(*genesis);
   } else if (kind == Kind::node) {
     const auto config = runtime::load_node_config(scratch().write("node.toml", text));

@@ -1,8 +1,6 @@
 #include "tests/fuzz/fuzz.h"
 
 #include <sanitizer/allocator_interface.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -79,24 +77,10 @@ std::size_t Measured::bytes() const {
   return allocated - start_;
 }
 
-Scratch::Scratch() {
+std::filesystem::path scratch_parent() {
   const std::filesystem::path memory = "/dev/shm";
   std::error_code ignored;
-  const bool there = std::filesystem::is_directory(memory, ignored);
-  directory_ = (there ? memory : std::filesystem::temp_directory_path()) / "pbft-fuzz-XXXXXX";
-  holds(::mkdtemp(directory_.data()) != nullptr, "a directory can be made");
-}
-
-Scratch::~Scratch() {
-  std::error_code ignored;
-  std::filesystem::remove_all(directory_, ignored);
-}
-
-std::string Scratch::write(const std::string& name, std::string_view text) const {
-  const std::string file = path(name);
-  std::ofstream{file, std::ios::binary | std::ios::trunc} << text;
-  ::chmod(file.c_str(), 0600);
-  return file;
+  return std::filesystem::is_directory(memory, ignored) ? memory : std::filesystem::temp_directory_path();
 }
 
 namespace {

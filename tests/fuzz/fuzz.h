@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -51,20 +52,8 @@ class Measured {
   std::size_t start_;
 };
 
-// A directory of its own for one process, in memory where the system has such a place; removed at the end.
-class Scratch {
- public:
-  Scratch();
-  ~Scratch();
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  [[nodiscard]] std::string path(const std::string& name) const { return directory_ + "/" + name; }
-  // Makes or replaces the file, with mode 0600.
-  std::string write(const std::string& name, std::string_view text) const;
-
- private:
-  std::string directory_;
-};
+// Where temporary directories are made: in memory where the system has such a place.
+[[nodiscard]] std::filesystem::path scratch_parent();
 
 using Seeds = std::vector<Bytes>;
 // Each target has them: a few inputs that lead far into the code. `PROGRAM --seeds DIRECTORY` writes them there.

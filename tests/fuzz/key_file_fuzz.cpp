@@ -7,6 +7,7 @@
 
 #include "node/crypto/keys.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/temporary_directory.h"
 
 namespace pbft::fuzz {
 namespace {
@@ -29,14 +30,16 @@ std::string saved_form(std::string text) {
 }  // namespace
 
 void run(BytesView input) {
-  static const Scratch scratch;
-  const std::string file = scratch.write("given.key", as_text(input));
+  static const testing::TemporaryDirectory scratch{scratch_parent()};
+  const std::string file = scratch.write("given.key", std::string{as_text(input)}).string();
+  using std::filesystem::perms;
+  std::filesystem::permissions(file, perms::owner_read | perms::owner_write);  // others must not read a key
   const auto loaded = crypto::Identity::load(file);
   if (!loaded) {
     holds(loaded.error().find(file) != std::string::npos, "an error names the file");
     return;
   }
-  const std::string again = scratch.path("again.key");
+  const std::string again = (scratch / "again.key").string();
   std::filesystem::remove(again);
   holds(loaded->save(again).has_value(), "what loads can be saved");
   holds(content_of(again) == saved_form(std::string{as_text(input)}), "what loads is the form that is saved");
@@ -45,8 +48,8 @@ void run(BytesView input) {
 }
 
 Seeds seeds() {
-  const Scratch scratch;
-  const std::string file = scratch.path("made.key");
+  const testing::TemporaryDirectory scratch{scratch_parent()};
+  const std::string file = (scratch / "made.key").string();
   static_cast<void>(crypto::Identity::from_seed({1, 2, 3}).save(file));
   const std::string right = content_of(file);
   std::string upper = right;

@@ -3,16 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string_view>
 
-#include "node/execution/executor.h"
-#include "node/runtime/driver.h"
 #include "node/wire/codec.h"
 #include "pbft/plugin.h"
-#include "storage/store.h"
 #include "tools/sim/describe.h"
 #include "tools/sim/kv_language.h"
 #include "tools/sim/liar_in_run.h"
+#include "tools/sim/node_process.h"
 #include "tools/sim/rocks_disk.h"
 
 // The kv plugin, linked in.
@@ -22,27 +19,6 @@ namespace pbft::sim {
 namespace {
 
 constexpr std::size_t inbox_limit = 20'000;  // like the high-water marks of the bus
-constexpr std::size_t route_limit = 4;       // processes that one session's replies go to
-constexpr std::string_view joined_reason = "f+1 replicas are in later views";
-
-RanBatch ran_batch(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) {
-  RanBatch ran{effect.n, effect.batch->digest, effect.ledger_head, effect.time, {}, {}};
-  for (const BundlePtr& bundle : effect.batch->bundles) ran.bundles.push_back(bundle->digest);
-  for (std::size_t i = 0; i < effect.run.size(); ++i) {
-    const RunRequest& run = effect.run[i];
-    const Bundle& bundle = *effect.batch->bundles.at(run.bundle);
-    const Request& request = bundle.requests.at(run.request);
-    const BytesView operation = request.operation.view();
-    const BytesView result = replies.at(i).result.view();
-    ran.run.push_back({{bundle.client, bundle.session, request.number},
-                       request.kind,
-                       {operation.begin(), operation.end()},
-                       run.decided.has_value(),
-                       replies[i].status,
-                       {result.begin(), result.end()}});
-  }
-  return ran;
-}
 
 storage::StoreOptions store_options(const Plan& plan) {
   storage::StoreOptions options;
@@ -65,183 +41,7 @@ std::optional<SequenceNumber> voted_on(const PeerMessage& message) {
   return std::nullopt;
 }
 
-std::uint64_t requests_in(const Batch& batch) {
-  std::uint64_t count = 0;
-  for (const BundlePtr& bundle : batch.bundles) count += bundle->requests.size();
-  return count;
-}
-
 }  // namespace
-
-// What a replica holds while it runs; gone with a crash.
-struct Node::Process final : runtime::Transport, runtime::Observer {
-  explicit Process(Node& owner) : node(owner) {}
-
-  // ---- Transport
-  void broadcast(Bytes frame) override {
-    const SharedBytes shared = SharedBytes::own(std::move(frame));
-    node.boundary(Boundary::before_send);
-    node.sent(0, true, shared);
-    node.boundary(Boundary::after_send);
-  }
-  void send(ReplicaId to, Bytes frame) override {
-    const SharedBytes shared = SharedBytes::own(std::move(frame));
-    node.boundary(Boundary::before_send);
-    node.sent(to.value, false, shared);
-    node.boundary(Boundary::after_send);
-  }
-  void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override {
-    const auto route = routes.find({client, session, session.value == 0 ? number : RequestNumber{}});
-    if (route == routes.end()) return;
-    const SharedBytes shared = SharedBytes::own(std::move(frame));
-    for (const Endpoint to : route->second) to_client(to, shared);
-  }
-  void answer(Origin origin, Bytes frame) override {
-    to_client(static_cast<Endpoint>(origin.value), SharedBytes::own(std::move(frame)));
-  }
-  void to_client(Endpoint to, SharedBytes frame) {
-    World& world = node.world_;
-    Opened<ReplicaToClientMessage> opened = open_reply_frame(frame);
-    const ClientId client = world.client_identities[world.client_processes.at(to)].client_id();
-    if (node.liar_) {
-      node.liar_->reply(client, opened.messages);
-      frame = SharedBytes::own(authenticator->seal_to_client(client, opened.messages));
-    }
-    for (const ReplicaToClientMessage& message : opened.messages) {
-      const auto* reply = std::get_if<Reply>(&message);
-      if (reply == nullptr) continue;
-      if (reply->status == ReplyStatus::sign) ++world.sometimes.told_to_sign;
-      const auto at = node.executed_in_.find({client, reply->session, reply->number});
-      if (at == node.executed_in_.end() || reply->view <= at->second) continue;
-      ++world.sometimes.cached_in_later_view;
-      node.executed_in_.erase(at);
-    }
-    world.trace.say([&] { return fmt::format("{} -> c{}  {}", node.endpoint_, to, describe(opened.messages)); });
-    world.trace.record(Trace::Kind::send, node.endpoint_, to, fast_hash(frame.view()));
-    world.network.send(node.endpoint_, to, frame, opened.types);
-  }
-
-  // ---- Observer
-  template <class... Arguments>
-  void say(fmt::format_string<Arguments...> text, Arguments&&... arguments) {
-    node.world_.trace.say([&] {
-      return fmt::format("   {} ", node.endpoint_) + fmt::format(text, std::forward<Arguments>(arguments)...);
-    });
-  }
-  [[nodiscard]] Sometimes& sometimes() { return node.world_.sometimes; }
-  void happened(const Rejected& event) {
-    if (event.reason == Reject::time_ahead || event.reason == Reject::time_behind) node.clock_shows();
-    say("rejects: {}{}", pbft::to_string(event.reason), event.peer ? fmt::format(" from {}", event.peer->value) : "");
-  }
-  void happened(const BecameStable& event) {
-    ++sometimes().stable;
-    say("stable at {}", event.n.value);
-  }
-  void happened(const CatchUpStarted& event) {
-    ++sometimes().catch_up;
-    say("catches up from {} to {}", event.from.value, event.to.value);
-  }
-  void happened(const CatchUpFinished& event) { say("has caught up at {}", event.at.value); }
-  void happened(const Diverged& event) {
-    say("says that it diverged at {}", event.n.value);
-    if (node.liar_) return;
-    node.world_.findings.report({"state-digest", event.n.value, {node.id_.value}, "the replica says that it diverged"});
-  }
-  void happened(const DivergenceLocated& event) {
-    say("differed in {} keys at {}", event.keys, event.n.value);
-    if (node.liar_) return;
-    node.world_.findings.report(
-        {"state-digest", event.n.value, {node.id_.value}, "the replica says where its state differed"});
-  }
-  void happened(const ViewLeft& event) {
-    ++sometimes().view_left;
-    if (entered < event.from) ++sometimes().view_skipped;
-    if (event.reason == joined_reason) ++sometimes().view_joined;
-    if (transferring) ++sometimes().transfer_between_views;
-    say("leaves view {} for {}: {}", event.from.value, event.to.value, event.reason);
-  }
-  void happened(const ViewEntered& event) {
-    ++sometimes().view_entered;
-    entered = event.view;
-    say("enters view {}", event.view.value);
-  }
-  void happened(const TransferStarted& event) {
-    ++sometimes().transfer_started;
-    if (!replica->status().active) ++sometimes().transfer_between_views;
-    transferring = true;
-    say("fetches {} buckets of the state at {}", event.buckets, event.to.value);
-  }
-  void happened(const TransferFinished& event) {
-    ++sometimes().transfer_finished;
-    transferring = false;
-    say("has fetched the state at {}: {} pairs", event.at.value, event.pairs);
-  }
-  void happened(const BadSource& event) {
-    ++sometimes().bad_source;
-    say("has a bad source in {}: {}", event.source.value, event.what);
-  }
-  void happened(const ClientSuspected& event) {
-    ++sometimes().client_suspected;
-    say("suspects client {}", short_hex(event.client.view()));
-  }
-  void happened(const Rejoined& event) {
-    ++sometimes().rejoined;
-    say("is back: view {}, stable {}", event.view.value, event.stable.value);
-  }
-  void on_event(const Event& event) override {
-    World& world = node.world_;
-    std::visit([this](const auto& one) { happened(one); }, event);
-    world.trace.record(Trace::Kind::event, node.endpoint_, event.index(), 0);
-  }
-  void on_refused_frame(const crypto::Refused& refused, bool) override {
-    ++node.world_.sometimes.refused_frames;
-    node.world_.trace.say([&] {
-      return fmt::format("   {} refuses a frame: {}{}", node.endpoint_, crypto::to_string(refused.refusal),
-                         refused.wire ? fmt::format(" ({})", wire::to_string(*refused.wire)) : "");
-    });
-  }
-  void on_left_out(const execution::OutgoingReply&) override { ++sometimes().reply_left_out; }
-  void on_executed(const Execute& effect, const std::vector<execution::OutgoingReply>& replies) override {
-    World& world = node.world_;
-    world.trace.say([&] {
-      return fmt::format("   {} executes n{} {} ({} of {} requests)", node.endpoint_, effect.n.value,
-                         short_hex(effect.batch->digest.view()), effect.run.size(), requests_in(*effect.batch));
-    });
-    world.trace.record(Trace::Kind::executed, node.endpoint_, effect.n.value, fast_hash(effect.batch->digest.view()));
-    if (effect.run.size() < requests_in(*effect.batch)) ++world.sometimes.duplicate_ordered;
-    if (effect.batch->bundles.empty()) ++world.sometimes.null_batch;
-    world.sometimes.session_evicted += effect.evicted.size();
-    node.ran_in_[effect.n] = effect.view;
-    for (const RunRequest& run : effect.run) {
-      const Bundle& bundle = *effect.batch->bundles[run.bundle];
-      node.executed_in_[{bundle.client, bundle.session, bundle.requests[run.request].number}] = effect.view;
-    }
-    if (replies.size() != effect.run.size()) {
-      world.findings.report({"same-results", effect.n.value, {node.id_.value}, "not one reply for each request run"});
-      return;
-    }
-    if (!node.liar_) world.checkers.agreement.executed(node.id_, ran_batch(effect, replies));
-    node.boundary(Boundary::executed);
-  }
-  void on_checkpoint(const CheckpointSummary& summary) override {
-    World& world = node.world_;
-    world.trace.say([&] { return fmt::format("   {} takes checkpoint {}", node.endpoint_, summary.n.value); });
-    world.trace.record(Trace::Kind::checkpoint, node.endpoint_, summary.n.value, fast_hash(summary.state.view()));
-    if (!node.liar_) world.checkers.agreement.checkpoint(node.id_, summary);
-    node.boundary(Boundary::checkpoint);
-  }
-
-  Node& node;
-  bool transferring = false;
-  View entered;  // the last view that was active here
-  std::map<std::tuple<ClientId, SessionId, RequestNumber>, std::vector<Endpoint>> routes;
-  std::unique_ptr<storage::Store> store;
-  std::unique_ptr<execution::Plugin> plugin;
-  std::unique_ptr<execution::Executor> executor;
-  std::optional<Replica> replica;
-  std::optional<crypto::Authenticator> authenticator;
-  std::optional<runtime::Driver> driver;
-};
 
 Node::Node(World& world, ReplicaId id, Endpoint endpoint)
     : world_(world),
@@ -354,11 +154,8 @@ std::optional<std::string> Node::open() {
                              world_.cluster.replicas,
                              world_.plan.checkpoint_pairs};
   parts.learn_route = [&process](const ClientId& client, SessionId session, RequestNumber number, Origin origin) {
-    std::vector<Endpoint>& route = process.routes[{client, session, session.value == 0 ? number : RequestNumber{}}];
-    const auto endpoint = static_cast<Endpoint>(origin.value);
-    if (std::find(route.begin(), route.end(), endpoint) != route.end()) return;
-    if (route.size() == route_limit) route.erase(route.begin());
-    route.push_back(endpoint);
+    process.learn_route({client, session, session.value == 0 ? number : RequestNumber{}},
+                        static_cast<Endpoint>(origin.value));
   };
   process.driver.emplace(std::move(parts));
   return std::nullopt;

@@ -1,0 +1,56 @@
+// What becomes of a request that comes in, from its client or handed on by a backup: it is answered from the cache,
+// refused with a reason, or waits to be ordered; a backup hands it on to the primary and waits with it, as it would if
+// the primary did not answer its client (TOCS 2002, section 4.2).
+#pragma once
+
+#include "node/pbft/client_table.h"
+#include "node/pbft/delivery.h"
+#include "node/pbft/normal_operation.h"
+#include "node/pbft/outbox.h"
+#include "node/pbft/primary_watch.h"
+#include "node/pbft/request_queue.h"
+#include "node/pbft/suspects.h"
+#include "node/pbft/view_state.h"
+
+namespace pbft {
+
+class RequestIntake {
+ public:
+  RequestIntake(const ViewState& view, const ClientTable& clients, const Delivery& delivery,
+                const NormalOperation& normal, RequestQueue& queue, Suspects& suspects, PrimaryWatch& watch)
+      : view_(view),
+        clients_(clients),
+        delivery_(delivery),
+        normal_(normal),
+        queue_(queue),
+        suspects_(suspects),
+        watch_(watch) {}
+
+  void on_request(const BundlePtr& bundle, Ticks now, Outbox& out);
+  void on_forward(ReplicaId sender, const Forward& message, Ticks now, Outbox& out);
+  // What waited under the last primary waits under this one; its clients may not know yet where it is.
+  void entered_view(Outbox& out);
+  // Drops what waits and needs no order any more.
+  void tidy();
+
+ private:
+  // Answers what is known already: from the cache what was executed, with a refusal what can never be. True where
+  // anything in the bundle has still to be ordered.
+  [[nodiscard]] bool needs_order(const Bundle& bundle, Outbox& out);
+  void enqueue(const BundlePtr& bundle, Ticks now, Outbox& out);
+  [[nodiscard]] RequestQueue::Added add_to_queue(const BundlePtr& bundle, Ticks now);
+  void refuse(const Bundle& bundle, const Request& request, ReplyStatus status, Outbox& out,
+              const Bytes& result = {}) const;
+  void refuse_all(const Bundle& bundle, ReplyStatus status, Outbox& out) const;
+
+  const ViewState& view_;
+  const ClientTable& clients_;
+  const Delivery& delivery_;
+  const NormalOperation& normal_;
+  RequestQueue& queue_;
+  Suspects& suspects_;
+  PrimaryWatch& watch_;
+  Ticks tidied_ = 0;  // when a full queue was last looked through
+};
+
+}  // namespace pbft
