@@ -2,6 +2,7 @@
 #include "storage/store.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "storage/store_impl.h"
 
@@ -46,44 +47,67 @@ std::unique_ptr<Iterator> Store::Impl::scan(Namespace name_space, BytesView from
 
 // ---- Changes --------------------------------------------------------------------------------------------
 
-// The pairs of [from, to), and before its first change in an interval what each had.
-Result<void> Store::Impl::write_pairs(WriteBatch& batch, Namespace name_space, Change from, Change to,
-                                      const VisitChanged& first_change) const {
+// The next few pairs from `at` on, at most so many, and before its first change in an interval what each had.
+Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& at, std::size_t most,
+                                    const VisitChanged& first_change) const {
   struct Pair {
     Change at;
     Bytes name;
     bool fresh;  // not saved yet
   };
-  constexpr std::size_t at_once = 32;
+  // Read in one call: no more than are sure to fit, where each has some 32 KiB.
+  const std::size_t at_once = std::clamp<std::size_t>(options.write_bytes >> 15U, 1, 32);
   const Family family = family_of(name_space);
-  while (from != to) {
-    std::vector<Pair> pairs;
-    std::vector<BytesView> fresh;
-    for (; from != to && pairs.size() < at_once; ++from) {
-      Bytes name = pair_name(name_space, from->first);
-      const bool is_fresh = !saved.contains(as_text(name));
-      if (is_fresh) fresh.emplace_back(from->first);
-      pairs.push_back({from, std::move(name), is_fresh});
+  const Change end = piece.changes.in(name_space).end();
+  std::vector<Pair> pairs;
+  std::vector<BytesView> fresh;
+  for (; at != end && pairs.size() < std::min(most, at_once); ++at) {
+    Bytes name = pair_name(name_space, at->first);
+    const bool is_fresh = !saved.contains(as_text(name));
+    if (is_fresh) fresh.emplace_back(at->first);
+    pairs.push_back({at, std::move(name), is_fresh});
+  }
+  piece.pairs += pairs.size();
+  const auto found = engine->get_many(family, fresh);
+  if (!found) return tl::unexpected(found.error());
+  auto before = found->begin();
+  for (const Pair& pair : pairs) {
+    const auto& [key, value] = *pair.at;
+    if (pair.fresh) {
+      const std::optional<Bytes>& had = *before++;
+      if (had == value) continue;
+      piece.bytes += pair.name.size() + (had ? had->size() : 0);
+      piece.batch.put(Family::undo, undo_key(interval.value, pair.name), encode_before(had));
+      first_change({pair.name, had ? std::optional<BytesView>{*had} : std::nullopt}, value);
     }
-    const auto found = engine->get_many(family, fresh);
-    if (!found) return tl::unexpected(found.error());
-    auto before = found->begin();
-    for (const Pair& pair : pairs) {
-      const auto& [key, value] = *pair.at;
-      if (pair.fresh) {
-        const std::optional<Bytes>& had = *before++;
-        if (had == value) continue;
-        batch.put(Family::undo, undo_key(interval.value, pair.name), encode_before(had));
-        first_change({pair.name, had ? std::optional<BytesView>{*had} : std::nullopt}, value);
-      }
-      if (value) {
-        batch.put(family, key, *value);
-      } else {
-        batch.erase(family, key);
-      }
+    piece.bytes += key.size() + (value ? value->size() : 0);
+    if (value) {
+      piece.batch.put(family, key, *value);
+    } else {
+      piece.batch.erase(family, key);
     }
   }
   return {};
+}
+
+// At most so many pairs, as many as go into one write.
+Result<void> Store::Impl::fill(Piece& piece, std::size_t most, const VisitChanged& first_change) const {
+  for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
+    Change& end = piece.ends[static_cast<std::size_t>(name_space)];
+    while (end != piece.changes.in(name_space).end()) {
+      if (piece.pairs >= most || piece.bytes >= options.write_bytes) return {};
+      if (auto done = write_few(piece, name_space, end, most - piece.pairs, first_change); !done) return done;
+    }
+  }
+  piece.last = true;
+  return {};
+}
+
+// What is with the engine now leaves the memory.
+void Store::Impl::forget(const Piece& piece) {
+  for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
+    piece.changes.forget(name_space, piece.ends[static_cast<std::size_t>(name_space)]);
+  }
 }
 
 Result<void> Store::apply(Applied applied) {
@@ -117,25 +141,33 @@ Result<void> Store::apply(Applied applied) {
   return impl.write(batch, Sync::no);
 }
 
-// Everything that has gathered in the course of an interval, with what is in the batch.
+// Everything that has gathered in the course of an interval, the first of it with what is in the batch. Where it is too
+// much for one write, the marker lets an opening take back what was written.
 Result<void> Store::Impl::write_changes(WriteBatch& batch) {
   if (auto finished = finish_checkpoint(); !finished) return finished;
-  std::vector<std::string> changed;
-  for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
-    const auto& changes = unwritten.in(name_space);
-    auto put = write_pairs(
-        batch, name_space, changes.begin(), changes.end(),
-        [&](const Before& before, const std::optional<Bytes>&) { changed.emplace_back(as_text(before.name)); });
-    if (!put) {
-      give_up(put.error());
-      return put;
+  for (bool first = true, last = false; !last; first = false) {
+    Piece piece{unwritten};
+    std::swap(piece.batch, batch);
+    std::vector<std::string> changed;
+    auto filled = fill(piece, SIZE_MAX, [&](const Before& before, const std::optional<Bytes>&) {
+      changed.emplace_back(as_text(before.name));
+    });
+    if (!filled) {
+      give_up(filled.error());
+      return filled;
     }
+    last = piece.last;
+    if (last) {
+      piece.batch.put(Family::meta, executed_key, encode_executed(executed));
+      piece.batch.erase(Family::meta, writing_key);
+    } else if (first) {
+      piece.batch.put(Family::meta, writing_key, {});
+    }
+    if (auto done = write(piece.batch, Sync::no); !done) return done;
+    saved.insert(std::make_move_iterator(changed.begin()), std::make_move_iterator(changed.end()));
+    forget(piece);
   }
-  batch.put(Family::meta, executed_key, encode_executed(executed));
-  if (auto done = write(batch, Sync::no); !done) return done;
-  saved.insert(std::make_move_iterator(changed.begin()), std::make_move_iterator(changed.end()));
   stored = executed;
-  unwritten.clear();
   return {};
 }
 

@@ -32,6 +32,7 @@ struct StoreOptions {
   // Changes of the state gather in memory up to so many bytes until the next checkpoint writes them, each pair once;
   // 0: every batch is written as it is applied.
   std::size_t gather_bytes = 0;
+  std::size_t write_bytes = 1U << 20;  // about as much in one write, where there is much
 };
 
 // A change of one key of the plugin's state; no value: erased.

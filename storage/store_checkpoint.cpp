@@ -2,7 +2,6 @@
 // some at a time. What was written of them stands in undo, so that a crash in between costs no more than running them
 // again.
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "node/pbft/digests.h"
@@ -114,49 +113,47 @@ std::optional<CheckpointSummary> Store::next_taken() {
 }
 
 Result<void> Store::Impl::finish_checkpoint() {
-  while (begun) {
-    if (auto written = write_some(SIZE_MAX); !written) return written;
+  return write_some(SIZE_MAX);
+}
+
+Result<void> Store::Impl::write_some(std::size_t pairs) {
+  while (begun && pairs > 0) {
+    const auto written = write_piece(pairs);
+    if (!written) return tl::unexpected(written.error());
+    pairs -= *written;
   }
   return {};
 }
 
-// The last ones are written with all that makes the checkpoint.
-Result<void> Store::Impl::write_some(std::size_t pairs) {
-  WriteBatch batch;
+// How many it were. The last ones are written with all that makes the checkpoint.
+Result<std::size_t> Store::Impl::write_piece(std::size_t most) {
+  Piece piece{begun->changes};
   Lists lists;
   const auto first_change = [&](const Before& before, const std::optional<Bytes>& now) { follow(lists, before, now); };
   // What was written in the course of the interval is in undo already.
   const bool first = !begun->marked;
   auto done = first && !saved.empty() ? visit_changes(first_change) : Result<void>{};
-  std::array<Change, 2> ends;
-  for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
-    const auto& changes = begun->changes.in(name_space);
-    Change& end = ends[static_cast<std::size_t>(name_space)];
-    for (end = changes.begin(); pairs > 0 && end != changes.end(); --pairs) ++end;
-    if (done) done = write_pairs(batch, name_space, changes.begin(), end, first_change);
-  }
+  if (done) done = fill(piece, most, first_change);
   if (!done) {
     give_up(done.error());  // the tree is half-way
-    return done;
+    return tl::unexpected(done.error());
   }
-  put_lists(batch, std::move(lists));
-  if (pairs == 0) {
-    if (first) batch.put(Family::meta, writing_key, {});
+  put_lists(piece.batch, std::move(lists));
+  if (!piece.last) {
+    if (first) piece.batch.put(Family::meta, writing_key, {});
     begun->marked = true;
-    if (auto written = write(batch, Sync::no); !written) return written;
-    for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
-      begun->changes.forget(name_space, ends[static_cast<std::size_t>(name_space)]);
-    }
-    return {};
+    if (auto written = write(piece.batch, Sync::no); !written) return tl::unexpected(written.error());
+    forget(piece);
+    return piece.pairs;
   }
-  const CheckpointSummary summary = conclude(batch);
-  if (auto written = write(batch, options.durability); !written) return written;
+  const CheckpointSummary summary = conclude(piece.batch);
+  if (auto written = write(piece.batch, options.durability); !written) return tl::unexpected(written.error());
   interval = summary.n;
   stored = begun->at;
   saved.clear();
   begun.reset();
   taken.push_back(summary);
-  return {};
+  return piece.pairs;
 }
 
 CheckpointSummary Store::Impl::conclude(WriteBatch& batch) {
@@ -175,8 +172,8 @@ Result<void> Store::Impl::roll_back() {
   const auto marker = engine->get(Family::meta, writing_key);
   if (!marker) return tl::unexpected(marker.error());
   if (!*marker) return {};
-  constexpr std::size_t write_operations = 10'000;  // about as many in one write
   WriteBatch batch;
+  std::size_t bytes = 0;
   auto visited = view().visit_undo(interval, [&](std::uint64_t, const Before& before) -> Result<void> {
     const Family family = family_of(space_of(before.name));
     const BytesView key = key_of(before.name);
@@ -188,7 +185,10 @@ Result<void> Store::Impl::roll_back() {
     } else {
       batch.erase(family, {key.begin(), key.end()});
     }
-    return batch.operations.size() < write_operations ? Result<void>{} : write(std::exchange(batch, {}), Sync::no);
+    bytes += 4 * before.name.size() + (before.value ? before.value->size() : 0);
+    if (bytes < options.write_bytes) return {};
+    bytes = 0;
+    return write(std::exchange(batch, {}), Sync::no);
   });
   if (!visited) return visited;
   ExecutedRecord at{interval, Timestamp{}, genesis_ledger_head()};

@@ -14,12 +14,13 @@ bool is_damage(const StorageError& error) {
 // Writes as much as fits a write at a time, unsynced.
 class Bulk {
  public:
-  explicit Bulk(std::function<Result<void>(const WriteBatch&)> write) : write_(std::move(write)) {}
+  Bulk(std::size_t write_bytes, std::function<Result<void>(const WriteBatch&)> write)
+      : write_bytes_(write_bytes), write_(std::move(write)) {}
 
   [[nodiscard]] Result<void> put(Family family, Bytes key, BytesView value) {
     bytes_ += key.size() + value.size();
     batch_.put(family, std::move(key), {value.begin(), value.end()});
-    return bytes_ < write_bytes ? Result<void>{} : flush();
+    return bytes_ < write_bytes_ ? Result<void>{} : flush();
   }
   [[nodiscard]] Result<void> flush() {
     auto written = write_(batch_);
@@ -29,6 +30,7 @@ class Bulk {
   }
 
  private:
+  std::size_t write_bytes_;
   std::function<Result<void>(const WriteBatch&)> write_;
   WriteBatch batch_;
   std::size_t bytes_ = 0;
@@ -153,7 +155,7 @@ Result<void> Store::Impl::read_all(Family family) const {
 // Up to the first thing that cannot be read pair by pair; then whatever the lists of the buckets and undo know of.
 Result<void> Store::Impl::salvage(Namespace name_space) {
   const Family family = family_of(name_space);
-  Bulk bulk{[&](const WriteBatch& batch) { return write(batch, Sync::no); }};
+  Bulk bulk{options.write_bytes, [&](const WriteBatch& batch) { return write(batch, Sync::no); }};
   Bytes last;
   const auto entries = engine->scan(family, {}, {});
   for (; entries->valid(); entries->next()) {
@@ -185,7 +187,7 @@ Result<void> Store::Impl::salvage(Namespace name_space) {
 
 Result<void> Store::Impl::restore(Namespace name_space) {
   const auto tag = static_cast<std::uint8_t>(name_space);
-  Bulk bulk{[&](const WriteBatch& batch) { return write(batch, Sync::no); }};
+  Bulk bulk{options.write_bytes, [&](const WriteBatch& batch) { return write(batch, Sync::no); }};
   const auto entries =
       engine->scan(Family::staging, salvaged_key(Bytes{tag}), salvaged_key(Bytes{static_cast<std::uint8_t>(tag + 1)}));
   for (; entries->valid(); entries->next()) {
@@ -200,7 +202,7 @@ Result<void> Store::Impl::restore(Namespace name_space) {
 Result<void> Store::Impl::derive() {
   tree = {};
   saved.clear();
-  Bulk bulk{[&](const WriteBatch& batch) { return write(batch, Sync::no); }};
+  Bulk bulk{options.write_bytes, [&](const WriteBatch& batch) { return write(batch, Sync::no); }};
   for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
     const auto entries = engine->scan(family_of(name_space), {}, {});
     for (; entries->valid(); entries->next()) {

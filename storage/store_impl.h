@@ -1,6 +1,7 @@
 // What the source files of Store share.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <set>
 #include <string>
@@ -16,8 +17,6 @@
 #include "storage/unwritten.h"
 
 namespace pbft::storage {
-
-inline constexpr std::size_t write_bytes = 1U << 20;  // about as much in one write, where there is much
 
 // The checkpoint that is being written. Its changes, as far as they are not written, lie between `unwritten` and the
 // engine.
@@ -79,8 +78,21 @@ struct Store::Impl {
   void give_up(const StorageError& error);
   using VisitChanged = std::function<void(const Before&, const std::optional<Bytes>& now)>;
   using Change = Unwritten::Changes::const_iterator;
-  [[nodiscard]] Result<void> write_pairs(WriteBatch& batch, Namespace name_space, Change from, Change to,
-                                         const VisitChanged& first_change) const;
+  // Changes that go into one write, from the first one on.
+  struct Piece {
+    explicit Piece(Unwritten& all)
+        : changes(all), ends{all.in(Namespace::state).begin(), all.in(Namespace::clients).begin()} {}
+    Unwritten& changes;
+    WriteBatch batch;
+    std::size_t pairs = 0;
+    std::size_t bytes = 0;       // of what they are and were
+    std::array<Change, 2> ends;  // by namespace: those before are in it
+    bool last = false;           // nothing is left
+  };
+  [[nodiscard]] Result<void> write_few(Piece& piece, Namespace name_space, Change& at, std::size_t most,
+                                       const VisitChanged& first_change) const;
+  [[nodiscard]] Result<void> fill(Piece& piece, std::size_t most, const VisitChanged& first_change) const;
+  static void forget(const Piece& piece);
   [[nodiscard]] Result<void> write_changes(WriteBatch& batch);
   // What the engine has not been given; null: the pair has what the engine has.
   [[nodiscard]] const std::optional<Bytes>* newer(Namespace name_space, BytesView key) const;
@@ -92,6 +104,7 @@ struct Store::Impl {
   using Lists = std::vector<std::pair<Bytes, std::optional<PairHash>>>;
   void follow(Lists& lists, const Before& before, const std::optional<Bytes>& now);
   [[nodiscard]] Result<void> write_some(std::size_t pairs);
+  [[nodiscard]] Result<std::size_t> write_piece(std::size_t most);
   [[nodiscard]] Result<void> finish_checkpoint();
   [[nodiscard]] CheckpointSummary conclude(WriteBatch& batch);
   [[nodiscard]] Result<void> roll_back();

@@ -177,7 +177,7 @@ Result<void> Store::Impl::install_bucket(std::uint32_t bucket) {
       batch.erase(Family::buckets, index_key(bucket, name));
     }
     bytes += 2 * name.size() + (value ? value->size() : 0);
-    if (bytes < write_bytes) return {};
+    if (bytes < options.write_bytes) return {};
     auto written = write(batch, Sync::no);
     batch = {};
     bytes = 0;

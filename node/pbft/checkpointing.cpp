@@ -88,8 +88,9 @@ void Checkpointing::on_proof(const StableCheckpoint& proof, Outbox& out) {
   const auto held = own_.find(proof.n);
   if (proof.n <= log_.low() || held == own_.end()) return;
   const Digest own_root = held->second.root;
+  if (delivery_.stopped()) return;  // what is here is not to be relied on, and perhaps an older state is fetched
   if (own_root != proof.root) {
-    if (!delivery_.stopped()) out.event(Diverged{proof.n, own_root, proof.root});
+    out.event(Diverged{proof.n, own_root, proof.root});
     delivery_.stop();
     return;
   }

@@ -65,7 +65,7 @@ struct Replica::Parts {
   void on(const TransferPlanned& done) { transfer.on_planned(done, out); }
   void on(const BucketStaged& done) { transfer.on_staged(done, out); }
   void on(const StateInstalled& done);
-  void on(const StateDamaged&) { delivery.stop(); }
+  void on(const StateDamaged&);
 
   void on_peer(ReplicaId sender, const PrePrepare& m);
   void on_peer(ReplicaId sender, const Prepare& m) { normal.on_prepare(sender, m, out); }
@@ -194,6 +194,13 @@ void Replica::Parts::on(const StateInstalled& done) {
   catch_up.reset();
   watch.forget_requests();
   intake.tidy();
+}
+
+// What was fetched on the ground of this state begins anew, with what can be read of it.
+void Replica::Parts::on(const StateDamaged&) {
+  delivery.stop();
+  transfer.abandon();
+  catch_up.reset();
 }
 
 void Replica::Parts::settle() {

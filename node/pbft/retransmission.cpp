@@ -129,7 +129,10 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
   if (peer.answered == now_) return out.reject(Reject::rate_limited, sender);
   peer.answered = now_;
 
-  if (status.stable < log_.low()) out.send_to(sender, *checkpointing_.stable());
+  // The highest one, also where it is not held here: perhaps nobody else has heard all the votes of it, and only who
+  // has a proof may give others the state at it.
+  const auto& proven = checkpointing_.highest_proven();
+  if (proven && status.stable < proven->n) out.send_to(sender, *proven);
   for (Checkpoint& vote : checkpointing_.own_votes()) {
     if (vote.n > status.stable) out.send_to(sender, std::move(vote));
   }

@@ -86,6 +86,7 @@ void StateTransfer::stop() {
   target_.reset();
   missing_.clear();
   fetches_.clear();
+  for (Source& source : sources_) source.outstanding = 0;
   tree_source_.reset();
   fruitless_ = 0;
   delivery_.release();

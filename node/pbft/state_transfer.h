@@ -30,6 +30,10 @@ class StateTransfer {
   void on_bucket_part(ReplicaId sender, const BucketPart& message, Outbox& out);
   void on_planned(const TransferPlanned& done, Outbox& out);
   void on_staged(const BucketStaged& done, Outbox& out);
+  // The state that it compares with is not what it seemed. It begins anew with the next tick.
+  void abandon() {
+    if (active()) stop();
+  }
   // The proof of what was installed; nothing where no transfer is under way that ends with this.
   [[nodiscard]] std::optional<StableCheckpoint> on_installed(const StateInstalled& done, Outbox& out);
 

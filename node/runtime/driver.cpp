@@ -216,6 +216,7 @@ storage::Result<void> Driver::state_damaged() {
     failed_ = marked.error();
     return marked;
   }
+  gathered_.execute.clear();  // all of it needs the state, or a plan that rested on it
   step(StateDamaged{});
   return {};
 }
@@ -232,7 +233,8 @@ storage::Result<void> Driver::end_turn() {
       }
       // The state cannot be read, but all promises can: the replica goes on, and is given the state of the others.
       parts_.observer.on_damage(done.error());
-      completions_.clear();
+      // What this replica has signed and sent has still to be counted.
+      std::erase_if(completions_, [](const Input& input) { return !std::holds_alternative<PeerInput>(input); });
       if (auto marked = state_damaged(); !marked) break;
       continue;
     }
@@ -245,17 +247,27 @@ storage::Result<void> Driver::end_turn() {
 storage::Result<void> Driver::perform() {
   Effects effects = std::exchange(gathered_, {});
   if (auto done = parts_.store.persist(effects.persist); !done) return done;
-  Gathered sends;
-  for (Send& send : effects.send) {
-    // What was said in the view before goes out ahead of the message that ends it.
-    const auto* broadcast = std::get_if<Broadcast>(&send);
-    if (broadcast != nullptr && std::holds_alternative<ViewChange>(broadcast->message)) seal_and_send(sends);
-    if (auto done = gather(send, sends); !done) return done;
-  }
-  seal_and_send(sends);
+  if (auto sent = perform(effects.send); !sent) return sent;
   if (auto done = execute(effects.execute); !done) return done;
   if (effects.truncate) return parts_.store.truncate(effects.truncate->n);
   return {};
+}
+
+// Where the state is damaged, what needs it is left out; all else is a promise that was made.
+storage::Result<void> Driver::perform(std::vector<Send>& all) {
+  storage::Result<void> outcome;
+  Gathered sends;
+  for (Send& send : all) {
+    // What was said in the view before goes out ahead of the message that ends it.
+    const auto* broadcast = std::get_if<Broadcast>(&send);
+    if (broadcast != nullptr && std::holds_alternative<ViewChange>(broadcast->message)) seal_and_send(sends);
+    auto done = gather(send, sends);
+    if (done) continue;
+    if (done.error().kind != storage::StorageError::Kind::damaged) return done;
+    outcome = std::move(done);
+  }
+  seal_and_send(sends);
+  return outcome;
 }
 
 storage::Result<void> Driver::gather(Send& send, Gathered& gathered) {

@@ -96,6 +96,7 @@ class Driver {
   void step(const Input& input);
   void sign(Effects& effects);
   [[nodiscard]] storage::Result<void> perform();
+  [[nodiscard]] storage::Result<void> perform(std::vector<Send>& all);
   [[nodiscard]] storage::Result<void> gather(Send& send, Gathered& gathered);
   [[nodiscard]] storage::Result<void> execute(std::vector<ExecuteEffect>& effects);
   [[nodiscard]] storage::Result<void> continue_checkpoint();

@@ -319,6 +319,27 @@ TEST_CASE("rule 17: however large the parts are, a source is not left without a 
   CHECK(parts <= 11);
 }
 
+// Who lags aims at the highest checkpoint that it has a proof of; those who hold the state at it may give it only once
+// they have that proof, too.
+TEST_CASE("rule 17: a proof that only a replica far behind has heard reaches those who hold the state", "[transfer]") {
+  FarBehind b;
+  const auto withheld = [](const Flight& m) {
+    const bool vote = is<Checkpoint>(m) && m.from == ReplicaId{2};
+    return m.to == ReplicaId{3} || vote || is<StableCheckpoint>(m);
+  };
+  fill(b.cluster, alice, b.session, 51, 51, 0, withheld);
+  REQUIRE(b.cluster.node(2).status().stable == SequenceNumber{52});
+  REQUIRE(b.cluster.node(0).status().stable == SequenceNumber{48});
+  REQUIRE(b.cluster.node(1).status().stable == SequenceNumber{48});
+  b.cluster.send(2, 3, b.cluster.node(2).recover().stable->proof);
+  b.cluster.crash(2);
+  b.cluster.settle(60);
+  CHECK(b.cluster.node(0).status().stable == SequenceNumber{52});
+  CHECK(b.caught_up());
+  fill(b.cluster, alice, b.session, 52, 60);
+  CHECK(b.node().status().executed == SequenceNumber{61});
+}
+
 TEST_CASE("rule 15: a replica whose state went wrong stops, is repaired, and goes on", "[transfer]") {
   CoreCluster cluster{4};
   const SessionId session = cluster.open(alice);
@@ -361,6 +382,39 @@ TEST_CASE("rule 15: a damaged state is repaired from the stable checkpoint", "[t
   fill(cluster, alice, session, 6, 11);
   CHECK(cluster.node(3).status().stable == SequenceNumber{12});
   CHECK(cluster.node(3).status().last_root == cluster.node(0).status().last_root);
+}
+
+TEST_CASE("rule 15: damage that is found while a state is fetched lets it begin anew, and blames nobody",
+          "[transfer]") {
+  for (const auto& lost : {CoreCluster::Filter{is<Tree>}, CoreCluster::Filter{is<BucketPart>}}) {
+    FarBehind b;
+    b.cluster.settle(40, lost);
+    REQUIRE(b.node().status().transferring);
+    b.cluster.input(3, StateDamaged{});
+    CHECK(b.node().status().diverged);
+    CHECK_FALSE(b.node().status().transferring);
+    const std::size_t accused = b.accused().size();
+    b.cluster.settle(100);
+    CHECK(b.caught_up());
+    CHECK_FALSE(b.node().status().diverged);
+    CHECK(b.accused().size() == accused);
+  }
+}
+
+// An older state may be on its way, and what is here is not to be relied on: it would have to go back.
+TEST_CASE("rule 13: a replica whose state is damaged makes no checkpoint stable", "[transfer]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  const auto to_three = [](const Flight& m) { return is<Checkpoint>(m) && m.to == ReplicaId{3}; };
+  fill(cluster, alice, session, 1, 3, 0, to_three);
+  REQUIRE(cluster.node(3).status().last_checkpoint == SequenceNumber{4});
+  REQUIRE(cluster.node(3).status().stable == SequenceNumber{});
+  cluster.input(3, StateDamaged{});
+  cluster.send(0, 3, cluster.node(0).recover().stable->proof);
+  CHECK(cluster.node(3).status().stable == SequenceNumber{});
+  cluster.settle(60);
+  CHECK(cluster.node(3).status().stable == SequenceNumber{4});
+  CHECK_FALSE(cluster.node(3).status().diverged);
 }
 
 TEST_CASE("rule 15: no repair without leave", "[transfer]") {

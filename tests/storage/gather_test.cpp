@@ -13,6 +13,44 @@ namespace {
 constexpr std::uint64_t gather_interval = 8;
 constexpr std::size_t until_checkpoint = 1U << 20;
 constexpr std::size_t now_and_then = 3'000;
+constexpr std::size_t in_one_write = 1U << 20;
+constexpr std::size_t in_many_writes = 200;
+
+// Remembers how much the largest write put.
+class MeasuredEngine final : public Engine {
+ public:
+  explicit MeasuredEngine(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {}
+  [[nodiscard]] Result<std::optional<Bytes>> get(Family family, BytesView key) const override {
+    return engine_->get(family, key);
+  }
+  [[nodiscard]] std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const override {
+    return engine_->scan(family, from, to);
+  }
+  [[nodiscard]] std::shared_ptr<const Reader> snapshot() const override { return engine_->snapshot(); }
+  [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync) override {
+    std::size_t bytes = 0;
+    for (const auto& operation : batch.operations) {
+      if (const auto* put = std::get_if<WriteBatch::Put>(&operation)) bytes += put->value.size();
+    }
+    largest = std::max(largest, bytes);
+    return engine_->write(batch, sync);
+  }
+  std::size_t largest = 0;
+
+ private:
+  std::shared_ptr<Engine> engine_;
+};
+
+class MeasuredDisk {
+ public:
+  [[nodiscard]] std::shared_ptr<Engine> engine() { return measured_; }
+  void restart() { disk_.restart(); }
+  [[nodiscard]] std::size_t& largest() { return measured_->largest; }
+
+ private:
+  MemoryDisk disk_;
+  std::shared_ptr<MeasuredEngine> measured_ = std::make_shared<MeasuredEngine>(disk_.engine());
+};
 
 template <class Disk>
 struct GatheringStore {
@@ -21,8 +59,9 @@ struct GatheringStore {
   std::unique_ptr<Store> store;
   std::map<std::uint64_t, Applied> batches;
 
-  explicit GatheringStore(std::size_t gather_bytes) {
+  explicit GatheringStore(std::size_t gather_bytes, std::size_t write_bytes = 1U << 20) {
     options.gather_bytes = gather_bytes;
+    options.write_bytes = write_bytes;
     must(Store::create(*disk.engine(), identity()));
     open();
   }
@@ -98,7 +137,8 @@ TEMPLATE_TEST_CASE("however changes gather, checkpoints, undo and lists are the 
                    RocksDisk) {
   const std::size_t gather = GENERATE(until_checkpoint, now_and_then);
   GatheringStore<MemoryDisk> plain{0};
-  GatheringStore<TestType> f{gather};
+  const std::size_t at_once = GENERATE(in_one_write, in_many_writes);
+  GatheringStore<TestType> f{gather, at_once};
   Model model;
   std::mt19937_64 random{gather};
   std::map<std::uint64_t, Model> at{{0, model}};
@@ -139,7 +179,8 @@ TEMPLATE_TEST_CASE("a checkpoint in pieces is the same, whatever is applied mean
   const std::size_t gather = GENERATE(until_checkpoint, now_and_then);
   const std::size_t pieces = GENERATE(1, 3);
   GatheringStore<MemoryDisk> plain{0};
-  GatheringStore<TestType> f{gather};
+  const std::size_t at_once = GENERATE(in_one_write, in_many_writes);
+  GatheringStore<TestType> f{gather, at_once};
   Model model;
   std::mt19937_64 random{gather + pieces};
   std::map<std::uint64_t, Model> at{{0, model}};
@@ -257,6 +298,44 @@ TEST_CASE("what gathers is bounded: beyond it all is written, in the course of a
   CHECK_FALSE(stored());  // what is written over takes no more room
   f.apply(model.next({put("n", "3"), put("larger", std::string(9'000, 'z'))}));
   CHECK(stored() == to_bytes("3"));
+}
+
+// What is erased takes next to no room in memory, however large it was, but all of it goes to undo.
+TEST_CASE("no write is much larger than the others, however large the values are that go", "[gather]") {
+  constexpr std::size_t values = 100;
+  constexpr std::size_t value_bytes = 100'000;
+  const std::size_t gather = GENERATE(until_checkpoint, 5'000);
+  GatheringStore<MeasuredDisk> f{gather, 2 * value_bytes};
+  Model model;
+  for (std::size_t i = 0; i < values; ++i) {
+    f.apply(model.next({put("large " + std::to_string(i), std::string(value_bytes, 'x'))}));
+    if (model.executed % gather_interval == 0) take(*f.store, model.executed);
+  }
+  while (model.executed % gather_interval != 0) f.apply(model.next({}));
+  const CheckpointSummary before = take(*f.store, model.executed);
+  f.disk.largest() = 0;
+  std::vector<StateChange> all;
+  for (std::size_t i = 0; i < values; ++i) all.push_back(erase("large " + std::to_string(i)));
+  f.apply(model.next(std::move(all)));
+  while (model.executed % gather_interval != 0) f.apply(model.next({}));
+  take(*f.store, model.executed);
+  CHECK(f.disk.largest() > value_bytes);
+  CHECK(f.disk.largest() < 10 * value_bytes);
+  CHECK(must(f.store->state_at(before.n)).size() == values);
+
+  // Nor where an opening takes back what was written.
+  const Model checkpoint = model;
+  std::vector<StateChange> again;
+  for (std::size_t i = 0; i < values; ++i) again.push_back(put("large " + std::to_string(i), "y"));
+  f.apply(model.next(std::move(again)));
+  while (model.executed % gather_interval != 0) f.apply(model.next({}));
+  must(f.store->begin_checkpoint(SequenceNumber{model.executed}, Epoch{1}, {}));
+  must(f.store->continue_checkpoint(values / 2));
+  f.disk.largest() = 0;
+  f.store.reset();
+  f.open();
+  CHECK(content_of(f.store->state_scan({}, {})) == checkpoint.state);
+  CHECK(f.disk.largest() < 10 * value_bytes);
 }
 
 TEST_CASE("after a loss of power the ledger says what is run again", "[gather]") {

@@ -54,6 +54,8 @@ const char* to_string(Fault fault) {
       return "faulty client";
     case Fault::client_restart:
       return "client restart";
+    case Fault::state_damaged:
+      return "damaged state";
     case Fault::count_:
       break;
   }

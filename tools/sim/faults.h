@@ -33,6 +33,7 @@ enum class Fault : std::uint8_t {
   wiped_disk,         // a replica loses its store and comes back without its memory
   faulty_client,      // a client sends broken proofs, or two operations under one number
   client_restart,     // a client's process is replaced by another one with the same key
+  state_damaged,      // a replica's scrub finds its state damaged
   count_
 };
 [[nodiscard]] const char* to_string(Fault fault);

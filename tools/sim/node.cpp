@@ -25,6 +25,7 @@ storage::StoreOptions store_options(const Plan& plan) {
   options.checkpoint_interval = plan.cluster.checkpoint_interval;
   options.ledger_keep = plan.ledger_keep;
   options.gather_bytes = plan.gather_bytes;
+  options.write_bytes = plan.write_bytes;
   return options;
 }
 
@@ -99,6 +100,7 @@ void Node::start() {
   inbox_.clear();
   turn_scheduled_ = false;
   boundaries_left_ = 0;
+  damage_due_ = false;
   paused_until_ = 0;
   repair_disk();
   disk_was_broken_ = false;
@@ -239,6 +241,12 @@ void Node::repair_disk() {
   disk_->fail(false);
 }
 
+void Node::find_damage() {
+  if (!running()) return;
+  damage_due_ = true;
+  schedule_turn();
+}
+
 void Node::mend() {
   repair_disk();
   // It may have failed already where that shows only at the next write.
@@ -338,6 +346,11 @@ void Node::turn(bool tick) {
   try {
     if (tick) process_->driver->tick(clock());
     for (const Frame& frame : std::exchange(inbox_, {})) take(frame);
+    if (std::exchange(damage_due_, false)) {
+      world_.injected(Fault::state_damaged);
+      world_.checkers.progress.damaged(id_);
+      if (auto marked = process_->driver->state_damaged(); !marked) return stopped(marked.error());
+    }
     if (auto done = process_->driver->end_turn(); !done) return stopped(done.error());
   } catch (const SimulatedCrash&) {
     world_.injected(Fault::crash_at_boundary);

@@ -51,8 +51,9 @@ class Node {
   // Tells of each boundary from now on. Null: no more.
   void watch_boundaries(std::function<void(Boundary)> watcher) { boundary_watcher_ = std::move(watcher); }
   void pause(Microseconds until);
-  void break_disk();  // the next write fails, and the node stops; the disk works again when it starts
-  void mend();        // ends a pause, a due crash, a broken disk and a wrong clock
+  void break_disk();   // the next write fails, and the node stops; the disk works again when it starts
+  void mend();         // ends a pause, a due crash, a broken disk and a wrong clock
+  void find_damage();  // its scrub does, in its next turn
   // The disk is lost, while it does not run; the store on the new one knows that.
   void wipe();
   void remember_disk();
@@ -113,6 +114,7 @@ class Node {
   bool turn_scheduled_ = false;
   std::uint64_t boundaries_left_ = 0;  // 0: no crash is due
   bool lose_all_ = false;
+  bool damage_due_ = false;
   std::function<void(Boundary)> boundary_watcher_;
   std::uint64_t disks_ = 0;  // so far
   bool disk_broken_ = false;

@@ -123,7 +123,7 @@ void Node::Process::happened(const Diverged& event) {
 
 void Node::Process::happened(const DivergenceLocated& event) {
   say("differed in {} keys at {}", event.keys, event.n.value);
-  if (node.liar_) return;
+  if (node.liar_ || node.world_.checkers.progress.is_damaged(node.id_)) return;
   node.world_.findings.report(
       {"state-digest", event.n.value, {node.id_.value}, "the replica says where its state differed"});
 }

@@ -164,6 +164,8 @@ Plan draw_plan(std::uint64_t seed, const Shares& shares) {
   draw_history(random, plan);
   draw_victims(random, plan);
   draw_cadences(random, plan);
+  Random damage = Random::stream(seed, "damage");
+  if (damage.chance(120)) plan.of(Fault::state_damaged) = {damage.between(3, 12) * second, 0};
   if (random.chance(30)) {  // now and then all is well: what goes wrong then is no matter of faults
     plan.network = NetworkPlan{};
     plan.cadence = {};
@@ -201,8 +203,9 @@ std::string describe(const Plan& plan) {
       plan.local.transfer_bytes_per_tick, fmt::join(plan.dead, " "),
       plan.dead.empty() ? "" : fmt::format(" from {:.1f} s", static_cast<double>(plan.dead_at) / 1e6),
       fmt::join(plan.wiped, " "), plan.clients.faulty);
-  text += fmt::format("up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn\n",
-                      plan.gather_bytes, plan.checkpoint_pairs);
+  text += fmt::format(
+      "up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn, {} bytes at once\n",
+      plan.gather_bytes, plan.checkpoint_pairs, plan.write_bytes);
   if (plan.rocksdb) text += "stores on RocksDB, on a simulated file system\n";
   if (plan.pace > 1) {
     text += fmt::format("hours of it, with faults {} times as rare; rests of up to {} s after {} of 1000 answers\n",

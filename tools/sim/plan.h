@@ -74,6 +74,7 @@ struct Plan {
   std::uint64_t ledger_keep = 0;  // batches below the stable checkpoint; 0: all
   std::size_t gather_bytes = 0;   // of changes that wait for a checkpoint; 0: none
   std::size_t checkpoint_pairs = 128;  // that are written in a turn
+  std::size_t write_bytes = 1U << 20;  // about as much in one write
 
   [[nodiscard]] Cadence& of(Fault fault) { return cadence[static_cast<std::size_t>(fault)]; }
   [[nodiscard]] const Cadence& of(Fault fault) const { return cadence[static_cast<std::size_t>(fault)]; }

@@ -181,9 +181,21 @@ void Storm::strike(Fault fault) {
     case Fault::client_restart:
       world_.injected(fault);
       return clients_[random_.below(clients_.size())]->restart();
+    case Fault::state_damaged:
+      return damage(any_node());
     default:
       return;
   }
+}
+
+// One at a time, and within what may be lost: a state that is damaged was synced.
+void Storm::damage(Node& node) {
+  const Plan& plan = world_.plan;
+  const bool another = std::any_of(nodes_.begin(), nodes_.end(),
+                                   [this](const auto& one) { return world_.checkers.progress.is_damaged(one->id()); });
+  const bool room = plan.dead.size() + plan.liars.size() + plan.wiped.size() < plan.f();
+  const std::uint32_t id = node.id().value;
+  if (!another && plan.local.repair && (plan.wiped.contains(id) || (room && !plan.lies(id)))) node.find_damage();
 }
 
 void Storm::cut_group(const std::vector<bool>& inside, Microseconds until, Fault cause) {

@@ -28,6 +28,7 @@ class Storm {
   void crash_and_restart(Node& node);
   void restart_after(Node& node, Microseconds delay);
   void wipe(Node& node);
+  void damage(Node& node);
   void forget_again(Node& node);
   void split_twins();
   void crash_loop(Node& node, std::uint64_t times);

@@ -16,10 +16,15 @@ void ProgressChecker::not_below(ReplicaId replica, const char* what, std::uint64
 void ProgressChecker::status(ReplicaId replica, const ReplicaStatus& status) {
   Last& last = last_[replica.value];
   not_below(replica, "the stable checkpoint", last.stable, status.stable.value);
+  if (last.damaged) {
+    last.damaged = status.diverged;
+    last.executed = status.executed.value;
+    last.time = status.time.value;
+  }
   not_below(replica, "the executed number", last.executed, status.executed.value);
   not_below(replica, "the view", last.view, status.view.value);
   not_below(replica, "the agreed time", last.time, status.time.value);
-  if (status.diverged) {
+  if (status.diverged && !last.damaged) {
     findings_.report({"state-digest", status.executed.value, {replica.value}, "the replica reports that it diverged"});
   }
   bounds(replica, status);

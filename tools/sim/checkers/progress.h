@@ -24,6 +24,9 @@ class ProgressChecker {
   void restarted(ReplicaId replica, SequenceNumber executed, SequenceNumber stable, View view);
   // The replica's disk is gone, and with it all that it had reached.
   void wiped(ReplicaId replica) { last_[replica.value] = {}; }
+  // The replica's state was found damaged: until it is repaired it executes nothing, and then what a checkpoint holds.
+  void damaged(ReplicaId replica) { last_[replica.value].damaged = true; }
+  [[nodiscard]] bool is_damaged(ReplicaId replica) const { return last_[replica.value].damaged; }
 
  private:
   struct Last {
@@ -31,6 +34,7 @@ class ProgressChecker {
     std::uint64_t stable = 0;
     std::uint64_t view = 0;
     std::uint64_t time = 0;
+    bool damaged = false;
   };
   void not_below(ReplicaId replica, const char* what, std::uint64_t& last, std::uint64_t now);
   void bounds(ReplicaId replica, const ReplicaStatus& status);
