@@ -4,24 +4,21 @@
 #include <httplib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
-#include <vector>
 
 #include "node/crypto/keys.h"
 #include "node/http/gateway.h"
+#include "node/http/workers.h"
 
 namespace pbft::http {
 
 namespace {
 
-constexpr std::size_t worker_threads = 16;
-constexpr std::size_t waiting_connections = 64;
 // Workers that may wait for the cluster at once; the others are left for what is answered at once. The requests that
 // find no room close their connection, since an idle one takes a worker too.
 constexpr int waiting_operations = 12;
@@ -29,61 +26,17 @@ static_assert(waiting_operations < static_cast<int>(worker_threads));
 // An operation in JSON may be longer than itself: most bytes take one, some take six.
 constexpr std::size_t max_body_bytes = 4U << 20;
 
-// A fixed number of threads and a bounded queue. While the queue is full no further connection is accepted: they
-// wait in the kernel's backlog, which is bounded too.
-class BoundedWorkers final : public httplib::TaskQueue {
- public:
-  BoundedWorkers() {
-    for (std::size_t i = 0; i < worker_threads; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~BoundedWorkers() override = default;
-
-  void enqueue(std::function<void()> job) override {
-    std::unique_lock lock{mutex_};
-    room_.wait(lock, [this] { return jobs_.size() < waiting_connections || shut_down_; });
-    jobs_.push_back(std::move(job));
-    arrived_.notify_one();
-  }
-
-  void shutdown() override {
-    {
-      const std::lock_guard lock{mutex_};
-      shut_down_ = true;
-    }
-    arrived_.notify_all();
-    room_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
- private:
-  void work() {
-    for (;;) {
-      std::unique_lock lock{mutex_};
-      arrived_.wait(lock, [this] { return !jobs_.empty() || shut_down_; });
-      if (jobs_.empty()) return;
-      const std::function<void()> job = std::move(jobs_.front());
-      jobs_.pop_front();
-      room_.notify_one();
-      lock.unlock();
-      job();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable arrived_, room_;
-  std::deque<std::function<void()>> jobs_;
-  bool shut_down_ = false;
-  std::vector<std::thread> threads_;
-};
-
 Source source_of(const httplib::Request& request) {
   return {request.get_header_value("Host"), request.get_header_value("Origin"),
           request.get_header_value("Sec-Fetch-Site")};
 }
 
 BodyHeaders body_headers_of(const httplib::Request& request) {
-  BodyHeaders headers{
-      request.method, request.has_header("Transfer-Encoding"), request.has_header("Content-Encoding"), {}};
+  BodyHeaders headers{request.method,
+                      request.get_header_value("Content-Type"),
+                      request.has_header("Transfer-Encoding"),
+                      request.has_header("Content-Encoding"),
+                      {}};
   const auto [begin, end] = request.headers.equal_range("Content-Length");
   for (auto header = begin; header != end; ++header) headers.content_lengths.push_back(header->second);
   return headers;
@@ -136,18 +89,33 @@ void answer_rejection(httplib::Response& response, const Rejection& rejection) {
   answer_json(response, rejection.status, {{"ok", false}, {"kind", "rejected"}, {"message", rejection.message}});
 }
 
+// The request is a variable of the library's, which handlers see as const.
+httplib::Request& own(const httplib::Request& request) {
+  return const_cast<httplib::Request&>(request);
+}
+
+// Whoever serves may ignore a Range header, and the library's way with it is not fit for use: it takes ranges beyond
+// the end of a content provider's answer, and thousands of ranges, each of which may be the whole answer.
+void ignore_ranges(const httplib::Request& request) {
+  own(request).ranges.clear();
+}
+
 // The connection ends after the answer that is set, so that nothing that follows is read, not even as a next request.
-// The library ends it when a content provider fails, and in no other way that a handler could cause.
-void close_after(httplib::Response& response) {
+// The library ends it when a content provider fails, and in no other way that a handler could cause. It calls none for
+// HEAD, so the answer to that is one with a body, too.
+void close_after(const httplib::Request& request, httplib::Response& response) {
+  ignore_ranges(request);
+  if (request.method == "HEAD") own(request).method = "GET";
   const std::string type = response.get_header_value("Content-Type");
   const auto text = std::make_shared<const std::string>(std::exchange(response.body, {}));
   response.headers.erase("Content-Type");
   response.set_header("Connection", "close");
-  response.set_content_provider(text->size(), type,
-                                [text](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
-                                  sink.write(text->data() + offset, length);
-                                  return false;
-                                });
+  response.set_content_provider(
+      text->size(), type, [text](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+        const std::string_view asked = std::string_view{*text}.substr(std::min(offset, text->size()), length);
+        sink.write(asked.data(), asked.size());
+        return false;
+      });
 }
 
 // A place among a limited number, if there was one; given back at the end of its life.
@@ -205,6 +173,7 @@ struct Server::Impl {
     });
     // Before any byte of a body is read.
     server.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      ignore_ranges(request);
       const auto checked = check_head(request);
       if (checked) return httplib::Server::HandlerResponse::Unhandled;
       if (request.path == "/req") {
@@ -212,10 +181,11 @@ struct Server::Impl {
       } else {
         answer_rejection(response, checked.error());
       }
-      close_after(response);
+      close_after(request, response);
       return httplib::Server::HandlerResponse::Handled;
     });
-    server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
+    server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+      ignore_ranges(request);  // of a header that is wrong in its last range only
       if (!response.body.empty() || response.content_provider_) return;
       answer_text(response, response.status,
                   response.status == 404
@@ -263,7 +233,7 @@ struct Server::Impl {
     if (!operation) return answer_text(response, operation.error().status, operation.error().message);
     const Answer answer = perform(*operation);
     answer_text(response, answer.status, answer.text);
-    if (answer.crowded) close_after(response);
+    if (answer.crowded) close_after(request, response);
   }
 
   void post(Door door, const httplib::Request& request, httplib::Response& response) {
@@ -282,7 +252,7 @@ struct Server::Impl {
     }
     if (answer.kind == client::OutcomeKind::busy) response.set_header("Retry-After", "1");
     answer_json(response, answer.status, json);
-    if (answer.crowded) close_after(response);
+    if (answer.crowded) close_after(request, response);
   }
 
   Checked<Operation> operation_of(const Asked& asked, Door door) {

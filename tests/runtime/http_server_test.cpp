@@ -208,6 +208,67 @@ TEST_CASE("A foreign Host is refused before the body is read") {
              Catch::StartsWith("HTTP/1.1 403 "));
 }
 
+TEST_CASE("A Range header gets nothing but the answer that there is without it") {
+  const Served served{true};
+  const std::string close = "Connection: close\r\n";
+  const std::string foreign = "GET /status HTTP/1.1\r\nHost: evil.example\r\n";
+  std::string many = "bytes=-";
+  while (many.size() < 8000) many += ",1-2";
+  for (const std::string& range :
+       {std::string{"bytes=0-200000"}, std::string{"bytes=100000-200000"}, std::string{"bytes=-100000"},
+        std::string{"bytes=-0"}, std::string{"bytes=5-"}, std::string{"bytes=-"}, std::string{"bytes=0-1,5-9"},
+        std::string{"bytes=0-5,100000-200000"}, std::string{"bytes=9223372036854775807-9223372036854775807"}, many}) {
+    INFO(range.substr(0, 100));
+    const std::string line = "Range: " + range + "\r\n";
+    CHECK(answer_to(served, foreign + line + "\r\n") == answer_to(served, foreign + "\r\n"));
+    CHECK(answer_to(served, head("POST /exec", served, line)) == answer_to(served, head("POST /exec", served, "")));
+    CHECK(answer_to(served, head("GET /status", served, close + line)) ==
+          answer_to(served, head("GET /status", served, close)));
+    CHECK(answer_to(served, head("GET /nothing", served, close + line)) ==
+          answer_to(served, head("GET /nothing", served, close)));
+  }
+}
+
+TEST_CASE("A Range header that is none is a 416, and no crash however long it is") {
+  const Served served{false};
+  std::string digits = "bytes=-";
+  while (digits.size() < 8180) digits += '1';
+  for (const std::string& range : {std::string{"bytes=9-1"}, std::string{"bytes=0-200000,9-1"}, std::string{"pears"},
+                                   std::string{"bytes=0-1;"}, digits}) {
+    INFO(range.substr(0, 100));
+    const std::string answer =
+        answer_to(served, head("GET /status", served, "Connection: close\r\nRange: " + range + "\r\n"));
+    CHECK_THAT(answer, Catch::StartsWith("HTTP/1.1 416 "));
+    CHECK_THAT(answer, Catch::EndsWith("\r\n\r\nthe request cannot be served\n"));
+  }
+  CHECK(served.client().Get("/healthz")->status == 200);
+}
+
+TEST_CASE("What follows a request that has no body by its method is not taken for another request") {
+  const Served served{true};
+  const std::string second = head("GET /healthz", served, "");
+  const std::string length = "Content-Length: " + std::to_string(second.size()) + "\r\n";
+  for (const char* method : {"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"}) {
+    INFO(method);
+    const std::string answer = answer_to(served, head(std::string{method} + " /status", served, length) + second);
+    CHECK_THAT(answer, Catch::StartsWith("HTTP/1.1 400 ") && Catch::Contains("Connection: close"));
+    CHECK_THAT(answer, !Catch::Contains("X-Pbft-Pid"));
+  }
+  // Refused for another reason, and after an answer that has no body by its method.
+  CHECK_THAT(answer_to(served, "HEAD /status HTTP/1.1\r\nHost: evil.example\r\n\r\n" + second),
+             Catch::StartsWith("HTTP/1.1 403 ") && !Catch::Contains("X-Pbft-Pid"));
+  CHECK_THAT(answer_to(served, "GET /status HTTP/1.1\r\nHost: evil.example\r\nRange: bytes=-0\r\n\r\n" + second),
+             Catch::StartsWith("HTTP/1.1 403 ") && !Catch::Contains("X-Pbft-Pid"));
+}
+
+TEST_CASE("A body in parts is refused before it is read") {
+  const Served served{false};
+  CHECK_THAT(answer_to(served, head("POST /exec", served,
+                                    "Content-Length: 4000000\r\n"
+                                    "Content-Type: multipart/form-data; boundary=x\r\n")),
+             Catch::StartsWith("HTTP/1.1 415 ") && Catch::Contains("Connection: close"));
+}
+
 TEST_CASE("Health is answered while operations wait for a quorum") {
   Served served{false, client_of_nobody()};
   std::atomic<int> refused{0};
