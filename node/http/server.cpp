@@ -9,6 +9,7 @@
 #include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <shared_mutex>
 #include <thread>
 
 #include "node/crypto/keys.h"
@@ -25,6 +26,7 @@ constexpr int waiting_operations = 12;
 static_assert(waiting_operations < static_cast<int>(worker_threads));
 // An operation in JSON may be longer than itself: most bytes take one, some take six.
 constexpr std::size_t max_body_bytes = 4U << 20;
+constexpr const char* stops = "this node stops";
 
 Source source_of(const httplib::Request& request) {
   return {request.get_header_value("Host"), request.get_header_value("Origin"),
@@ -145,7 +147,7 @@ struct Server::Impl {
     client::OutcomeKind kind = client::OutcomeKind::ok;
     std::string text;  // result or message
     Bytes raw;
-    bool crowded = false;  // there was no room for it
+    bool last = false;  // the connection ends with it
   };
 
   explicit Impl(ServerParts given) : parts(std::move(given)) {
@@ -176,12 +178,7 @@ struct Server::Impl {
       ignore_ranges(request);
       const auto checked = check_head(request);
       if (checked) return httplib::Server::HandlerResponse::Unhandled;
-      if (request.path == "/req") {
-        answer_text(response, checked.error().status, checked.error().message);
-      } else {
-        answer_rejection(response, checked.error());
-      }
-      close_after(request, response);
+      refuse(request, response, checked.error());
       return httplib::Server::HandlerResponse::Handled;
     });
     server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
@@ -196,7 +193,18 @@ struct Server::Impl {
     });
   }
 
+  void refuse(const httplib::Request& request, httplib::Response& response, const Rejection& rejection) const {
+    if (request.path == "/req" || request.path == "/healthz") {
+      answer_text(response, rejection.status, rejection.message);
+    } else {
+      answer_rejection(response, rejection);
+    }
+    // The library ends every connection when it stops, and calls no content provider any more.
+    if (!stopping) close_after(request, response);
+  }
+
   Checked<void> check_head(const httplib::Request& request) const {
+    if (stopping) return tl::unexpected(Rejection{503, stops});
     if (auto checked = check_body(body_headers_of(request)); !checked) return checked;
     // Health is no secret, and asked for by monitors that know the node by other names.
     if (request.path == "/healthz") return {};
@@ -205,9 +213,7 @@ struct Server::Impl {
 
   void route() {
     server.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) { health(response); });
-    server.Get("/status", [this](const httplib::Request&, httplib::Response& response) {
-      response.set_content(parts.status() + "\n", "application/json");
-    });
+    server.Get("/status", [this](const httplib::Request&, httplib::Response& response) { status(response); });
     server.Post("/exec", [this](const httplib::Request& request, httplib::Response& response) {
       post(Door::exec, request, response);
     });
@@ -219,10 +225,17 @@ struct Server::Impl {
                [this](const httplib::Request& request, httplib::Response& response) { demo_get(request, response); });
   }
 
-  void health(httplib::Response& response) const {
+  void status(httplib::Response& response) {
+    const std::shared_lock asks{node_mutex};
+    if (stopping) return answer_rejection(response, {503, stops});
+    response.set_content(parts.status() + "\n", "application/json");
+  }
+
+  void health(httplib::Response& response) {
     // `pbftctl up` tells by it the process that it started from another one on the same port.
     response.set_header("X-Pbft-Pid", std::to_string(::getpid()));
-    const auto reason = parts.unhealthy();
+    const std::shared_lock asks{node_mutex};
+    const auto reason = stopping ? stops : parts.unhealthy();
     answer_text(response, reason ? 503 : 200, reason.value_or("ok"));
   }
 
@@ -233,7 +246,7 @@ struct Server::Impl {
     if (!operation) return answer_text(response, operation.error().status, operation.error().message);
     const Answer answer = perform(*operation);
     answer_text(response, answer.status, answer.text);
-    if (answer.crowded) close_after(request, response);
+    if (answer.last) close_after(request, response);
   }
 
   void post(Door door, const httplib::Request& request, httplib::Response& response) {
@@ -252,7 +265,7 @@ struct Server::Impl {
     }
     if (answer.kind == client::OutcomeKind::busy) response.set_header("Retry-After", "1");
     answer_json(response, answer.status, json);
-    if (answer.crowded) close_after(request, response);
+    if (answer.last) close_after(request, response);
   }
 
   Checked<Operation> operation_of(const Asked& asked, Door door) {
@@ -275,6 +288,7 @@ struct Server::Impl {
     if (!parts.client) {
       return {503, client::OutcomeKind::refused, "this node has no gateway: gateway_key is not configured", {}, false};
     }
+    if (stopping) return {503, client::OutcomeKind::refused, stops, {}, false};
     const Place place{waiting, waiting_operations};
     if (!place.had()) {
       return {503, client::OutcomeKind::refused, "too many operations wait here; try again", {}, true};
@@ -283,7 +297,7 @@ struct Server::Impl {
                                       : parts.client->submit(operation.bytes, parts.operation_timeout);
     // The client ends every operation at its deadline. In slices, because a node that stops must not wait for that.
     while (future.wait_for(std::chrono::milliseconds{100}) != std::future_status::ready) {
-      if (stopping) return {503, client::OutcomeKind::timed_out, "this node stops", {}, false};
+      if (stopping) return {503, client::OutcomeKind::timed_out, stops, {}, false};
     }
     client::Outcome outcome = future.get();
     Answer answer{http_status(outcome.kind), outcome.kind, {}, {}, false};
@@ -322,18 +336,28 @@ struct Server::Impl {
   ServerParts parts;
   Listener listener;
   std::mutex plugin_mutex;
+  std::shared_mutex node_mutex;  // shared by those who ask the node; stop() waits for them
   std::atomic<bool> stopping{false};
   std::atomic<int> waiting{0};  // operations that wait for the cluster
   httplib::Server server;
+  std::promise<void> ending;
+  std::future<void> ended = ending.get_future();  // `thread` has nothing left to do
   std::thread thread;
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
-  impl_->stopping = true;
-  impl_->server.stop();
+  static_cast<void>(stop(std::chrono::milliseconds{0}));
   impl_->thread.join();
+}
+
+bool Server::stop(std::chrono::milliseconds limit) {
+  {
+    const std::unique_lock nobody_asks{impl_->node_mutex};
+    if (!impl_->stopping.exchange(true)) impl_->server.stop();
+  }
+  return impl_->ended.wait_for(limit) == std::future_status::ready;
 }
 
 tl::expected<std::unique_ptr<Server>, std::string> Server::open(ServerParts parts) {
@@ -353,7 +377,10 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::open(ServerParts part
   }
   impl->listener.port = static_cast<std::uint16_t>(port);
   Impl* running = impl.get();
-  impl->thread = std::thread{[running] { running->server.listen_after_bind(); }};
+  impl->thread = std::thread{[running] {
+    running->server.listen_after_bind();
+    running->ending.set_value();
+  }};
   // stop() before the thread has begun to serve would be lost.
   while (!impl->server.is_running()) std::this_thread::yield();
   return std::unique_ptr<Server>{new Server{std::move(impl)}};
