@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "node/crypto/keys.h"
@@ -99,6 +100,28 @@ void block_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+runtime::Loaded<void> run_until_signal(runtime::Node& node) {
+  const SignalWatcher watcher{node};
+  return node.run();
+}
+
+// Closes HTTP, which asks the node, and then the node. A client that sends its request a byte at a time keeps a thread
+// of the server for as long as it likes; the process then ends without that thread.
+ExitCode end(std::unique_ptr<runtime::Node> node, std::unique_ptr<http::Server> server, ExitCode code) {
+  constexpr std::chrono::seconds limit{5};
+  if (server && !server->stop(limit)) {
+    spdlog::warn("leaves HTTP clients behind whose requests have not ended within {} s", limit.count());
+    node.reset();
+    if (code == exit_ok) spdlog::info("stopped");
+    spdlog::default_logger()->flush();
+    std::_Exit(code);
+  }
+  server.reset();
+  node.reset();
+  if (code == exit_ok) spdlog::info("stopped");
+  return code;
+}
+
 }  // namespace
 
 runtime::Loaded<runtime::NodeInputs> prepare(const std::filesystem::path& config) {
@@ -129,14 +152,11 @@ ExitCode serve(runtime::NodeInputs inputs, runtime::StartOptions options,
     server = std::move(*opened);
     spdlog::info("serves HTTP on {}:{}", (*node)->config().http.bind, server->port());
   }
-  const SignalWatcher watcher{**node};
-  if (const auto ended = (*node)->run(); !ended) {
+  const auto ended = run_until_signal(**node);
+  if (!ended) {
     spdlog::critical("stopped: storage failed, and what cannot be kept must not be promised: {}", ended.error());
-    return exit_failed;
   }
-  server.reset();
-  spdlog::info("stopped");
-  return exit_ok;
+  return end(std::move(*node), std::move(server), ended ? exit_ok : exit_failed);
 }
 
 }  // namespace pbft

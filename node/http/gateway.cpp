@@ -29,6 +29,10 @@ std::string media_type(std::string_view content_type) {
   return lower_case(type);
 }
 
+constexpr const char* types_taken =
+    "the Content-Type must be application/json (with {\"words\": [...]}) or application/octet-stream (with the "
+    "operation)";
+
 Checked<Asked> parse_words(const std::string& body) {
   const auto refused = [](const char* what) {
     return tl::unexpected(Rejection{400, fmt::format("{}; the body must be {{\"words\": [\"WORD\", ...]}}", what)});
@@ -45,6 +49,11 @@ Checked<Asked> parse_words(const std::string& body) {
     words.push_back(word.get<std::string>());
   }
   return Asked{std::move(words)};
+}
+
+// By the library.
+bool body_is_read(std::string_view method) {
+  return method == "POST" || method == "PUT" || method == "PATCH" || method == "DELETE" || method == "PRI";
 }
 
 }  // namespace
@@ -75,6 +84,7 @@ Checked<void> check_body(const BodyHeaders& headers) {
     return refuse(411,
                   "send the body as it is, with a Content-Length: Transfer-Encoding and Content-Encoding are refused");
   }
+  if (media_type(headers.content_type).starts_with("multipart/")) return refuse(415, types_taken);
   if (headers.content_lengths.empty()) {
     if (headers.method == "GET" || headers.method == "HEAD" || headers.method == "OPTIONS") return {};
     return refuse(411, "a Content-Length is needed");
@@ -83,6 +93,9 @@ Checked<void> check_body(const BodyHeaders& headers) {
   const bool digits =
       !length.empty() && std::all_of(length.begin(), length.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (headers.content_lengths.size() > 1 || !digits) return refuse(400, "the Content-Length is not one number");
+  if (!body_is_read(headers.method) && length.find_first_not_of('0') != std::string::npos) {
+    return refuse(400, fmt::format("a {} has no body here; leave the Content-Length out", headers.method));
+  }
   return {};
 }
 
@@ -101,9 +114,7 @@ Checked<Asked> parse_body(std::string_view content_type, const std::string& body
     return tl::unexpected(
         Rejection{413, fmt::format("an operation has at most {} bytes", Limits::max_operation_bytes)});
   }
-  return tl::unexpected(Rejection{415,
-                                  "the Content-Type must be application/json (with {\"words\": [...]}) or "
-                                  "application/octet-stream (with the operation)"});
+  return tl::unexpected(Rejection{415, types_taken});
 }
 
 }  // namespace pbft::http

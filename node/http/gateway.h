@@ -45,12 +45,15 @@ struct Listener {
 // What the headers of a request say about its body.
 struct BodyHeaders {
   std::string method;
+  std::string content_type;        // empty: absent
   bool transfer_encoding = false;  // there is such a header
   bool content_encoding = false;
   std::vector<std::string> content_lengths;  // of each such header
 };
 // Whether the body's length is known before it is read: without Transfer-Encoding and Content-Encoding, and with one
-// Content-Length where the method has a body. Anything else would be read, or unpacked, without a bound.
+// Content-Length where the method has a body. Anything else would be read, or unpacked, without a bound. Methods whose
+// body would not be read have none: it would be taken for the next request. Neither is there a multipart body, which
+// would be taken apart before its type is looked at.
 [[nodiscard]] Checked<void> check_body(const BodyHeaders& headers);
 
 using Words = std::vector<std::string>;  // of the plugin's text form

@@ -4,77 +4,29 @@
 #include <httplib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <shared_mutex>
 #include <thread>
-#include <vector>
 
 #include "node/crypto/keys.h"
 #include "node/http/gateway.h"
+#include "node/http/workers.h"
 
 namespace pbft::http {
 
 namespace {
 
-constexpr std::size_t worker_threads = 16;
-constexpr std::size_t waiting_connections = 64;
 // Workers that may wait for the cluster at once; the others are left for what is answered at once. The requests that
 // find no room close their connection, since an idle one takes a worker too.
 constexpr int waiting_operations = 12;
 static_assert(waiting_operations < static_cast<int>(worker_threads));
 // An operation in JSON may be longer than itself: most bytes take one, some take six.
 constexpr std::size_t max_body_bytes = 4U << 20;
-
-// A fixed number of threads and a bounded queue. While the queue is full no further connection is accepted: they
-// wait in the kernel's backlog, which is bounded too.
-class BoundedWorkers final : public httplib::TaskQueue {
- public:
-  BoundedWorkers() {
-    for (std::size_t i = 0; i < worker_threads; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~BoundedWorkers() override = default;
-
-  void enqueue(std::function<void()> job) override {
-    std::unique_lock lock{mutex_};
-    room_.wait(lock, [this] { return jobs_.size() < waiting_connections || shut_down_; });
-    jobs_.push_back(std::move(job));
-    arrived_.notify_one();
-  }
-
-  void shutdown() override {
-    {
-      const std::lock_guard lock{mutex_};
-      shut_down_ = true;
-    }
-    arrived_.notify_all();
-    room_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
- private:
-  void work() {
-    for (;;) {
-      std::unique_lock lock{mutex_};
-      arrived_.wait(lock, [this] { return !jobs_.empty() || shut_down_; });
-      if (jobs_.empty()) return;
-      const std::function<void()> job = std::move(jobs_.front());
-      jobs_.pop_front();
-      room_.notify_one();
-      lock.unlock();
-      job();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable arrived_, room_;
-  std::deque<std::function<void()>> jobs_;
-  bool shut_down_ = false;
-  std::vector<std::thread> threads_;
-};
+constexpr const char* stops = "this node stops";
 
 Source source_of(const httplib::Request& request) {
   return {request.get_header_value("Host"), request.get_header_value("Origin"),
@@ -82,8 +34,11 @@ Source source_of(const httplib::Request& request) {
 }
 
 BodyHeaders body_headers_of(const httplib::Request& request) {
-  BodyHeaders headers{
-      request.method, request.has_header("Transfer-Encoding"), request.has_header("Content-Encoding"), {}};
+  BodyHeaders headers{request.method,
+                      request.get_header_value("Content-Type"),
+                      request.has_header("Transfer-Encoding"),
+                      request.has_header("Content-Encoding"),
+                      {}};
   const auto [begin, end] = request.headers.equal_range("Content-Length");
   for (auto header = begin; header != end; ++header) headers.content_lengths.push_back(header->second);
   return headers;
@@ -136,18 +91,33 @@ void answer_rejection(httplib::Response& response, const Rejection& rejection) {
   answer_json(response, rejection.status, {{"ok", false}, {"kind", "rejected"}, {"message", rejection.message}});
 }
 
+// The request is a variable of the library's, which handlers see as const.
+httplib::Request& own(const httplib::Request& request) {
+  return const_cast<httplib::Request&>(request);
+}
+
+// Whoever serves may ignore a Range header, and the library's way with it is not fit for use: it takes ranges beyond
+// the end of a content provider's answer, and thousands of ranges, each of which may be the whole answer.
+void ignore_ranges(const httplib::Request& request) {
+  own(request).ranges.clear();
+}
+
 // The connection ends after the answer that is set, so that nothing that follows is read, not even as a next request.
-// The library ends it when a content provider fails, and in no other way that a handler could cause.
-void close_after(httplib::Response& response) {
+// The library ends it when a content provider fails, and in no other way that a handler could cause. It calls none for
+// HEAD, so the answer to that is one with a body, too.
+void close_after(const httplib::Request& request, httplib::Response& response) {
+  ignore_ranges(request);
+  if (request.method == "HEAD") own(request).method = "GET";
   const std::string type = response.get_header_value("Content-Type");
   const auto text = std::make_shared<const std::string>(std::exchange(response.body, {}));
   response.headers.erase("Content-Type");
   response.set_header("Connection", "close");
-  response.set_content_provider(text->size(), type,
-                                [text](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
-                                  sink.write(text->data() + offset, length);
-                                  return false;
-                                });
+  response.set_content_provider(
+      text->size(), type, [text](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+        const std::string_view asked = std::string_view{*text}.substr(std::min(offset, text->size()), length);
+        sink.write(asked.data(), asked.size());
+        return false;
+      });
 }
 
 // A place among a limited number, if there was one; given back at the end of its life.
@@ -177,7 +147,7 @@ struct Server::Impl {
     client::OutcomeKind kind = client::OutcomeKind::ok;
     std::string text;  // result or message
     Bytes raw;
-    bool crowded = false;  // there was no room for it
+    bool last = false;  // the connection ends with it
   };
 
   explicit Impl(ServerParts given) : parts(std::move(given)) {
@@ -205,17 +175,14 @@ struct Server::Impl {
     });
     // Before any byte of a body is read.
     server.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      ignore_ranges(request);
       const auto checked = check_head(request);
       if (checked) return httplib::Server::HandlerResponse::Unhandled;
-      if (request.path == "/req") {
-        answer_text(response, checked.error().status, checked.error().message);
-      } else {
-        answer_rejection(response, checked.error());
-      }
-      close_after(response);
+      refuse(request, response, checked.error());
       return httplib::Server::HandlerResponse::Handled;
     });
-    server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
+    server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+      ignore_ranges(request);  // of a header that is wrong in its last range only
       if (!response.body.empty() || response.content_provider_) return;
       answer_text(response, response.status,
                   response.status == 404
@@ -226,7 +193,18 @@ struct Server::Impl {
     });
   }
 
+  void refuse(const httplib::Request& request, httplib::Response& response, const Rejection& rejection) const {
+    if (request.path == "/req" || request.path == "/healthz") {
+      answer_text(response, rejection.status, rejection.message);
+    } else {
+      answer_rejection(response, rejection);
+    }
+    // The library ends every connection when it stops, and calls no content provider any more.
+    if (!stopping) close_after(request, response);
+  }
+
   Checked<void> check_head(const httplib::Request& request) const {
+    if (stopping) return tl::unexpected(Rejection{503, stops});
     if (auto checked = check_body(body_headers_of(request)); !checked) return checked;
     // Health is no secret, and asked for by monitors that know the node by other names.
     if (request.path == "/healthz") return {};
@@ -235,9 +213,7 @@ struct Server::Impl {
 
   void route() {
     server.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) { health(response); });
-    server.Get("/status", [this](const httplib::Request&, httplib::Response& response) {
-      response.set_content(parts.status() + "\n", "application/json");
-    });
+    server.Get("/status", [this](const httplib::Request&, httplib::Response& response) { status(response); });
     server.Post("/exec", [this](const httplib::Request& request, httplib::Response& response) {
       post(Door::exec, request, response);
     });
@@ -249,10 +225,17 @@ struct Server::Impl {
                [this](const httplib::Request& request, httplib::Response& response) { demo_get(request, response); });
   }
 
-  void health(httplib::Response& response) const {
+  void status(httplib::Response& response) {
+    const std::shared_lock asks{node_mutex};
+    if (stopping) return answer_rejection(response, {503, stops});
+    response.set_content(parts.status() + "\n", "application/json");
+  }
+
+  void health(httplib::Response& response) {
     // `pbftctl up` tells by it the process that it started from another one on the same port.
     response.set_header("X-Pbft-Pid", std::to_string(::getpid()));
-    const auto reason = parts.unhealthy();
+    const std::shared_lock asks{node_mutex};
+    const auto reason = stopping ? stops : parts.unhealthy();
     answer_text(response, reason ? 503 : 200, reason.value_or("ok"));
   }
 
@@ -263,7 +246,7 @@ struct Server::Impl {
     if (!operation) return answer_text(response, operation.error().status, operation.error().message);
     const Answer answer = perform(*operation);
     answer_text(response, answer.status, answer.text);
-    if (answer.crowded) close_after(response);
+    if (answer.last) close_after(request, response);
   }
 
   void post(Door door, const httplib::Request& request, httplib::Response& response) {
@@ -282,7 +265,7 @@ struct Server::Impl {
     }
     if (answer.kind == client::OutcomeKind::busy) response.set_header("Retry-After", "1");
     answer_json(response, answer.status, json);
-    if (answer.crowded) close_after(response);
+    if (answer.last) close_after(request, response);
   }
 
   Checked<Operation> operation_of(const Asked& asked, Door door) {
@@ -305,6 +288,7 @@ struct Server::Impl {
     if (!parts.client) {
       return {503, client::OutcomeKind::refused, "this node has no gateway: gateway_key is not configured", {}, false};
     }
+    if (stopping) return {503, client::OutcomeKind::refused, stops, {}, false};
     const Place place{waiting, waiting_operations};
     if (!place.had()) {
       return {503, client::OutcomeKind::refused, "too many operations wait here; try again", {}, true};
@@ -313,7 +297,7 @@ struct Server::Impl {
                                       : parts.client->submit(operation.bytes, parts.operation_timeout);
     // The client ends every operation at its deadline. In slices, because a node that stops must not wait for that.
     while (future.wait_for(std::chrono::milliseconds{100}) != std::future_status::ready) {
-      if (stopping) return {503, client::OutcomeKind::timed_out, "this node stops", {}, false};
+      if (stopping) return {503, client::OutcomeKind::timed_out, stops, {}, false};
     }
     client::Outcome outcome = future.get();
     Answer answer{http_status(outcome.kind), outcome.kind, {}, {}, false};
@@ -352,18 +336,28 @@ struct Server::Impl {
   ServerParts parts;
   Listener listener;
   std::mutex plugin_mutex;
+  std::shared_mutex node_mutex;  // shared by those who ask the node; stop() waits for them
   std::atomic<bool> stopping{false};
   std::atomic<int> waiting{0};  // operations that wait for the cluster
   httplib::Server server;
+  std::promise<void> ending;
+  std::future<void> ended = ending.get_future();  // `thread` has nothing left to do
   std::thread thread;
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
-  impl_->stopping = true;
-  impl_->server.stop();
+  static_cast<void>(stop(std::chrono::milliseconds{0}));
   impl_->thread.join();
+}
+
+bool Server::stop(std::chrono::milliseconds limit) {
+  {
+    const std::unique_lock nobody_asks{impl_->node_mutex};
+    if (!impl_->stopping.exchange(true)) impl_->server.stop();
+  }
+  return impl_->ended.wait_for(limit) == std::future_status::ready;
 }
 
 tl::expected<std::unique_ptr<Server>, std::string> Server::open(ServerParts parts) {
@@ -383,7 +377,10 @@ tl::expected<std::unique_ptr<Server>, std::string> Server::open(ServerParts part
   }
   impl->listener.port = static_cast<std::uint16_t>(port);
   Impl* running = impl.get();
-  impl->thread = std::thread{[running] { running->server.listen_after_bind(); }};
+  impl->thread = std::thread{[running] {
+    running->server.listen_after_bind();
+    running->ending.set_value();
+  }};
   // stop() before the thread has begun to serve would be lost.
   while (!impl->server.is_running()) std::this_thread::yield();
   return std::unique_ptr<Server>{new Server{std::move(impl)}};

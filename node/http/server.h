@@ -15,7 +15,7 @@
 
 namespace pbft::http {
 
-// The functions are called from the server's threads.
+// The functions are called from the server's threads, and not any more once stop() has been called.
 struct ServerParts {
   runtime::HttpConfig config;
   std::function<std::string()> status;                    // JSON
@@ -30,7 +30,11 @@ class Server {
  public:
   // Binds. The error names the address and the reason.
   [[nodiscard]] static tl::expected<std::unique_ptr<Server>, std::string> open(ServerParts parts);
-  ~Server();
+  ~Server();  // waits for the last request to end, however long its client takes
+
+  // Ends serving: whoever asks from now on is refused. False: within the limit not all requests have ended, such as one
+  // whose client sends it a byte at a time.
+  [[nodiscard]] bool stop(std::chrono::milliseconds limit);
 
   [[nodiscard]] std::uint16_t port() const;
 

@@ -117,9 +117,10 @@ LocalParameters read_tuning(TomlSection& root) {
   number("status_interval_ticks", local.status_interval_ticks, 1, 100'000);
   number("idle_status_interval_ticks", local.idle_status_interval_ticks, 1, 100'000);
   number("fetch_timeout_ticks", local.fetch_timeout_ticks, 1, 100'000);
-  number("view_timeout_ticks", local.view_timeout_ticks, 2, 1'000'000);
-  number("view_timeout_max_ticks", local.view_timeout_max_ticks, 2, 10'000'000);
-  number("transfer_above", local.transfer_above, 1, 1'000'000'000'000);
+  number("view_timeout_ticks", local.view_timeout_ticks, view_timeout_allowed.least, view_timeout_allowed.most);
+  number("view_timeout_max_ticks", local.view_timeout_max_ticks, view_timeout_max_allowed.least,
+         view_timeout_max_allowed.most);
+  number("transfer_above", local.transfer_above, transfer_above_allowed.least, transfer_above_allowed.most);
   number("transfer_bytes_per_tick", local.transfer_bytes_per_tick, 0, 1'000'000'000);
   if (local.view_timeout_max_ticks < local.view_timeout_ticks) {
     section.problem("view_timeout_max_ticks", fmt::format("is {}; it must be at least view_timeout_ticks, which is {}",
@@ -197,9 +198,11 @@ Loaded<NodeConfig> load_node_config(const std::filesystem::path& file) {
   config.data_directory = beside(file, root.text("data"));
   config.plugin_file = beside(file, root.text("plugin"));
   config.fsync = root.choice_or("durability", "fsync", {"fsync", "os"}) == "fsync";
-  config.ledger_keep = root.number_or("ledger_keep", config.ledger_keep, 0, 1'000'000'000'000);
+  config.ledger_keep =
+      root.number_or("ledger_keep", config.ledger_keep, ledger_keep_allowed.least, ledger_keep_allowed.most);
   config.block_cache_bytes = root.number_or("block_cache_mb", config.block_cache_bytes >> 20, 1, 1 << 20) << 20;
-  config.scrub_period_s = root.number_or("scrub_period_s", config.scrub_period_s, 0, 31'536'000);
+  config.scrub_period_s =
+      root.number_or("scrub_period_s", config.scrub_period_s, scrub_period_allowed.least, scrub_period_allowed.most);
   const std::string on_divergence = root.choice_or("on_divergence", "repair", {"repair", "stop"});
   config.tick_ms = static_cast<std::uint32_t>(root.number_or("tick_ms", config.tick_ms, 1, 1000));
   config.replicas = read_addresses(root, config.genesis, AddressKind::for_replica);

@@ -63,6 +63,16 @@ struct LogConfig {
   bool json = false;
 };
 
+// What [tuning], ledger_keep and scrub_period_s take, also for who writes them.
+struct Allowed {
+  std::uint64_t least, most;
+};
+constexpr Allowed view_timeout_allowed{2, 1'000'000};
+constexpr Allowed view_timeout_max_allowed{2, 10'000'000};
+constexpr Allowed transfer_above_allowed{1, 1'000'000'000'000};
+constexpr Allowed ledger_keep_allowed{0, 1'000'000'000'000};
+constexpr Allowed scrub_period_allowed{0, 31'536'000};
+
 // Host and port of "tcp://HOST:PORT" ("tcp://[::1]:4001" with an IPv6 address); the error says what is wrong.
 struct HostPort {
   std::string host;  // without brackets

@@ -60,6 +60,32 @@ TEST_CASE("GET /req takes exactly one name=value") {
   CHECK(words_of_parameters({{"a", "1"}, {"a", "2"}}).error().status == 400);
 }
 
+TEST_CASE("A body has one length, and only methods whose body is read have one") {
+  const auto of = [](const char* method, std::vector<std::string> lengths) {
+    return status(check_body({method, "", false, false, std::move(lengths)}));
+  };
+  for (const char* method : {"POST", "PUT", "PATCH", "DELETE"}) {
+    CAPTURE(method);
+    CHECK(of(method, {"17"}) == 200);
+    CHECK(of(method, {}) == 411);
+    CHECK(of(method, {"17", "17"}) == 400);
+    CHECK(of(method, {"+17"}) == 400);
+    CHECK(of(method, {""}) == 400);
+  }
+  for (const char* method : {"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"}) {
+    CAPTURE(method);
+    CHECK(of(method, {"0"}) == 200);
+    CHECK(of(method, {"000"}) == 200);
+    CHECK(of(method, {"17"}) == 400);
+    CHECK(of(method, {"010"}) == 400);
+    CHECK(of(method, {"99999999999999999999"}) == 400);
+  }
+  for (const char* method : {"GET", "HEAD", "OPTIONS"}) CHECK(of(method, {}) == 200);
+  CHECK(status(check_body({"GET", "", true, false, {}})) == 411);
+  CHECK(status(check_body({"POST", "", false, true, {"17"}})) == 411);
+  CHECK(status(check_body({"POST", "Multipart/Form-Data; boundary=x", false, false, {"17"}})) == 415);
+}
+
 TEST_CASE("A body is words as JSON, or an operation as it is") {
   const auto words = parse_body("application/json; charset=utf-8", R"({"words": ["put", "a", "1"]})");
   REQUIRE(words);

@@ -21,7 +21,10 @@ struct Served {
     parts.config.port = 0;
     parts.config.demo_get = demo_get;
     parts.client = std::move(gateway);
-    parts.status = [] { return std::string{R"({"name":"A"})"}; };
+    parts.status = [this] {
+      ++asked;
+      return std::string{R"({"name":"A"})"};
+    };
     parts.unhealthy = [this]() -> std::optional<std::string> {
       if (healthy) return std::nullopt;
       return "the event loop has not turned";
@@ -33,6 +36,7 @@ struct Served {
   [[nodiscard]] httplib::Client client() const { return httplib::Client{"127.0.0.1", server->port()}; }
 
   std::atomic<bool> healthy{true};
+  std::atomic<int> asked{0};  // for its status
   std::unique_ptr<http::Server> server;
 };
 
@@ -62,6 +66,11 @@ class RawConnection {
       sent += static_cast<std::size_t>(count);
     }
     return true;
+  }
+  [[nodiscard]] std::string receive_some() const {
+    char buffer[4096];
+    const auto count = ::recv(socket_, buffer, sizeof buffer, 0);
+    return {buffer, count < 0 ? 0 : static_cast<std::size_t>(count)};
   }
   // Everything until the other side closes.
   [[nodiscard]] std::string receive() {
@@ -208,6 +217,67 @@ TEST_CASE("A foreign Host is refused before the body is read") {
              Catch::StartsWith("HTTP/1.1 403 "));
 }
 
+TEST_CASE("A Range header gets nothing but the answer that there is without it") {
+  const Served served{true};
+  const std::string close = "Connection: close\r\n";
+  const std::string foreign = "GET /status HTTP/1.1\r\nHost: evil.example\r\n";
+  std::string many = "bytes=-";
+  while (many.size() < 8000) many += ",1-2";
+  for (const std::string& range :
+       {std::string{"bytes=0-200000"}, std::string{"bytes=100000-200000"}, std::string{"bytes=-100000"},
+        std::string{"bytes=-0"}, std::string{"bytes=5-"}, std::string{"bytes=-"}, std::string{"bytes=0-1,5-9"},
+        std::string{"bytes=0-5,100000-200000"}, std::string{"bytes=9223372036854775807-9223372036854775807"}, many}) {
+    INFO(range.substr(0, 100));
+    const std::string line = "Range: " + range + "\r\n";
+    CHECK(answer_to(served, foreign + line + "\r\n") == answer_to(served, foreign + "\r\n"));
+    CHECK(answer_to(served, head("POST /exec", served, line)) == answer_to(served, head("POST /exec", served, "")));
+    CHECK(answer_to(served, head("GET /status", served, close + line)) ==
+          answer_to(served, head("GET /status", served, close)));
+    CHECK(answer_to(served, head("GET /nothing", served, close + line)) ==
+          answer_to(served, head("GET /nothing", served, close)));
+  }
+}
+
+TEST_CASE("A Range header that is none is a 416, and no crash however long it is") {
+  const Served served{false};
+  std::string digits = "bytes=-";
+  while (digits.size() < 8180) digits += '1';
+  for (const std::string& range : {std::string{"bytes=9-1"}, std::string{"bytes=0-200000,9-1"}, std::string{"pears"},
+                                   std::string{"bytes=0-1;"}, digits}) {
+    INFO(range.substr(0, 100));
+    const std::string answer =
+        answer_to(served, head("GET /status", served, "Connection: close\r\nRange: " + range + "\r\n"));
+    CHECK_THAT(answer, Catch::StartsWith("HTTP/1.1 416 "));
+    CHECK_THAT(answer, Catch::EndsWith("\r\n\r\nthe request cannot be served\n"));
+  }
+  CHECK(served.client().Get("/healthz")->status == 200);
+}
+
+TEST_CASE("What follows a request that has no body by its method is not taken for another request") {
+  const Served served{true};
+  const std::string second = head("GET /healthz", served, "");
+  const std::string length = "Content-Length: " + std::to_string(second.size()) + "\r\n";
+  for (const char* method : {"GET", "HEAD", "OPTIONS", "TRACE", "CONNECT"}) {
+    INFO(method);
+    const std::string answer = answer_to(served, head(std::string{method} + " /status", served, length) + second);
+    CHECK_THAT(answer, Catch::StartsWith("HTTP/1.1 400 ") && Catch::Contains("Connection: close"));
+    CHECK_THAT(answer, !Catch::Contains("X-Pbft-Pid"));
+  }
+  // Refused for another reason, and after an answer that has no body by its method.
+  CHECK_THAT(answer_to(served, "HEAD /status HTTP/1.1\r\nHost: evil.example\r\n\r\n" + second),
+             Catch::StartsWith("HTTP/1.1 403 ") && !Catch::Contains("X-Pbft-Pid"));
+  CHECK_THAT(answer_to(served, "GET /status HTTP/1.1\r\nHost: evil.example\r\nRange: bytes=-0\r\n\r\n" + second),
+             Catch::StartsWith("HTTP/1.1 403 ") && !Catch::Contains("X-Pbft-Pid"));
+}
+
+TEST_CASE("A body in parts is refused before it is read") {
+  const Served served{false};
+  CHECK_THAT(answer_to(served, head("POST /exec", served,
+                                    "Content-Length: 4000000\r\n"
+                                    "Content-Type: multipart/form-data; boundary=x\r\n")),
+             Catch::StartsWith("HTTP/1.1 415 ") && Catch::Contains("Connection: close"));
+}
+
 TEST_CASE("Health is answered while operations wait for a quorum") {
   Served served{false, client_of_nobody()};
   std::atomic<int> refused{0};
@@ -234,4 +304,46 @@ TEST_CASE("Health is answered while operations wait for a quorum") {
   CHECK(ended == 20);  // the others still wait
   served.server.reset();
   for (std::thread& client : clients) client.join();
+}
+
+TEST_CASE("A client that does not end its request holds up no stop, and is refused when it does") {
+  const auto half_then_stop = [](const std::string& path, const std::string& rest) {
+    // The server may be asked to stop before it has begun to read; then there is nothing that holds it up.
+    for (int attempt = 0; attempt < 50; ++attempt) {
+      Served served{false, client_of_nobody()};
+      RawConnection slow{served.server->port()};
+      REQUIRE(slow.send(path + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(served.server->port()) + "\r\nX: "));
+      CHECK(served.client().Get("/healthz"));  // by now the slow connection has been accepted, too
+      if (served.server->stop(std::chrono::milliseconds{100})) continue;
+      REQUIRE(slow.send(rest));
+      std::string answer = slow.receive();
+      CHECK_FALSE(slow.timed_out);
+      CHECK(served.server->stop(std::chrono::seconds{20}));
+      CHECK(served.asked == 0);
+      return answer;
+    }
+    FAIL("the server never waited for the request");
+    return std::string{};
+  };
+  CHECK_THAT(half_then_stop("GET /healthz", "x\r\n\r\n"),
+             Catch::StartsWith("HTTP/1.1 503 ") && Catch::EndsWith("\r\n\r\nthis node stops\n"));
+  for (const std::string& path : {std::string{"GET /status"}, std::string{"POST /exec"}}) {
+    const std::string answer =
+        half_then_stop(path, "x\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n");
+    CHECK_THAT(answer, Catch::StartsWith("HTTP/1.1 503 ") && Catch::Contains(R"("message":"this node stops")"));
+  }
+}
+
+TEST_CASE("What is stopped while a body arrives is not begun") {
+  Served served{false, client_of_nobody()};
+  RawConnection slow{served.server->port()};
+  REQUIRE(slow.send(head("POST /exec", served,
+                         "Content-Type: application/octet-stream\r\nContent-Length: 2\r\nExpect: 100-continue\r\n") +
+                    "x"));
+  CHECK_THAT(slow.receive_some(), Catch::StartsWith("HTTP/1.1 100 "));
+  static_cast<void>(served.server->stop(std::chrono::milliseconds{100}));
+  static_cast<void>(slow.send("y"));
+  CHECK_THAT(slow.receive(),
+             Catch::StartsWith("HTTP/1.1 503 ") && Catch::Contains("this node stops") && !Catch::Contains("timed_out"));
+  CHECK(served.server->stop(std::chrono::seconds{20}));
 }

@@ -1,4 +1,5 @@
 // What `pbftctl init` writes, read back by what the node and the clients use.
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
@@ -205,9 +206,44 @@ TEST_CASE("What replicas do about slow primaries, about being behind and about d
   CHECK_THAT(run(std::string{PBFTCTL_PROGRAM} + " init " + home.string() +
                      " --ports pick --plugin-dir " PLUGIN_DIRECTORY " --view-timeout-max-ticks 10",
                  exit_code),
-             Catch::Contains("view_timeout_max_ticks"));
+             Catch::Contains("--view-timeout-max-ticks (view_timeout_max_ticks) is 10; it must be at least") &&
+                 Catch::Contains("which is 100"));
   CHECK(exit_code == 2);
   CHECK_FALSE(std::filesystem::exists(home));
+}
+
+TEST_CASE("An option of init that is out of its range is named, and no file that is gone again") {
+  const TemporaryDirectory directory;
+  const auto home = directory.path() / "cluster";
+  const std::string init = std::string{PBFTCTL_PROGRAM} + " init " + home.string() + " --ports pick ";
+  for (const std::string& option :
+       {std::string{"--view-timeout-ticks 1"}, std::string{"--view-timeout-max-ticks 10000001"},
+        std::string{"--scrub-period 31536001"}, std::string{"--ledger-keep 1000000000001"},
+        std::string{"--transfer-above 0"}}) {
+    int exit_code = 0;
+    const std::string output = run(init + option, exit_code);
+    CHECK_THAT(output, Catch::Contains(option.substr(0, option.find(' '))) && !Catch::Contains("node.toml"));
+    CHECK(exit_code == 2);
+    CHECK_FALSE(std::filesystem::exists(home));
+  }
+  const auto spec = directory.write("cluster.toml", "[tuning]\nview_timeout_ticks = 1\n");
+  const auto loaded = ctl::load_spec(spec);
+  REQUIRE_FALSE(loaded);
+  CHECK_THAT(loaded.error(), Catch::Contains("cluster.toml:2: tuning.view_timeout_ticks: is 1"));
+}
+
+TEST_CASE("An option that there is not is no word of an operation") {
+  int exit_code = 0;
+  const auto output_of = [&](const std::string& rest) { return run(std::string{PBFTCTL_PROGRAM} + rest, exit_code); };
+  for (const char* command : {"exec", "query", "bench"}) {
+    CHECK_THAT(output_of(fmt::format(" {} --tiemout 5 put a 1", command)),
+               Catch::Contains(fmt::format("{} has no option --tiemout; did you mean --timeout?", command)) &&
+                   Catch::Contains("before the words"));
+    CHECK(exit_code == 2);
+  }
+  CHECK_THAT(output_of(" query --eahc=yes get a"), Catch::Contains("no option --eahc; did you mean --each?"));
+  CHECK_THAT(output_of(" exec --quite-another-thing"),
+             Catch::Contains("exec has no option --quite-another-thing.") && !Catch::Contains("did you mean"));
 }
 
 TEST_CASE("--rejoin wants to be told for whom") {
@@ -242,6 +278,30 @@ TEST_CASE("A cluster that cannot be made leaves nothing behind") {
   spec.pick_ports = false;
   spec.base_port = 65'530;
   refused(spec, "lower base port");
+  spec = picked("kv");
+  spec.http_base_port = 65'534;  // A and B have room, C has not
+  refused(spec, "lower base port");
+}
+
+TEST_CASE("A port that would be used twice is refused with both its users") {
+  const TemporaryDirectory directory;
+  const auto problem = [&](const ClusterSpec& spec) {
+    const auto made = ctl::make_cluster(directory.path() / "cluster", spec);
+    return made ? std::string{} : made.error();
+  };
+  ClusterSpec spec = picked("kv");
+  spec.pick_ports = false;
+  spec.base_port = 4100;
+  spec.http_base_port = 4100;
+  CHECK_THAT(problem(spec), Catch::Contains("the publish port of A and the HTTP port of A would both be 4100") &&
+                                Catch::Contains("--http-base-port") && Catch::Contains("--ports pick"));
+  spec.http_base_port = 4109;
+  CHECK_THAT(problem(spec), Catch::Contains("the publish port of B and the HTTP port of B would both be 4110"));
+  spec.http_base_port.reset();
+  spec.replicas = {{"A", 1111}, {"B", {}}, {"C", 1111}};
+  CHECK_THAT(problem(spec), Catch::Contains("the HTTP port of A and the HTTP port of C would both be 1111"));
+  spec.replicas = {{"A", 4113}, {"B", 4103}};  // each has the other's usual one
+  CHECK(problem(spec).empty());
 }
 
 TEST_CASE("pbft-node --check names what does not fit") {

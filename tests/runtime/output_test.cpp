@@ -64,6 +64,27 @@ TEST_CASE("A state that makes no sense is no crash") {
   CHECK(state_text(json::object()) == "ok");
 }
 
+TEST_CASE("An account that is no object, or nested so deep that it would take the stack, is none") {
+  const auto nested = [](std::size_t depth, const std::string& open, const std::string& close) {
+    std::string text = R"({"view": )";
+    for (std::size_t i = 0; i < depth; ++i) text += open;
+    text += "1";
+    for (std::size_t i = 0; i < depth; ++i) text += close;
+    return text + "}";
+  };
+  CHECK(read_info(R"({"view": 3, "transfer": {"active": false}})") ==
+        json{{"view", 3}, {"transfer", {{"active", false}}}});
+  CHECK(read_info(nested(15, "[", "]")));
+  CHECK(read_info(nested(15, "{\"a\":", "}")));
+  CHECK_FALSE(read_info(nested(16, "[", "]")));
+  CHECK_FALSE(read_info(nested(500'000, "[", "]")));
+  CHECK_FALSE(read_info(nested(150'000, "{\"a\":", "}")));
+  for (const char* text : {"", "[]", "7", "null", "{", "{} {}", R"({"view": })"}) {
+    CAPTURE(text);
+    CHECK_FALSE(read_info(text));
+  }
+}
+
 TEST_CASE("Bytes are shown with the unit that fits") {
   CHECK(bytes_text(0) == "0 B");
   CHECK(bytes_text(999) == "999 B");

@@ -154,7 +154,11 @@ void add_bench(CLI::App& app, Globals& globals, Action& action) {
       "Options come before the words. In a word {i} is the number of the operation, {key} a number of the chosen\n"
       "distribution, {value} random characters.");
   command->callback([command, options, &globals, &action] {
-    action = [command, options, &globals] { return bench(*options, command->remaining(), globals); };
+    action = [command, options, &globals] {
+      const std::vector<std::string> words = command->remaining();
+      if (const std::string stray = stray_option(*command, words); !stray.empty()) return usage_error(stray);
+      return bench(*options, words, globals);
+    };
   });
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <map>
+#include <set>
 #include <system_error>
 
 #include "node/crypto/keys.h"
@@ -45,28 +47,61 @@ struct Ports {
   std::uint16_t publish, peer, client, http;
 };
 
+// Where the replica is to serve HTTP, if that was asked for.
+std::optional<std::size_t> http_port_asked(const ClusterSpec& spec, std::size_t i) {
+  if (spec.replicas[i].http_port) return *spec.replicas[i].http_port;
+  if (spec.http_base_port) return *spec.http_base_port + i;
+  return std::nullopt;
+}
+
+// Four for each replica, and none that was asked for.
+Made<std::vector<std::uint16_t>> pick_ports(const ClusterSpec& spec) {
+  std::set<std::size_t> asked;
+  for (std::size_t i = 0; i < spec.replicas.size(); ++i) asked.insert(http_port_asked(spec, i).value_or(0));
+  auto found = free_ports(spec.host, 5 * spec.replicas.size());
+  if (found) std::erase_if(*found, [&](std::uint16_t port) { return asked.contains(port); });
+  return found;
+}
+
+Made<void> check_distinct(const ClusterSpec& spec, const std::vector<Ports>& ports) {
+  std::map<std::uint16_t, std::string> users;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    for (const auto& [port, use] : {std::pair{ports[i].publish, "publish"}, std::pair{ports[i].peer, "peer"},
+                                    std::pair{ports[i].client, "client"}, std::pair{ports[i].http, "HTTP"}}) {
+      const std::string user = fmt::format("the {} port of {}", use, spec.replicas[i].name);
+      const auto [first, fresh] = users.emplace(port, user);
+      if (fresh) continue;
+      return tl::unexpected(
+          fmt::format("{} and {} would both be {}; choose another --base-port (base_port) or --http-base-port "
+                      "(http_base_port, http_port of [[replica]]), or --ports pick",
+                      first->second, user, port));
+    }
+  }
+  return {};
+}
+
 Made<std::vector<Ports>> choose_ports(const ClusterSpec& spec) {
   const std::size_t n = spec.replicas.size();
   std::vector<Ports> ports(n);
   std::vector<std::uint16_t> picked;
   if (spec.pick_ports) {
-    auto found = free_ports(spec.host, 4 * n);
+    auto found = pick_ports(spec);
     if (!found) return tl::unexpected(found.error());
     picked = std::move(*found);
   }
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t base = spec.base_port + ports_per_replica * i;
-    const std::size_t http = spec.http_base_port ? *spec.http_base_port + i : base + 3;
-    if (!spec.pick_ports && std::max(base + 3, http) > 65'535) {
+    const auto http = http_port_asked(spec, i);
+    if (std::max(spec.pick_ports ? 0 : base + 3, http.value_or(0)) > 65'535) {
       return tl::unexpected(fmt::format("the ports of replica {} would lie above 65535; choose a lower base port", i));
     }
     const auto at = [&](std::size_t k) {
       return spec.pick_ports ? picked[4 * i + k] : static_cast<std::uint16_t>(base + k);
     };
     ports[i] = {at(0), at(1), at(2), at(3)};
-    if (spec.http_base_port) ports[i].http = static_cast<std::uint16_t>(http);
-    if (spec.replicas[i].http_port) ports[i].http = *spec.replicas[i].http_port;
+    if (http) ports[i].http = static_cast<std::uint16_t>(*http);
   }
+  if (auto checked = check_distinct(spec, ports); !checked) return tl::unexpected(checked.error());
   return ports;
 }
 

@@ -39,17 +39,15 @@ void read_replicas(TomlSection& root, ClusterSpec& spec) {
   }
 }
 
-// What is allowed is checked with the node.toml that it goes into; here it only has to be a number.
 void read_tuning(TomlSection& root, ClusterSpec& spec) {
-  constexpr std::uint64_t most = 1'000'000'000'000;
   TomlSection section = root.section("tuning");
-  const auto number = [&section](std::string_view key, std::optional<std::uint64_t>& value) {
-    const std::uint64_t given = section.number_or(key, 0, 1, most);
+  const auto number = [&section](std::string_view key, std::optional<std::uint64_t>& value, runtime::Allowed allowed) {
+    const std::uint64_t given = section.number_or(key, 0, allowed.least, allowed.most);
     if (given != 0) value = given;
   };
-  number("view_timeout_ticks", spec.view_timeout_ticks);
-  number("view_timeout_max_ticks", spec.view_timeout_max_ticks);
-  number("transfer_above", spec.transfer_above);
+  number("view_timeout_ticks", spec.view_timeout_ticks, runtime::view_timeout_allowed);
+  number("view_timeout_max_ticks", spec.view_timeout_max_ticks, runtime::view_timeout_max_allowed);
+  number("transfer_above", spec.transfer_above, runtime::transfer_above_allowed);
   section.finish();
 }
 
@@ -82,9 +80,11 @@ tl::expected<ClusterSpec, std::string> load_spec(const std::filesystem::path& fi
   spec.open_clients = root.boolean_or("open_clients", false);
   spec.clients = static_cast<std::uint32_t>(root.number_or("clients", 1, 1, 10'000));
   spec.durability = root.choice_or("durability", spec.durability, {"fsync", "os"});
-  spec.ledger_keep = root.number_or("ledger_keep", spec.ledger_keep, 0, 1'000'000'000'000);
+  spec.ledger_keep = root.number_or("ledger_keep", spec.ledger_keep, runtime::ledger_keep_allowed.least,
+                                    runtime::ledger_keep_allowed.most);
   spec.on_divergence = root.choice_or("on_divergence", spec.on_divergence, {"repair", "stop"});
-  spec.scrub_period_s = root.number_or("scrub_period_s", spec.scrub_period_s, 0, 31'536'000);
+  spec.scrub_period_s = root.number_or("scrub_period_s", spec.scrub_period_s, runtime::scrub_period_allowed.least,
+                                       runtime::scrub_period_allowed.most);
   read_tuning(root, spec);
   TomlSection parameters = root.section("parameters");
   runtime::read_parameters(parameters, spec.parameters);

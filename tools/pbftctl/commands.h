@@ -22,6 +22,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace pbft::ctl {
 
@@ -51,6 +52,10 @@ using Action = std::function<int()>;
 
 // --config, --dir, --json and --timeout on one more (sub)command. `globals` must outlive the parsing.
 void add_global_options(CLI::App& command, Globals& globals);
+
+// Operations are words, and options come before them. What to say where the first word was meant for an option that
+// `command` has not; empty: it was not.
+[[nodiscard]] std::string stray_option(const CLI::App& command, const std::vector<std::string>& words);
 
 void add_init(CLI::App& app, Globals& globals, Action& action);        // init.cpp
 void add_up(CLI::App& app, Globals& globals, Action& action);          // up.cpp

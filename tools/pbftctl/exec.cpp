@@ -124,6 +124,7 @@ void add_exec(CLI::App& app, Globals& globals, Action& action) {
   command->callback([command, lines, &globals, &action] {
     action = [command, lines, &globals] {
       const std::vector<std::string> words = command->remaining();
+      if (const std::string stray = stray_option(*command, words); !stray.empty()) return usage_error(stray);
       if (*lines && !words.empty()) {
         return usage_error("exec: give either words or --stdin");
       }

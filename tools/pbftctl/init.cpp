@@ -87,12 +87,20 @@ tl::expected<void, std::string> merge_parameters(const InitOptions& options, Clu
   return {};
 }
 
-void merge_recovery(const InitOptions& options, ClusterSpec& spec) {
+tl::expected<void, std::string> merge_recovery(const InitOptions& options, ClusterSpec& spec) {
   if (options.on_divergence) spec.on_divergence = *options.on_divergence;
   if (options.scrub_period_s) spec.scrub_period_s = *options.scrub_period_s;
   if (options.view_timeout_ticks) spec.view_timeout_ticks = options.view_timeout_ticks;
   if (options.view_timeout_max_ticks) spec.view_timeout_max_ticks = options.view_timeout_max_ticks;
   if (options.transfer_above) spec.transfer_above = options.transfer_above;
+  const LocalParameters otherwise;
+  const std::uint64_t first = spec.view_timeout_ticks.value_or(otherwise.view_timeout_ticks);
+  const std::uint64_t most = spec.view_timeout_max_ticks.value_or(otherwise.view_timeout_max_ticks);
+  if (most >= first) return {};
+  return tl::unexpected(
+      fmt::format("--view-timeout-max-ticks (view_timeout_max_ticks) is {}; it must be at least --view-timeout-ticks "
+                  "(view_timeout_ticks), which is {}",
+                  most, first));
 }
 
 Merged merge(const InitOptions& options) {
@@ -117,7 +125,7 @@ Merged merge(const InitOptions& options) {
   if (options.durability) spec.durability = *options.durability;
   if (options.ledger_keep) spec.ledger_keep = *options.ledger_keep;
   if (options.demo_get) spec.demo_get = true;
-  merge_recovery(options, spec);
+  if (auto merged = merge_recovery(options, spec); !merged) return tl::unexpected(merged.error());
   spec.plugin_directory = options.plugin_directory;
   if (auto merged = merge_replicas(options, spec); !merged) return tl::unexpected(merged.error());
   if (options.http_base_port) {
@@ -179,6 +187,10 @@ int run(const InitOptions& options, const Globals& globals) {
   return exit_ok;
 }
 
+CLI::Range range_of(runtime::Allowed allowed) {
+  return {allowed.least, allowed.most};
+}
+
 // What replicas do about primaries that are slow, about being far behind, and about damage.
 void add_recovery_options(CLI::App& command, InitOptions& options) {
   command
@@ -190,19 +202,23 @@ void add_recovery_options(CLI::App& command, InitOptions& options) {
   command
       .add_option("--scrub-period", options.scrub_period_s,
                   "Everything stored is compared with its digests once in this time (86400); 0: never")
-      ->type_name("SECONDS");
+      ->type_name("SECONDS")
+      ->check(range_of(runtime::scrub_period_allowed));
   command
       .add_option("--view-timeout-ticks", options.view_timeout_ticks,
                   "How long a request may wait before the primary is left (100 ticks of 10 ms)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(range_of(runtime::view_timeout_allowed));
   command
       .add_option("--view-timeout-max-ticks", options.view_timeout_max_ticks,
                   "The most that it grows to while views bring no progress (3000)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(range_of(runtime::view_timeout_max_allowed));
   command
       .add_option("--transfer-above", options.transfer_above,
                   "So many batches behind, a replica fetches the state, and not the batches (512)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(range_of(runtime::transfer_above_allowed));
 }
 
 }  // namespace
@@ -258,7 +274,8 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
                    "fsync (default): survives the loss of power; os: survives the death of the process")
       ->check(CLI::IsMember({"fsync", "os"}));
   command->add_option("--ledger-keep", options->ledger_keep, "Committed batches that are kept (100000); 0: all")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(range_of(runtime::ledger_keep_allowed));
   add_recovery_options(*command, *options);
   add_global_options(*command, globals);
   command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); }; });

@@ -1,9 +1,12 @@
 // pbftctl: everything that a person does with a cluster. See tools/README.md.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 
 #include "node/crypto/keys.h"
+#include "node/runtime/toml_reader.h"
 #include "tools/pbftctl/commands.h"
 
 namespace pbft::ctl {
@@ -13,9 +16,26 @@ void add_global_options(CLI::App& command, Globals& globals) {
   command.add_option("--dir", globals.directory, "The directory of the cluster: DIR/client/client.toml is used")
       ->type_name("DIR");
   command.add_flag("--json", globals.json, "Print JSON");
-  command.add_option("--timeout", globals.timeout_s, "How long to wait for one operation, in seconds")
+  command
+      .add_option("--timeout", globals.timeout_s,
+                  "How long to wait: for one operation (10); for `up` the start of all (30), for `down` their "
+                  "end (20), for `status` their answers (2)")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 86400.0));
+}
+
+std::string stray_option(const CLI::App& command, const std::vector<std::string>& words) {
+  if (words.empty() || !words.front().starts_with("--") || words.front() == "--") return "";
+  const std::string option = words.front().substr(0, words.front().find('='));
+  std::vector<std::string> known;
+  for (const CLI::Option* there : command.get_options()) {
+    for (const std::string& name : there->get_lnames()) known.push_back("--" + name);
+  }
+  const std::string near = runtime::nearest(option, known);
+  return fmt::format(
+      "{} has no option {}{} Options come before the words of the operation; `pbftctl {} --help` "
+      "lists them.",
+      command.get_name(), option, near.empty() ? "." : fmt::format("; did you mean {}?", near), command.get_name());
 }
 
 namespace {
@@ -27,7 +47,8 @@ int run(int argc, char** argv) {
   app.footer(
       "The client's configuration is the first of: --config FILE, DIR/client/client.toml of --dir DIR,\n"
       "$PBFT_CLIENT_CONFIG, ./client.toml, ./client/client.toml, ./cluster/client/client.toml.\n"
-      "Exit codes: 0 ok, 1 operation failed, 2 wrong usage or configuration, 3 no answer in time.");
+      "Exit codes: 0 ok, 1 operation failed, 2 wrong usage or configuration, 3 no answer in time,\n"
+      "4 no answer in time since the cluster has more work than it can take.");
   // Exactly one: a word of an operation that is called like a command is then no second command.
   app.require_subcommand(1, 1);
 

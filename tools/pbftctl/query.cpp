@@ -69,7 +69,11 @@ void add_query(CLI::App& app, Globals& globals, Action& action) {
   command->prefix_command();
   command->footer("pbftctl query [OPTIONS] WORDS...\nOptions come before the words.");
   command->callback([command, each, &globals, &action] {
-    action = [command, each, &globals] { return query(command->remaining(), *each, globals); };
+    action = [command, each, &globals] {
+      const std::vector<std::string> words = command->remaining();
+      if (const std::string stray = stray_option(*command, words); !stray.empty()) return usage_error(stray);
+      return query(words, *each, globals);
+    };
   });
 }
 

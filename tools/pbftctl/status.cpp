@@ -18,15 +18,6 @@ struct ReplicaInfo {
   std::optional<json> info;
 };
 
-// A replica may be faulty, so nothing is taken for granted in what it sends.
-std::optional<json> read_info(const std::optional<std::string>& text) {
-  if (!text) {
-    return std::nullopt;
-  }
-  json value = json::parse(*text, nullptr, false);
-  return value.is_object() ? std::optional{std::move(value)} : std::nullopt;
-}
-
 // The highest number that f+1 replicas say they have executed: one liar cannot make all others look late.
 std::uint64_t executed_by_weak_quorum(const std::vector<ReplicaInfo>& replicas, const Quorum& quorum) {
   std::vector<std::uint64_t> executed(replicas.size(), 0);
@@ -111,7 +102,7 @@ int status(const Globals& globals) {
   const auto answers = (*client)->info(globals.timeout(std::chrono::seconds{2}));
   std::vector<ReplicaInfo> replicas;
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    replicas.push_back({config->replicas[i].name, read_info(answers[i])});
+    replicas.push_back({config->replicas[i].name, answers[i] ? read_info(*answers[i]) : std::nullopt});
   }
   const Quorum quorum{static_cast<std::uint32_t>(replicas.size())};
   const auto reachable = static_cast<std::size_t>(std::count_if(

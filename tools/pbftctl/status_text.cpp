@@ -43,6 +43,18 @@ std::string doing(const json& info) {
 
 }  // namespace
 
+std::optional<json> read_info(const std::string& text) {
+  constexpr int deepest = 16;
+  bool too_deep = false;
+  // What the function refuses is left out, with all that is in it.
+  const auto keep = [&](int depth, json::parse_event_t, json&) {
+    too_deep = too_deep || depth > deepest;
+    return !too_deep;
+  };
+  json value = json::parse(text, keep, false);
+  return value.is_object() && !too_deep ? std::optional{std::move(value)} : std::nullopt;
+}
+
 std::optional<std::uint64_t> number(const json& info, const char* key) {
   const auto found = info.find(key);
   if (found == info.end() || !found->is_number_integer()) return std::nullopt;

@@ -9,6 +9,10 @@
 
 namespace pbft::ctl {
 
+// The account as it was sent; none where it is no JSON object, or one that is nested more than 16 deep: whatever walks
+// through a JSON value calls itself for every level.
+[[nodiscard]] std::optional<nlohmann::json> read_info(const std::string& text);
+
 [[nodiscard]] std::optional<std::uint64_t> number(const nlohmann::json& info, const char* key);
 [[nodiscard]] std::string number_text(const nlohmann::json& info, const char* key);  // "?" where there is none
 [[nodiscard]] bool flag(const nlohmann::json& info, const char* key);                // false where there is none
