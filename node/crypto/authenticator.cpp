@@ -37,6 +37,10 @@ const char* to_string(Refusal refusal) {
   return "unknown";
 }
 
+bool asks_for_work(const ClientMessage& message) {
+  return std::holds_alternative<ClientRequest>(message) || std::holds_alternative<ReadRequest>(message);
+}
+
 struct Authenticator::Impl {
   Roster roster;
   ReplicaId self;
@@ -211,7 +215,7 @@ struct Authenticator::Impl {
     for (const SharedBytes& bytes : packet.messages) {
       auto message = wire::decode_client_message(to_decode(packet, bytes));
       if (!message) return malformed(message.error());
-      if (std::holds_alternative<ClientRequest>(*message) && ++requests > max_client_requests_per_packet) {
+      if (asks_for_work(*message) && ++requests > max_client_requests_per_packet) {
         return malformed(wire::WireError::out_of_range);
       }
       messages.push_back(*std::move(message));

@@ -27,8 +27,10 @@ struct Roster {
   std::function<bool(const ClientId&)> admits;
 };
 
-// A packet with more ClientRequest messages than this is refused before any of them is verified.
+// A client's packet with more ClientRequests and ReadRequests together than this is refused before any is verified.
 inline constexpr std::size_t max_client_requests_per_packet = 64;
+// Whether the message is one of those.
+[[nodiscard]] bool asks_for_work(const ClientMessage& message);
 
 // Why a frame was refused. Each is counted under its name.
 enum class Refusal : std::uint8_t {

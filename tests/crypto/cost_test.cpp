@@ -261,6 +261,17 @@ TEST_CASE("a client's packet with too many requests is refused before any is ver
   CHECK(replica.verified() == before);
 }
 
+TEST_CASE("reads count as requests in a client's packet") {
+  CountedReplica replica;
+  std::vector<ClientMessage> messages(crypto::max_client_requests_per_packet - 1, ReadRequest{});
+  messages.emplace_back(ClientRequest{signed_bundle()});
+  CHECK(replica.from_client(messages));
+  messages.emplace_back(ReadRequest{});
+  const auto opened = replica.from_client(messages);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().wire == wire::WireError::out_of_range);
+}
+
 // ---- Memory ------------------------------------------------------------------------------------------------
 
 // A frame whose release can be seen.
