@@ -294,6 +294,10 @@ bool Replica::expects(ReplicaId sender, const PrePrepare& message) const {
   return parts_->normal.expects(sender, message);
 }
 
+bool Replica::expects(ReplicaId, const Forward&) const {
+  return parts_->normal.is_primary();
+}
+
 bool Replica::reads_are_left() const {
   return parts_->reads.any_ready();
 }

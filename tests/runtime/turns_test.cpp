@@ -81,5 +81,31 @@ TEST_CASE("reads that a turn has no room for keep the driver busy, and are answe
   CHECK(replica.answers_of_turn() == 0);
 }
 
+// A batch of clients whose MACs hold nowhere makes a backup report each of them.
+TEST_CASE("no frame holds more signed messages than its receivers take") {
+  constexpr std::size_t clients = 2 * crypto::max_signed_messages_per_packet + 1;
+  DrivenReplica replica;
+  std::vector<BundlePtr> bundles;
+  for (std::uint32_t i = 0; i < clients; ++i) {
+    const BundlePtr made = replica.cluster.client(1000 + i).seal_bundle(
+        SessionId{1}, RequestNumber{0}, testing::one_request(), crypto::ClientAuthenticator::Proof::macs);
+    bundles.push_back(testing::with_proof(*made, Bytes(testing::proof_of(*made).size())));
+  }
+  const Bytes frame = replica.cluster.replica(0).seal_broadcast({testing::pre_prepare(bundles)});
+  replica.driver->peer_frame(shared(frame), ReplicaId{0});
+  REQUIRE(replica.driver->end_turn());
+
+  crypto::Authenticator receiver = replica.cluster.replica(2);
+  std::size_t reports = 0;
+  for (const Bytes& sent : replica.transport.broadcasts) {
+    const auto opened = receiver.open_peer(shared(sent), ReplicaId{1});
+    REQUIRE(opened);
+    for (const AuthenticatedPeerMessage& message : *opened) {
+      reports += std::holds_alternative<ClientReport>(message.message()) ? 1 : 0;
+    }
+  }
+  CHECK(reports == clients);
+}
+
 }  // namespace
 }  // namespace pbft::runtime
