@@ -38,14 +38,19 @@ bool Schedule::may_go(const Input& input) const {
   return input.party == Party::replicas || clients_debt_ == Duration::zero() || !replicas_ready();
 }
 
+bool Schedule::turn_is_over() const {
+  return taken_ == quantum || (inputs_[turn_].party == Party::replicas && turn_used_ >= slow);
+}
+
 void Schedule::pass_turn() {
   turn_ = (turn_ + 1) % inputs_.size();
   taken_ = 0;
+  turn_used_ = Duration::zero();
 }
 
 std::optional<std::size_t> Schedule::next() {
   if (over_ || !any_ready()) return std::nullopt;
-  if (taken_ == quantum) pass_turn();
+  if (turn_is_over()) pass_turn();
   // Ends: where a client's socket may not go, a replica's may.
   while (!may_go(inputs_[turn_])) pass_turn();
   return turn_;
@@ -53,6 +58,7 @@ std::optional<std::size_t> Schedule::next() {
 
 void Schedule::took(std::size_t position, Duration time) {
   ++taken_;
+  turn_used_ += time;
   used_ += time;
   over_ = used_ >= budget_;
   if (inputs_[position].party == Party::clients) {

@@ -37,6 +37,14 @@ const char* to_string(Refusal refusal) {
   return "unknown";
 }
 
+bool is_signed(const PeerMessage& message) {
+  return std::visit([](const auto& one) { return is_signed_message<std::decay_t<decltype(one)>>; }, message);
+}
+
+bool asks_for_work(const ClientMessage& message) {
+  return std::holds_alternative<ClientRequest>(message) || std::holds_alternative<ReadRequest>(message);
+}
+
 struct Authenticator::Impl {
   Roster roster;
   ReplicaId self;
@@ -46,7 +54,8 @@ struct Authenticator::Impl {
   ClientKeys clients;
   VerifiedClaims verified;
   SignedMessages signed_messages;
-  std::function<bool(ReplicaId, const PrePrepare&)> wanted;
+  Wanted wanted;
+  bool forwards_spoilt = false;  // in the frame that is being opened
 
   Impl(Roster the_roster, ReplicaId own_id, Identity own, std::shared_ptr<const SignatureScheme> signatures,
        const PairKeyMaker& maker)
@@ -155,18 +164,28 @@ struct Authenticator::Impl {
     return *kind == ProofKind::macs ? macs_hold(bundle) : signature_holds(bundle);
   }
 
+  // One signature of a client that does not hold is enough to tell of what others hand on: `spoilt` says that there was
+  // one, and no other is verified then. It is no reason to refuse: the proof is no part of a batch's digest, so that a
+  // correct replica may have got a wrong one with a batch that it had to fetch.
+  [[nodiscard]] bool authentic_unless(const Bundle& bundle, bool& spoilt) {
+    if (spoilt && bundle.is_signed()) return false;
+    const bool holds = authentic(bundle);
+    spoilt = spoilt || (!holds && bundle.is_signed() && clients.admits(bundle.client));
+    return holds;
+  }
+
   // What each message claims beyond who sent it: that bundles are their clients', that replicas signed it.
   [[nodiscard]] Opened<void> check_claims(ReplicaId sender, PrePrepare& message) {
-    if (wanted && !wanted(sender, message)) {
-      message.authentic.assign(message.batch->bundles.size(), false);
-      return {};
-    }
-    message.authentic.reserve(message.batch->bundles.size());
-    for (const BundlePtr& bundle : message.batch->bundles) message.authentic.push_back(authentic(*bundle));
+    const auto& bundles = message.batch->bundles;
+    message.authentic.assign(bundles.size(), false);
+    if (wanted.pre_prepare && !wanted.pre_prepare(sender, message)) return {};
+    bool spoilt = false;
+    for (std::size_t i = 0; i < bundles.size(); ++i) message.authentic[i] = authentic_unless(*bundles[i], spoilt);
     return {};
   }
-  [[nodiscard]] Opened<void> check_claims(ReplicaId, Forward& message) {
-    message.authentic = authentic(*message.bundle);
+  [[nodiscard]] Opened<void> check_claims(ReplicaId sender, Forward& message) {
+    const bool needed = !wanted.forward || wanted.forward(sender, message);
+    message.authentic = needed && authentic_unless(*message.bundle, forwards_spoilt);
     return {};
   }
   template <class Other>
@@ -184,26 +203,22 @@ struct Authenticator::Impl {
     return refused(kind == ProofKind::signature ? Refusal::wrong_signature : Refusal::wrong_mac);
   }
 
-  [[nodiscard]] Opened<void> open_peer(const SharedBytes& frame, ReplicaId channel, const TakePeerMessage& take) {
-    const auto packet = open_packet(frame);
-    if (!packet) return tl::unexpected(packet.error());
-    if (const auto checked = check_peer(*packet, channel); !checked) return tl::unexpected(checked.error());
+  // Before anything is verified, so that a packet that is refused for its form costs little.
+  [[nodiscard]] static Opened<std::vector<PeerMessage>> decode_peer_messages(const wire::Packet& packet) {
     std::vector<PeerMessage> messages;
-    messages.reserve(packet->messages.size());
-    for (const SharedBytes& bytes : packet->messages) {
-      auto message = wire::decode_peer_message(to_decode(*packet, bytes));
+    messages.reserve(packet.messages.size());
+    std::size_t to_verify = 0;
+    for (const SharedBytes& bytes : packet.messages) {
+      auto message = wire::decode_peer_message(to_decode(packet, bytes));
       if (!message) return malformed(message.error());
+      if (is_signed(*message) && ++to_verify > max_signed_messages_per_packet) {
+        return malformed(wire::WireError::out_of_range);
+      }
       messages.push_back(*std::move(message));
     }
-    for (PeerMessage& message : messages) {
-      const auto checked = std::visit([&](auto& one) { return check_claims(channel, one); }, message);
-      if (!checked) return tl::unexpected(checked.error());
-      take(AuthenticatedPeerMessage{channel, std::move(message)});
-    }
-    return {};
+    return messages;
   }
 
-  // Before anything is verified, so that a packet that is refused for its form costs little.
   [[nodiscard]] static Opened<std::vector<ClientMessage>> decode_client_messages(const wire::Packet& packet) {
     std::vector<ClientMessage> messages;
     messages.reserve(packet.messages.size());
@@ -211,12 +226,27 @@ struct Authenticator::Impl {
     for (const SharedBytes& bytes : packet.messages) {
       auto message = wire::decode_client_message(to_decode(packet, bytes));
       if (!message) return malformed(message.error());
-      if (std::holds_alternative<ClientRequest>(*message) && ++requests > max_client_requests_per_packet) {
+      if (asks_for_work(*message) && ++requests > max_client_requests_per_packet) {
         return malformed(wire::WireError::out_of_range);
       }
       messages.push_back(*std::move(message));
     }
     return messages;
+  }
+
+  [[nodiscard]] Opened<void> open_peer(const SharedBytes& frame, ReplicaId channel, const TakePeerMessage& take) {
+    const auto packet = open_packet(frame);
+    if (!packet) return tl::unexpected(packet.error());
+    if (const auto checked = check_peer(*packet, channel); !checked) return tl::unexpected(checked.error());
+    auto messages = decode_peer_messages(*packet);
+    if (!messages) return tl::unexpected(messages.error());
+    forwards_spoilt = false;
+    for (PeerMessage& message : *messages) {
+      const auto checked = std::visit([&](auto& one) { return check_claims(channel, one); }, message);
+      if (!checked) return tl::unexpected(checked.error());
+      take(AuthenticatedPeerMessage{channel, std::move(message)});
+    }
+    return {};
   }
 
   [[nodiscard]] Opened<std::vector<AuthenticatedClientMessage>> open_client(const SharedBytes& frame,
@@ -313,7 +343,7 @@ Opened<std::vector<AuthenticatedClientMessage>> Authenticator::open_client(
   return impl_->open_client(frame, channel);
 }
 
-void Authenticator::verify_bundles_only_if(std::function<bool(ReplicaId sender, const PrePrepare&)> wanted) {
+void Authenticator::verify_bundles_only_if(Wanted wanted) {
   impl_->wanted = std::move(wanted);
 }
 

@@ -27,8 +27,14 @@ struct Roster {
   std::function<bool(const ClientId&)> admits;
 };
 
-// A packet with more ClientRequest messages than this is refused before any of them is verified.
+// A client's packet with more ClientRequests and ReadRequests together than this is refused before any is verified.
 inline constexpr std::size_t max_client_requests_per_packet = 64;
+// Whether the message is one of those.
+[[nodiscard]] bool asks_for_work(const ClientMessage& message);
+// A replica's packet with more messages that replicas sign is refused before any is verified.
+inline constexpr std::size_t max_signed_messages_per_packet = 64;
+// Whether the message is one of those: Checkpoint, StableCheckpoint, ViewChange, NewView, ClientReport.
+[[nodiscard]] bool is_signed(const PeerMessage& message);
 
 // Why a frame was refused. Each is counted under its name.
 enum class Refusal : std::uint8_t {
@@ -88,10 +94,14 @@ class Authenticator {
   // A ViewChange, NewView or ClientReport that was signed by this replica, as received from itself.
   [[nodiscard]] AuthenticatedPeerMessage own(PeerMessage message) const;
 
-  // Bundles of a PRE-PREPARE are verified only where `wanted` says that the protocol has a use for the message now;
-  // elsewhere `authentic` is false for each of them and the message is passed on. Without it all are verified. `wanted`
-  // is called in open_peer, on its thread, before `authentic` is filled.
-  void verify_bundles_only_if(std::function<bool(ReplicaId sender, const PrePrepare&)> wanted);
+  // Bundles of a PRE-PREPARE or a FORWARD are verified only where the protocol has a use for the message now; elsewhere
+  // `authentic` is false for each of them and the message is passed on. What is not told here is always wanted. Both
+  // are called in open_peer, on its thread, before `authentic` is filled.
+  struct Wanted {
+    std::function<bool(ReplicaId sender, const PrePrepare&)> pre_prepare;
+    std::function<bool(ReplicaId sender, const Forward&)> forward;
+  };
+  void verify_bundles_only_if(Wanted wanted);
 
   // What they give keeps alive the frame where that is little more than the message, else a copy of the message.
   // `channel`: whom the connection belongs to (CURVE key by ZAP, or which SUB socket it came from).

@@ -2,6 +2,7 @@
 
 #include "node/crypto/proofs.h"
 #include "node/crypto/refuse.h"
+#include "node/pbft/quorum.h"
 
 namespace pbft::crypto {
 
@@ -92,7 +93,10 @@ Opened<void> SignedMessages::check(ReplicaId sender, const Checkpoint& message) 
   return check_signed(message.signed_bytes, sender);
 }
 
+// Its votes are of distinct replicas, by the grammar. Fewer than a quorum prove nothing, so none of them is verified.
 Opened<void> SignedMessages::check(ReplicaId, const StableCheckpoint& message) {
+  const Quorum quorum{static_cast<std::uint32_t>(roster_.replicas.size())};
+  if (message.votes.size() < quorum.quorum()) return malformed(wire::WireError::out_of_range);
   for (const StableCheckpoint::Vote& vote : message.votes) {
     if (const auto checked = check_vote(vote, message.n, message.root); !checked) return checked;
   }

@@ -49,7 +49,7 @@ struct Tick {
 };
 
 // The driver has no more input at hand: the primary proposes what has gathered. Without it requests
-// that arrived together would be ordered one a batch.
+// that arrived together would be ordered one a batch. Unordered reads are answered a few in each turn.
 struct TurnEnd {};
 
 struct PeerInput {

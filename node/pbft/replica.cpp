@@ -293,11 +293,20 @@ Effects Replica::step(const Input& input) {
   if (!std::exchange(parts_->resumed, true)) parts_->checkpointing.resume(parts_->out);
   std::visit([&](const auto& concrete) { parts_->on(concrete); }, input);
   parts_->settle();
+  if (std::holds_alternative<TurnEnd>(input)) parts_->reads.end_turn();
   return parts_->out.take();
 }
 
 bool Replica::expects(ReplicaId sender, const PrePrepare& message) const {
   return parts_->normal.expects(sender, message);
+}
+
+bool Replica::expects(ReplicaId, const Forward&) const {
+  return parts_->normal.is_primary();
+}
+
+bool Replica::reads_are_left() const {
+  return parts_->reads.any_ready();
 }
 
 bool Replica::must_sign(const ClientId& client) const {

@@ -54,8 +54,12 @@ class Replica {
   // Never fails, never blocks.
   [[nodiscard]] Effects step(const Input& input);
 
-  // Whether a pre-prepare would be looked at at all: verifying the proofs of its bundles is worth the time.
+  // Whether the message would be looked at at all: verifying the proofs of its bundles is worth the time.
   [[nodiscard]] bool expects(ReplicaId sender, const PrePrepare& message) const;
+  [[nodiscard]] bool expects(ReplicaId sender, const Forward& message) const;
+
+  // Whether unordered reads can be answered that the last turn had no room for: the next one need not wait for input.
+  [[nodiscard]] bool reads_are_left() const;
 
   // Whether the client has to sign its requests, since MACs of its own did not hold somewhere.
   [[nodiscard]] bool must_sign(const ClientId& client) const;

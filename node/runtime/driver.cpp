@@ -61,25 +61,50 @@ std::size_t size_of(const ReplicaToClientMessage& message) {
   return 256;
 }
 
+bool is_signed(const PeerMessage& message) {
+  return crypto::is_signed(message);
+}
+bool is_signed(const ReplicaToClientMessage&) {
+  return false;
+}
+
+// What is in one frame.
+struct Load {
+  template <class Message>
+  void add(const Message& message) {
+    bytes += size_of(message);
+    ++messages;
+    signed_messages += is_signed(message) ? 1 : 0;
+  }
+  [[nodiscard]] bool fits() const {
+    return bytes <= frame_target_bytes && messages <= Limits::max_packet_messages &&
+           signed_messages <= crypto::max_signed_messages_per_packet;
+  }
+
+  std::size_t bytes = 0;
+  std::size_t messages = 0;
+  std::size_t signed_messages = 0;
+};
+
 // Cuts the messages into runs that fit a frame each.
 template <class Message, class Seal>
 void seal_in_frames(std::vector<Message> messages, const Seal& seal) {
-  std::size_t bytes = 0;
-  for (const Message& message : messages) bytes += size_of(message);
-  if (bytes <= frame_target_bytes && messages.size() <= Limits::max_packet_messages) {
+  Load load;
+  for (const Message& message : messages) load.add(message);
+  if (load.fits()) {
     if (!messages.empty()) seal(messages);
     return;
   }
   std::vector<Message> frame;
-  bytes = 0;
+  load = {};
   for (Message& message : messages) {
-    const std::size_t size = size_of(message);
-    if (!frame.empty() && (bytes + size > frame_target_bytes || frame.size() >= Limits::max_packet_messages)) {
+    load.add(message);
+    if (!frame.empty() && !load.fits()) {
       seal(frame);
       frame.clear();
-      bytes = 0;
+      load = {};
+      load.add(message);
     }
-    bytes += size;
     frame.push_back(std::move(message));
   }
   if (!frame.empty()) seal(frame);
@@ -122,9 +147,10 @@ struct Driver::Gathered {
 };
 
 Driver::Driver(DriverParts parts) : parts_(std::move(parts)) {
-  parts_.authenticator.verify_bundles_only_if([&replica = parts_.replica](ReplicaId sender, const PrePrepare& message) {
+  const auto expected = [&replica = parts_.replica](ReplicaId sender, const auto& message) {
     return replica.expects(sender, message);
-  });
+  };
+  parts_.authenticator.verify_bundles_only_if({expected, expected});
 }
 
 // ---- In --------------------------------------------------------------------------------------------

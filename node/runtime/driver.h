@@ -84,7 +84,7 @@ class Driver {
   [[nodiscard]] storage::Result<void> state_damaged();
 
   // Something is left that goes on in the next turn, whether or not anything comes in.
-  [[nodiscard]] bool busy() const { return parts_.store.checkpointing(); }
+  [[nodiscard]] bool busy() const { return parts_.store.checkpointing() || parts_.replica.reads_are_left(); }
 
   // Performs everything gathered, and what follows from its completions, until nothing is left. After an error the
   // driver does nothing any more: the replica must stop. The error says what failed.

@@ -30,6 +30,14 @@ TEST_CASE("a read goes to all replicas and needs no session") {
   }
 }
 
+TEST_CASE("a packet holds no more reads than a replica takes") {
+  ScriptedCluster cluster{4};
+  const std::size_t count = 2 * crypto::max_client_requests_per_packet + 1;
+  for (std::size_t i = 0; i < count; ++i) (void)cluster.core.query(to_bytes("get a"), 0);
+  const auto sent = cluster.advance();  // the scripted replicas refuse larger packets
+  CHECK(ScriptedCluster::all<ReadRequest>(sent).size() == 4 * count);
+}
+
 TEST_CASE("a read is believed at Q = ceil((n+f+1)/2) matching answers") {
   const auto [n, quorum] =
       GENERATE(table<std::uint32_t, std::uint32_t>({{1, 1}, {4, 3}, {5, 4}, {6, 4}, {7, 5}, {10, 7}}));

@@ -129,11 +129,12 @@ TEST_CASE("what this replica signed itself is not verified when it comes back") 
   CountedReplica replica;
   const Checkpoint vote{SequenceNumber{128}, digest_of(9), {}};
   const auto own_vote = std::get<Checkpoint>(replica.authenticator.sign(vote).message());
-  const StableCheckpoint stable{vote.n, vote.root, {{ReplicaId{1}, own_vote.signed_bytes}}};
+  StableCheckpoint stable = proof(replica.cluster, {0, 1, 2});
+  stable.votes[1].signed_bytes = own_vote.signed_bytes;
   const ViewChange own = replica.authenticator.sign(view_change(stable));
   const NewView opening = replica.cluster.replica(0).sign(NewView{View{4}, {}, {{ReplicaId{1}, own}}, {}});
   REQUIRE(replica.from_primary({opening}));
-  CHECK(replica.verified() == 1);
+  CHECK(replica.verified() == 3);  // the new-view, and the votes of the two others
 }
 
 TEST_CASE("a signed message that does not hold ends the verification, and is never remembered") {
@@ -197,10 +198,11 @@ TEST_CASE("bundles of a pre-prepare that nobody waits for are not verified") {
   CountedReplica replica;
   std::vector<std::pair<ReplicaId, SequenceNumber>> asked;
   bool answer = false;
-  replica.authenticator.verify_bundles_only_if([&](ReplicaId sender, const PrePrepare& message) {
+  const auto wanted_now = [&](ReplicaId sender, const PrePrepare& message) {
     asked.emplace_back(sender, message.n);
     return answer;
-  });
+  };
+  replica.authenticator.verify_bundles_only_if({wanted_now, {}});
   const std::vector<BundlePtr> bundles{signed_bundle(0), signed_bundle(1)};
   const auto unwanted = replica.from_primary({pre_prepare(bundles)});
   REQUIRE(unwanted);
@@ -219,7 +221,7 @@ TEST_CASE("bundles of a pre-prepare that nobody waits for are not verified") {
 TEST_CASE("whether a message is wanted is asked when those before it in the frame have been taken") {
   CountedReplica replica;
   bool view_is_open = false;
-  replica.authenticator.verify_bundles_only_if([&](ReplicaId, const PrePrepare&) { return view_is_open; });
+  replica.authenticator.verify_bundles_only_if({[&](ReplicaId, const PrePrepare&) { return view_is_open; }, {}});
   const std::vector<BundlePtr> bundles{signed_bundle(0)};
   // The first stands for a NEW-VIEW: once it is taken, what follows in the same frame is wanted.
   std::vector<std::vector<bool>> found;
@@ -230,6 +232,108 @@ TEST_CASE("whether a message is wanted is asked when those before it in the fram
       });
   CHECK(opened);
   CHECK(found == std::vector<std::vector<bool>>{{false}, {true}});
+}
+
+BundlePtr with_macs() {
+  return TestCluster{}.client().seal_bundle(SessionId{1}, RequestNumber{0}, one_request(), Proof::macs);
+}
+
+TEST_CASE("what is handed on to a replica that has no use for it is not verified") {
+  CountedReplica replica;
+  bool primary = false;
+  replica.authenticator.verify_bundles_only_if({{}, [&](ReplicaId sender, const Forward&) {
+                                                  CHECK(sender == ReplicaId{0});
+                                                  return primary;
+                                                }});
+  const auto handed_on = [&](const BundlePtr& bundle) {
+    const auto opened = replica.from_primary({Forward{bundle, false}});
+    REQUIRE(opened);
+    return std::get<Forward>(opened->front().message()).authentic;
+  };
+  CHECK_FALSE(handed_on(signed_bundle()));
+  CHECK_FALSE(handed_on(with_macs()));
+  CHECK(replica.verified() == 0);
+  primary = true;
+  CHECK(handed_on(signed_bundle()));
+  CHECK(handed_on(with_macs()));
+  CHECK(replica.verified() == 1);
+}
+
+TEST_CASE("after one wrong signature in what is handed on, none in the frame is verified any more") {
+  CountedReplica replica;
+  std::vector<PeerMessage> messages{Forward{signed_bundle(), false}};
+  for (std::uint64_t low = 1; low < 100; ++low) messages.emplace_back(Forward{spoilt(*signed_bundle(low)), false});
+  messages.emplace_back(Forward{signed_bundle(100), false});
+  messages.emplace_back(Forward{with_macs(), false});
+  messages.emplace_back(prepare());
+  for (const std::size_t verified : {2U, 3U}) {  // the one that held is remembered
+    const auto opened = replica.from_primary(messages);
+    REQUIRE(opened);
+    REQUIRE(opened->size() == messages.size());
+    CHECK(replica.verified() == verified);
+    const auto holds = [&](std::size_t i) { return std::get<Forward>((*opened)[i].message()).authentic; };
+    CHECK(holds(0));
+    CHECK_FALSE(holds(1));
+    CHECK_FALSE(holds(100));
+    CHECK(holds(101));
+  }
+  // The next frame is judged for itself.
+  REQUIRE(replica.from_primary({messages[100]}));
+  CHECK(replica.verified() == 4);
+}
+
+TEST_CASE("after one wrong signature in a pre-prepare, none in it is verified any more") {
+  CountedReplica replica;
+  std::vector<BundlePtr> bundles{signed_bundle(0)};
+  for (std::uint64_t low = 1; low < 100; ++low) bundles.push_back(spoilt(*signed_bundle(low)));
+  bundles.push_back(with_macs());
+  const auto opened = replica.from_primary({pre_prepare(bundles), pre_prepare({signed_bundle(100)})});
+  REQUIRE(opened);
+  CHECK(replica.verified() == 3);
+  std::vector<bool> expected(101, false);
+  expected.front() = expected.back() = true;
+  CHECK(authentic((*opened)[0]) == expected);
+  CHECK(authentic((*opened)[1]) == std::vector{true});
+}
+
+TEST_CASE("of a stable checkpoint with fewer votes than a quorum none is verified") {
+  CountedReplica replica;
+  const StableCheckpoint few = proof(replica.cluster, {0, 2});
+  const auto refused = [&](const PeerMessage& message) {
+    const auto opened = replica.from_primary({message});
+    return !opened && opened.error().refusal == Refusal::malformed &&
+           opened.error().wire == wire::WireError::out_of_range;
+  };
+  CHECK(refused(few));
+  CHECK(replica.verified() == 0);
+  const ViewChange change = replica.cluster.replica(0).sign(view_change(few));
+  CHECK(refused(change));
+  CHECK(replica.verified() == 1);  // the view-change itself
+  CHECK(replica.from_primary({proof(replica.cluster, {0, 2, 3})}));
+}
+
+TEST_CASE("a replica's packet with too many signed messages is refused before any is verified") {
+  CountedReplica replica;
+  std::vector<PeerMessage> messages(100, prepare());
+  for (std::uint64_t n = 1; n <= crypto::max_signed_messages_per_packet - 2; ++n) {
+    messages.emplace_back(Checkpoint{SequenceNumber{n}, digest_of(9), {}});
+  }
+  messages.emplace_back(replica.cluster.replica(0).sign(view_change(std::nullopt)));
+  messages.emplace_back(replica.cluster.replica(0).sign(ClientReport{}));
+  CHECK(replica.from_primary(messages));
+  CHECK(replica.verified() == crypto::max_signed_messages_per_packet);
+
+  const StableCheckpoint stable = proof(replica.cluster, {1, 2, 3}, 1000);
+  const NewView opening = replica.cluster.replica(2).sign(new_view(replica.cluster, {0, 1, 3}));
+  for (const PeerMessage& one_more : std::vector<PeerMessage>{stable, opening}) {
+    std::vector<PeerMessage> more = messages;
+    more.push_back(one_more);
+    const auto opened = replica.from_primary(more);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().refusal == Refusal::malformed);
+    CHECK(opened.error().wire == wire::WireError::out_of_range);
+  }
+  CHECK(replica.verified() == crypto::max_signed_messages_per_packet);
 }
 
 TEST_CASE("the first wrong proof of a client's packet ends its verification") {
@@ -259,6 +363,17 @@ TEST_CASE("a client's packet with too many requests is refused before any is ver
   CHECK(opened.error().refusal == Refusal::malformed);
   CHECK(opened.error().wire == wire::WireError::out_of_range);
   CHECK(replica.verified() == before);
+}
+
+TEST_CASE("reads count as requests in a client's packet") {
+  CountedReplica replica;
+  std::vector<ClientMessage> messages(crypto::max_client_requests_per_packet - 1, ReadRequest{});
+  messages.emplace_back(ClientRequest{signed_bundle()});
+  CHECK(replica.from_client(messages));
+  messages.emplace_back(ReadRequest{});
+  const auto opened = replica.from_client(messages);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().wire == wire::WireError::out_of_range);
 }
 
 // ---- Memory ------------------------------------------------------------------------------------------------

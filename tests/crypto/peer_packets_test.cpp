@@ -202,8 +202,9 @@ TEST_CASE("a stable checkpoint is as good as each of its votes") {
   CHECK(of(cluster, checkpoint(256)) == Refusal::wrong_signature);
   CHECK(of(TestCluster{4, 8}, checkpoint()) == Refusal::wrong_signature);
   CHECK(of(TestCluster{4, 7, Epoch{2}}, checkpoint()) == Refusal::wrong_epoch);
-  CHECK(sent({vote(0), {ReplicaId{1}, SharedBytes::own({1, 2, 3})}}) == Refusal::malformed);
-  CHECK(sent({vote(0), {ReplicaId{4}, signed_by(TestCluster{5}, 4).signed_bytes}}) == Refusal::unknown_sender);
+  CHECK(sent({vote(0), vote(2), {ReplicaId{3}, SharedBytes::own({1, 2, 3})}}) == Refusal::malformed);
+  CHECK(sent({vote(0), vote(2), {ReplicaId{4}, signed_by(TestCluster{5}, 4).signed_bytes}}) == Refusal::unknown_sender);
+  CHECK(sent({vote(1), vote(2)}) == Refusal::malformed);  // fewer than a quorum
 }
 
 // ---- Bundles inside of packets ---------------------------------------------------------------------------

@@ -144,7 +144,8 @@ TEST_CASE("the proof inside of a view-change is as good as each of its votes") {
   CHECK(with(stable) == Refusal::wrong_epoch);
   stable.votes[1].signed_bytes = SharedBytes::own({1, 2, 3});
   CHECK(with(stable) == Refusal::malformed);
-  stable.votes = {stable.votes[0], {ReplicaId{4}, proof(TestCluster{5}, {4}).votes[0].signed_bytes}};
+  stable.votes[1] = proof(cluster, {1}).votes[0];
+  stable.votes[2] = {ReplicaId{4}, proof(TestCluster{5}, {4}).votes[0].signed_bytes};
   CHECK(with(stable) == Refusal::unknown_sender);
 }
 

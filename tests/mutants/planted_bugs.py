@@ -254,15 +254,15 @@ BUGS = (
         by_test=("test_stories", "*who asks for little pushes out the last of who has most waiting")),
     bug("wanted_before_taken", "what shares a frame with the NEW-VIEW of its view is judged before that is open",
         ("node/crypto/authenticator.cpp",
-         "    for (PeerMessage& message : messages) {\n",
+         "    for (PeerMessage& message : *messages) {\n",
          "    if (planted(\"wanted_before_taken\")) {\n"
-         "      for (PeerMessage& message : messages) {\n"
+         "      for (PeerMessage& message : *messages) {\n"
          "        static_cast<void>(std::visit([&](auto& one) { return check_claims(channel, one); }, message));\n"
          "      }\n"
-         "      for (PeerMessage& message : messages) take(AuthenticatedPeerMessage{channel, std::move(message)});\n"
+         "      for (PeerMessage& message : *messages) take(AuthenticatedPeerMessage{channel, std::move(message)});\n"
          "      return {};\n"
          "    }\n"
-         "    for (PeerMessage& message : messages) {\n"),
+         "    for (PeerMessage& message : *messages) {\n"),
         by_test=("test_frames", "whether a message is wanted is asked when those before it in the frame have been taken")),
     bug("replies_out_of_order", "a session's record with replies out of order is taken",
         ("storage/client_records.cpp",

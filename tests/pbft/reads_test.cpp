@@ -19,6 +19,21 @@ Effects read(CoreNode& node) {
   return node.core().step(ClientInput{Forge::client(alice, ReadRequest{RequestNumber{1}, {}}), Origin{7}});
 }
 
+Effects read(CoreNode& node, const ClientId& client, std::uint64_t number, std::size_t bytes = 0) {
+  const ReadRequest request{RequestNumber{number}, SharedBytes::own(Bytes(bytes))};
+  return node.core().step(ClientInput{Forge::client(client, request), Origin{7}});
+}
+
+// Who is answered when a turn ends, in order.
+std::vector<std::pair<ClientId, std::uint64_t>> answered(const Effects& effects) {
+  std::vector<std::pair<ClientId, std::uint64_t>> result;
+  for (const auto& effect : effects.execute) {
+    const auto* answer = std::get_if<AnswerRead>(&effect);
+    if (answer != nullptr) result.emplace_back(answer->client, answer->number.value);
+  }
+  return result;
+}
+
 // Whether replica 2 has answered what waited, with this message.
 std::size_t answers_after(CoreCluster& cluster, std::uint32_t from, PeerMessage message) {
   return answers(cluster.node(2).core().step(PeerInput{Forge::peer(ReplicaId{from}, std::move(message))}));
@@ -89,4 +104,91 @@ TEST_CASE("rule 11: a read does not wait for a slot that a later NEW-VIEW has le
     all.push_back({ReplicaId{from}, view_change(1, from, {first}, {first})});
   CHECK(answers_after(gone.cluster, 1, new_view(1, 1, all)) == 1);
   CHECK(answers(read(node)) == 1);
+}
+
+TEST_CASE("a few reads are answered in a turn, and the rest in those that follow") {
+  CoreCluster cluster{4};
+  cluster.open(alice);
+  CoreNode& node = cluster.node(2);
+  (void)node.core().step(TurnEnd{});
+  std::size_t count = 0;
+  for (std::uint64_t i = 0; i < 2 * Reads::per_turn + 1; ++i) count += answers(read(node, alice, i));
+  CHECK(count == Reads::per_turn);
+  CHECK(node.core().reads_are_left());
+  CHECK(answers(node.core().step(TurnEnd{})) == 0);
+  CHECK(answers(node.core().step(TurnEnd{})) == Reads::per_turn);
+  CHECK(node.core().reads_are_left());
+  CHECK(answers(node.core().step(TurnEnd{})) == 1);
+  CHECK_FALSE(node.core().reads_are_left());
+}
+
+TEST_CASE("clients take turns with their reads, those that come later too") {
+  CoreCluster cluster{4};
+  cluster.open(alice);
+  cluster.open(bob, 2);
+  CoreNode& node = cluster.node(2);
+  (void)node.core().step(TurnEnd{});
+  for (std::uint64_t i = 0; i < 3 * Reads::per_turn; ++i) (void)read(node, alice, i);
+  (void)node.core().step(TurnEnd{});
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    const auto next = answered(read(node, bob, i));
+    REQUIRE(next.size() == Reads::per_turn);
+    CHECK((next[0] == std::pair{alice, Reads::per_turn + i * (Reads::per_turn - 1)}));
+    CHECK((next[1] == std::pair{bob, i}));
+    (void)node.core().step(TurnEnd{});
+  }
+}
+
+// A client whose reads stand in many rounds meets others that come anew with one read in every turn.
+TEST_CASE("however many clients come with a read, one with several is answered as well") {
+  CoreCluster cluster{4};
+  cluster.open(alice);
+  CoreNode& node = cluster.node(2);
+  (void)node.core().step(TurnEnd{});
+  std::size_t of_alice = 0;
+  for (std::uint64_t turn = 0; turn < 20; ++turn) {
+    const auto count = [&](const Effects& effects) {
+      for (const auto& [client, number] : answered(effects)) of_alice += client == alice ? 1 : 0;
+    };
+    for (std::uint8_t i = 0; i < 2 * Reads::per_turn; ++i) {
+      count(read(node, client_id(static_cast<std::uint8_t>(100 + i)), turn));
+      if (turn == 0 && i == Reads::per_turn) {
+        for (std::uint64_t of_her = 0; of_her < 5; ++of_her) count(read(node, alice, of_her));
+      }
+    }
+    count(node.core().step(TurnEnd{}));
+  }
+  CHECK(of_alice == 5);
+}
+
+TEST_CASE("reads that are ready count against the quota of their client until they are answered") {
+  CoreCluster cluster{4};
+  cluster.open(alice);
+  CoreNode& node = cluster.node(2);
+  (void)node.core().step(TurnEnd{});
+  const auto refused = [&] {
+    for (const Event& event : read(node, alice, 1, 1U << 20).events) {
+      const auto* rejected = std::get_if<Rejected>(&event);
+      if (rejected != nullptr && rejected->reason == Reject::queue_full) return true;
+    }
+    return false;
+  };
+  for (std::uint64_t i = 0; i < Reads::per_turn + 3; ++i) CHECK_FALSE(refused());
+  CHECK(refused());
+  (void)node.core().step(TurnEnd{});
+  CHECK(answers(node.core().step(TurnEnd{})) == 3);
+  CHECK_FALSE(refused());
+}
+
+TEST_CASE("what is left of the reads of a replica that stopped is not answered, and keeps it from no rest") {
+  CoreCluster cluster{4};
+  cluster.open(alice);
+  CoreNode& node = cluster.node(2);
+  (void)node.core().step(TurnEnd{});
+  for (std::uint64_t i = 0; i < Reads::per_turn + 1; ++i) (void)read(node, alice, i);
+  REQUIRE(node.core().reads_are_left());
+  (void)node.core().step(StateDamaged{});
+  CHECK_FALSE(node.core().reads_are_left());
+  CHECK(answers(node.core().step(TurnEnd{})) == 0);
+  CHECK(answers(node.core().step(TurnEnd{})) == 0);
 }

@@ -211,3 +211,16 @@ TEST_CASE("a request that is told to a backup during a view change is ordered by
   cluster.settle(200);
   for (std::uint32_t i = 1; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 2) == 1);
 }
+
+TEST_CASE("a bundle that is handed on is of use to the primary of the view alone") {
+  CoreCluster cluster{4};
+  const Forward handed_on{make_bundle(alice, SessionId{1}, 1, {1}), false};
+  const auto expected_by = [&](std::uint32_t id) { return cluster.node(id).core().expects(ReplicaId{3}, handed_on); };
+  CHECK(expected_by(0));
+  CHECK_FALSE(expected_by(1));
+  for (const std::uint32_t id : {0U, 1U, 2U}) cluster.send(3, id, empty_new_view(1));
+  cluster.run();
+  REQUIRE(all_in(cluster, {0, 2}, 1));
+  CHECK_FALSE(expected_by(0));
+  CHECK_FALSE(expected_by(2));
+}

@@ -40,7 +40,7 @@ void Outbox::flush(crypto::ClientAuthenticator& authenticator, std::vector<Outgo
     };
     for (ClientMessage& message : messages_[to]) {
       const std::size_t added = estimated_size(message);
-      const std::size_t request = std::holds_alternative<ClientRequest>(message) ? 1 : 0;
+      const std::size_t request = crypto::asks_for_work(message) ? 1 : 0;
       if (size + added > packet_bytes || packet.size() == Limits::max_packet_messages ||
           requests + request > crypto::max_client_requests_per_packet) {
         close();

@@ -1,0 +1,111 @@
+// What the driver does in one turn and leaves to the next, and how it cuts what is sent into frames.
+#include <catch2/catch.hpp>
+
+#include "node/pbft/reads.h"
+#include "node/runtime/driver.h"
+#include "plugins/kv/kv.h"
+#include "tests/crypto/cluster.h"
+#include "tests/execution/store_fixture.h"
+
+namespace pbft::runtime {
+namespace {
+
+using testing::identity_of;
+using testing::shared;
+using testing::TestCluster;
+
+struct SentFrames final : Transport {
+  void broadcast(Bytes frame) override { broadcasts.push_back(std::move(frame)); }
+  void send(ReplicaId, Bytes) override {}
+  void reply(const ClientId&, SessionId, RequestNumber, Bytes) override {}
+  void answer(Origin, Bytes) override { ++answers; }
+
+  std::vector<Bytes> broadcasts;
+  std::size_t answers = 0;
+};
+
+// Replica 1 of four, with real parts but for its network.
+struct DrivenReplica {
+  DrivenReplica() : authenticator(cluster.replica(1)), core(open_to_all(), LocalParameters{ReplicaId{1}}, recovered()) {
+    auto opened = execution::Executor::open(*disk.store, *plugin);
+    REQUIRE(opened);
+    executor = *std::move(opened);
+    driver.emplace(DriverParts{
+        core, authenticator, *disk.store, *executor, transport, observer, Epoch{1}, {}, {}, {}, ReplicaId{1}, 4});
+    driver->tick(Timestamp{1});
+  }
+  static ClusterParameters open_to_all() {
+    ClusterParameters parameters;
+    parameters.open_clients = true;
+    return parameters;
+  }
+  Recovered recovered() const {
+    auto found = disk.store->recover();
+    REQUIRE(found);
+    return *std::move(found);
+  }
+  void from_client(std::uint32_t number, const std::vector<ClientMessage>& messages) {
+    const Bytes frame = cluster.client(number).seal_to(ReplicaId{1}, messages);
+    driver->client_frame(shared(frame), identity_of(number).curve().public_key, Origin{number});
+  }
+  std::size_t answers_of_turn() {
+    const std::size_t before = transport.answers;
+    REQUIRE(driver->end_turn());
+    return transport.answers - before;
+  }
+
+  TestCluster cluster;
+  execution::StoreFixture disk;
+  std::unique_ptr<execution::Plugin> plugin = *execution::Plugin::from_table(pbft_kv_plugin(), "");
+  std::unique_ptr<execution::Executor> executor;
+  crypto::Authenticator authenticator;
+  Replica core;
+  SentFrames transport;
+  Observer observer;
+  std::optional<Driver> driver;
+};
+
+TEST_CASE("reads that a turn has no room for keep the driver busy, and are answered in the turns that follow") {
+  DrivenReplica replica;
+  CHECK(replica.answers_of_turn() == 0);
+  CHECK_FALSE(replica.driver->busy());
+  for (int frame = 0; frame < 2; ++frame) {
+    replica.from_client(100, std::vector<ClientMessage>(crypto::max_client_requests_per_packet, ReadRequest{}));
+  }
+  std::size_t left = 2 * crypto::max_client_requests_per_packet;
+  while (left > 0) {
+    CHECK(replica.answers_of_turn() == Reads::per_turn);
+    left -= Reads::per_turn;
+    CHECK(replica.driver->busy() == (left > 0));
+  }
+  CHECK(replica.answers_of_turn() == 0);
+}
+
+// A batch of clients whose MACs hold nowhere makes a backup report each of them.
+TEST_CASE("no frame holds more signed messages than its receivers take") {
+  constexpr std::size_t clients = 2 * crypto::max_signed_messages_per_packet + 1;
+  DrivenReplica replica;
+  std::vector<BundlePtr> bundles;
+  for (std::uint32_t i = 0; i < clients; ++i) {
+    const BundlePtr made = replica.cluster.client(1000 + i).seal_bundle(
+        SessionId{1}, RequestNumber{0}, testing::one_request(), crypto::ClientAuthenticator::Proof::macs);
+    bundles.push_back(testing::with_proof(*made, Bytes(testing::proof_of(*made).size())));
+  }
+  const Bytes frame = replica.cluster.replica(0).seal_broadcast({testing::pre_prepare(bundles)});
+  replica.driver->peer_frame(shared(frame), ReplicaId{0});
+  REQUIRE(replica.driver->end_turn());
+
+  crypto::Authenticator receiver = replica.cluster.replica(2);
+  std::size_t reports = 0;
+  for (const Bytes& sent : replica.transport.broadcasts) {
+    const auto opened = receiver.open_peer(shared(sent), ReplicaId{1});
+    REQUIRE(opened);
+    for (const AuthenticatedPeerMessage& message : *opened) {
+      reports += std::holds_alternative<ClientReport>(message.message()) ? 1 : 0;
+    }
+  }
+  CHECK(reports == clients);
+}
+
+}  // namespace
+}  // namespace pbft::runtime
