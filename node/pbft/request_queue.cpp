@@ -24,7 +24,10 @@ void RequestQueue::Load::remove(const Bundle& bundle) {
 }
 
 RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
-  if (waiting_.contains(bundle->digest) || in_flight_.contains(bundle->digest)) return Added::known;
+  const auto same = waiting_.find(bundle->digest);
+  const bool replaces = same != waiting_.end() && bundle->is_signed() && !order_.at(same->second)->is_signed();
+  if (replaces) forget_waiting(*bundle);
+  if (knows(bundle->digest)) return Added::known;
   const auto known = per_client_.find(bundle->client);
   Load mine = known == per_client_.end() ? Load{} : known->second;
   mine.add(*bundle);

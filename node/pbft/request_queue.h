@@ -21,7 +21,8 @@ class RequestQueue {
 
   explicit RequestQueue(const LocalParameters& parameters) : parameters_(parameters) {}
 
-  // A bundle that waits or is in flight already is `known`: it is not ordered twice because it came twice.
+  // A bundle that waits or is in flight already is `known`: it is not ordered twice because it came twice. One that
+  // waits without a signature makes way for its signed copy.
   [[nodiscard]] Added add(const BundlePtr& bundle);
   // Takes bundles for one batch, oldest first, within the limits of a batch. They stay known as in flight.
   [[nodiscard]] std::vector<BundlePtr> take_batch();
@@ -33,6 +34,10 @@ class RequestQueue {
   void forget_in_flight() { in_flight_.clear(); }
   // Drops what waits and does not pass.
   void keep_only(const std::function<bool(const Bundle&)>& passes);
+  // It waits or is in flight.
+  [[nodiscard]] bool knows(const Digest& bundle) const {
+    return waiting_.contains(bundle) || in_flight_.contains(bundle);
+  }
   // What waits, by arrival.
   [[nodiscard]] std::vector<BundlePtr> waiting() const;
 

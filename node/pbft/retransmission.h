@@ -33,6 +33,10 @@ class Retransmission {
   [[nodiscard]] SequenceNumber executed_by(ReplicaId replica) const { return peers_[replica.value].executed; }
   // The highest sequence number that f+1 replicas say they have executed: at least one correct one did.
   [[nodiscard]] SequenceNumber executed_by_weak_quorum() const;
+  // Ticks since the last message of this replica; since the start, where there was none.
+  [[nodiscard]] Ticks silence_of(ReplicaId replica, Ticks now) const {
+    return now - peers_[replica.value].heard.value_or(0);
+  }
   // Whether a quorum, this replica included, was heard of lately.
   [[nodiscard]] bool connected() const;
 

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/pbft/forge.h"
-#include "tests/pbft/harness.h"
+#include "tests/pbft/views.h"
 
 using namespace pbft;
 using namespace pbft::testing;
@@ -126,6 +126,34 @@ TEST_CASE("a bundle above the quota is taken where nothing else waits, or it nev
   queue.invariants();
   CHECK(queue.take_batch().size() == 1);
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) == Added::yes);
+}
+
+TEST_CASE("a signed copy takes the place of what waits without a signature, and not the other way round") {
+  const LocalParameters local;
+  RequestQueue queue{local};
+  const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
+  CHECK(queue.add(bundle) == Added::yes);
+  CHECK(queue.add(signed_copy(bundle)) == Added::yes);
+  queue.invariants();
+  CHECK(queue.add(signed_copy(bundle)) == Added::known);
+  CHECK(queue.add(bundle) == Added::known);
+  REQUIRE(queue.waiting().size() == 1);
+  CHECK(queue.waiting()[0]->is_signed());
+}
+
+TEST_CASE("rule 38: a backup does not wait with a client for which it has no room") {
+  ClusterParameters cluster;
+  cluster.clients = {client_id(1), client_id(2)};
+  LocalParameters local;
+  local.self = ReplicaId{1};
+  local.max_queued_requests = 2;
+  CoreNode node{cluster, local};
+  for (const auto& bundle :
+       {make_bundle(client_id(1), SessionId{1}, 1, {1, 2}), make_bundle(client_id(2), SessionId{2}, 1, {1, 2})}) {
+    static_cast<void>(node.step(ClientInput{Forge::client(bundle->client, ClientRequest{bundle}), Origin{1}}));
+  }
+  CHECK(node.count(Reject::queue_full) == 1);
+  CHECK(node.status().waiting_clients == 1);
 }
 
 TEST_CASE("a replica whose queue is full says that it is busy, a backup as well, which then hands nothing on") {
