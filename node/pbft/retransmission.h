@@ -49,6 +49,7 @@ class Retransmission {
     std::optional<Ticks> answered;  // tick in which its last status was answered
     Ticks fetch_tick = 0;           // tick in which it asked for `fetched`
     std::set<std::pair<SequenceNumber, Digest>> fetched;
+    std::size_t fetch_budget = 0;  // bytes of batches from memory that it may still get in this tick
   };
 
   void add_unprepared(Status& status) const;

@@ -95,6 +95,13 @@ inline BundlePtr signed_copy(const BundlePtr& bundle) {
   return std::make_shared<const Bundle>(std::move(copy));
 }
 
+// The same bundle with a body of this size; its digest stays what it was.
+inline BundlePtr with_body(const BundlePtr& bundle, const SharedBytes& body) {
+  Bundle copy = *bundle;
+  copy.body = body;
+  return std::make_shared<const Bundle>(std::move(copy));
+}
+
 inline SharedBytes signature(std::uint32_t replica) {
   return SharedBytes::own(to_bytes("signed by " + std::to_string(replica)));
 }
