@@ -61,7 +61,7 @@ void NormalOperation::recover_slot(SequenceNumber n, const RecoveredSlot& rememb
       slot.prepares[local_.self.value] = slot.accepted;
     }
     if (n > delivery_.delivered()) {
-      for (const BundlePtr& bundle : batch->bundles) queue_.mark_in_flight(*bundle);
+      for (const BundlePtr& bundle : batch->bundles) queue_.mark_in_flight(*bundle, n);
     }
   }
   slot.committed = remembered.executed;
@@ -184,7 +184,7 @@ void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch
   known = {batch, true};
   out.persist(PersistAccepted{vote.view, n, vote.digest});
   for (const BundlePtr& bundle : batch->bundles) {
-    if (n > delivery_.delivered()) queue_.mark_in_flight(*bundle);
+    if (n > delivery_.delivered()) queue_.mark_in_flight(*bundle, n);
   }
   if (!is_primary()) {
     slot.prepares[local_.self.value] = vote;
@@ -270,6 +270,8 @@ void NormalOperation::deliver_committed(Outbox& out) {
     if (known == slot->batches.end()) return;
     const bool durable = std::exchange(known->second.durable, true);
     delivery_.deliver(n, view_.view, known->second.batch, durable, out);
+    const bool other = slot->accepted && slot->accepted->digest != *slot->committed;
+    if (other) reclaim(*slot, &*slot->committed);
   }
 }
 
@@ -317,17 +319,15 @@ void NormalOperation::enter(Outbox& out) {
     static_cast<void>(log_.slot(n, now_));
   }
   for (const auto& [n, slot] : log_.slots()) {
-    if (n > delivery_.delivered()) reclaim(n, slot);
+    if (n > delivery_.delivered()) reclaim(slot, view_.opened_with(n));
   }
   opening_done_ = false;
   vote_on_opening(out);
 }
 
-// Requests of batches that the new view leaves out have still to be ordered.
-void NormalOperation::reclaim(SequenceNumber n, const Slot& slot) {
-  const Digest* opened = view_.opened_with(n);
+void NormalOperation::reclaim(const Slot& slot, const Digest* ordered) {
   for (const auto& [digest, known] : slot.batches) {
-    if (opened != nullptr && *opened == digest) continue;
+    if (ordered != nullptr && *ordered == digest) continue;
     for (const BundlePtr& bundle : known.batch->bundles) {
       if (suspects_.must_sign(bundle->client, now_) && !bundle->is_signed()) continue;
       if (clients_.needs_order(*bundle)) static_cast<void>(queue_.add(bundle));
@@ -379,7 +379,7 @@ void NormalOperation::propose(Outbox& out) {
     if (last_proposed_.value - delivery_.delivered().value >= local_.pipeline) return;
     if (better_gather()) return;
     const std::size_t waiting = queue_.requests();
-    std::vector<BundlePtr> bundles = queue_.take_batch();
+    std::vector<BundlePtr> bundles = queue_.take_batch(n);
     const Timestamp time{std::max(wall_clock_.value, last_proposed_time_.value + 1)};
     const Digest digest = batch_digest(time, bundles);
     last_proposed_ = n;

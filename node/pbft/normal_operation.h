@@ -76,7 +76,8 @@ class NormalOperation {
   void check_prepared(SequenceNumber n, Slot& slot, Outbox& out);
   void check_committed(Slot& slot);
   void recover_slot(SequenceNumber n, const RecoveredSlot& remembered);
-  void reclaim(SequenceNumber n, const Slot& slot);
+  // Requests of the slot's batches have still to be ordered, except those of the batch that is or may be ordered there.
+  void reclaim(const Slot& slot, const Digest* ordered);
   [[nodiscard]] bool better_gather();
 
   const ClusterParameters& cluster_;

@@ -312,6 +312,7 @@ void Replica::invariants() const {
   p.normal.invariants();
   p.checkpointing.invariants();
   assert(p.delivery.executed() <= p.delivery.delivered());
+  assert(!p.queue.in_flight_up_to(p.delivery.delivered()));
   assert(p.delivery.delivered() >= p.log.low() || p.delivery.stopped());
 }
 
