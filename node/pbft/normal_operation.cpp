@@ -9,6 +9,11 @@ namespace pbft {
 
 namespace {
 
+// Proposals that are not authentic here are kept for so many of the next slots whatever their size, and for those
+// behind them up to so many bytes together.
+constexpr std::uint64_t always_held = 4;
+constexpr std::size_t most_held_bytes = 64U << 20;
+
 // Keeps the first vote of a sender in the highest view that it voted in; false where the vote is no news.
 bool record(std::optional<Vote>& place, const Vote& vote, ReplicaId sender, Outbox& out) {
   if (place && place->view >= vote.view) {
@@ -145,12 +150,29 @@ bool NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message
   if (!all_authentic) {
     out.reject(Reject::bundle_not_authentic, sender);
     suspects_.found_in_batch(message, now_, out);
-    slot.held = message;
+    hold(message, slot);
     accept_if_vouched(message.n, slot, out);
     return false;
   }
   accept(message.n, slot, message.batch, out);
   return false;
+}
+
+// Kept for the case that it is vouched for. Of slots whose turn is far away only so much is kept: for the others it is
+// as if the message had been lost, so the batch is fetched where it is vouched for, and the message asked for again.
+void NormalOperation::hold(const PrePrepare& message, Slot& slot) {
+  if (slot.held) return;
+  const SequenceNumber delivered = delivery_.delivered();
+  std::size_t held = 0;
+  for (auto& [n, other] : log_.slots()) {
+    if (n <= delivered) other.held.reset();
+    held += other.held ? other.held_bytes : 0;
+  }
+  const std::size_t bytes = bytes_of(*message.batch);
+  const bool near = message.n > delivered && message.n.value - delivered.value <= always_held;
+  if (!near && held + bytes > most_held_bytes) return;
+  slot.held = message;
+  slot.held_bytes = bytes;
 }
 
 // f+1 PREPAREs from distinct backups: one of them is correct, had the primary's pre-prepare, and found every bundle

@@ -72,6 +72,7 @@ class NormalOperation {
   [[nodiscard]] std::optional<Reject> invalid(const PrePrepare& message) const;
   [[nodiscard]] std::optional<Reject> time_invalid(SequenceNumber n, Timestamp time) const;
   void accept(SequenceNumber n, Slot& slot, const BatchPtr& batch, Outbox& out);
+  void hold(const PrePrepare& message, Slot& slot);
   void accept_if_vouched(SequenceNumber n, Slot& slot, Outbox& out);
   void check_prepared(SequenceNumber n, Slot& slot, Outbox& out);
   void check_committed(Slot& slot);
