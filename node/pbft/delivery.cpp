@@ -21,6 +21,7 @@ void Delivery::deliver(SequenceNumber n, View view, const BatchPtr& batch, bool 
   execute.ledger_head = pbft::ledger_head(ledger_head_, n, batch->digest);
   clients_.apply(n, *batch, execute);
   for (const BundlePtr& bundle : batch->bundles) queue_.executed(*bundle);
+  queue_.settled(n);
   watch_.executed(*batch);
 
   delivered_ = n;
@@ -39,6 +40,7 @@ void Delivery::installed(const CheckpointSummary& summary) {
   stopped_ = false;
   held_ = false;
   follows_state_ = true;
+  queue_.settled(summary.n);
 }
 
 bool Delivery::on_executed(SequenceNumber n) {

@@ -4,6 +4,12 @@
 
 namespace pbft {
 
+std::size_t bytes_of(const Batch& batch) {
+  std::size_t bytes = 0;
+  for (const BundlePtr& bundle : batch.bundles) bytes += bundle->body.size() + bundle->proof.size();
+  return bytes;
+}
+
 std::uint32_t count_matching(const std::vector<std::optional<Vote>>& votes, const Vote& vote) {
   std::uint32_t count = 0;
   for (const auto& candidate : votes) count += candidate == vote ? 1U : 0U;

@@ -1,6 +1,7 @@
 // What is known about each sequence number between the low and the high water mark.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -19,6 +20,9 @@ struct Vote {
   friend bool operator==(const Vote&, const Vote&) = default;
 };
 
+// What the batch takes, with the proofs of its bundles.
+[[nodiscard]] std::size_t bytes_of(const Batch& batch);
+
 struct Slot {
   struct KnownBatch {
     BatchPtr batch;
@@ -36,6 +40,7 @@ struct Slot {
   std::map<Digest, View> voted;
   // A pre-prepare whose bundles are not all authentic here; accepted once a weak quorum vouches for it.
   std::optional<PrePrepare> held;
+  std::size_t held_bytes = 0;
   // Indexed by replica: the vote of each in the highest view that it voted in here, in `prepares` not below the present
   // one; backups of the vote's view only in `prepares`.
   std::vector<std::optional<Vote>> prepares;

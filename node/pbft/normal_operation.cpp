@@ -9,6 +9,11 @@ namespace pbft {
 
 namespace {
 
+// Proposals that are not authentic here are kept for so many of the next slots whatever their size, and for those
+// behind them up to so many bytes together.
+constexpr std::uint64_t always_held = 4;
+constexpr std::size_t most_held_bytes = 64U << 20;
+
 // Keeps the first vote of a sender in the highest view that it voted in; false where the vote is no news.
 bool record(std::optional<Vote>& place, const Vote& vote, ReplicaId sender, Outbox& out) {
   if (place && place->view >= vote.view) {
@@ -61,7 +66,7 @@ void NormalOperation::recover_slot(SequenceNumber n, const RecoveredSlot& rememb
       slot.prepares[local_.self.value] = slot.accepted;
     }
     if (n > delivery_.delivered()) {
-      for (const BundlePtr& bundle : batch->bundles) queue_.mark_in_flight(*bundle);
+      for (const BundlePtr& bundle : batch->bundles) queue_.mark_in_flight(*bundle, n);
     }
   }
   slot.committed = remembered.executed;
@@ -145,12 +150,29 @@ bool NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message
   if (!all_authentic) {
     out.reject(Reject::bundle_not_authentic, sender);
     suspects_.found_in_batch(message, now_, out);
-    slot.held = message;
+    hold(message, slot);
     accept_if_vouched(message.n, slot, out);
     return false;
   }
   accept(message.n, slot, message.batch, out);
   return false;
+}
+
+// Kept for the case that it is vouched for. Of slots whose turn is far away only so much is kept: for the others it is
+// as if the message had been lost, so the batch is fetched where it is vouched for, and the message asked for again.
+void NormalOperation::hold(const PrePrepare& message, Slot& slot) {
+  if (slot.held) return;
+  const SequenceNumber delivered = delivery_.delivered();
+  std::size_t held = 0;
+  for (auto& [n, other] : log_.slots()) {
+    if (n <= delivered) other.held.reset();
+    held += other.held ? other.held_bytes : 0;
+  }
+  const std::size_t bytes = bytes_of(*message.batch);
+  const bool near = message.n > delivered && message.n.value - delivered.value <= always_held;
+  if (!near && held + bytes > most_held_bytes) return;
+  slot.held = message;
+  slot.held_bytes = bytes;
 }
 
 // f+1 PREPAREs from distinct backups: one of them is correct, had the primary's pre-prepare, and found every bundle
@@ -184,7 +206,7 @@ void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch
   known = {batch, true};
   out.persist(PersistAccepted{vote.view, n, vote.digest});
   for (const BundlePtr& bundle : batch->bundles) {
-    if (n > delivery_.delivered()) queue_.mark_in_flight(*bundle);
+    if (n > delivery_.delivered()) queue_.mark_in_flight(*bundle, n);
   }
   if (!is_primary()) {
     slot.prepares[local_.self.value] = vote;
@@ -270,6 +292,8 @@ void NormalOperation::deliver_committed(Outbox& out) {
     if (known == slot->batches.end()) return;
     const bool durable = std::exchange(known->second.durable, true);
     delivery_.deliver(n, view_.view, known->second.batch, durable, out);
+    const bool other = slot->accepted && slot->accepted->digest != *slot->committed;
+    if (other) reclaim(*slot, &*slot->committed);
   }
 }
 
@@ -317,17 +341,15 @@ void NormalOperation::enter(Outbox& out) {
     static_cast<void>(log_.slot(n, now_));
   }
   for (const auto& [n, slot] : log_.slots()) {
-    if (n > delivery_.delivered()) reclaim(n, slot);
+    if (n > delivery_.delivered()) reclaim(slot, view_.opened_with(n));
   }
   opening_done_ = false;
   vote_on_opening(out);
 }
 
-// Requests of batches that the new view leaves out have still to be ordered.
-void NormalOperation::reclaim(SequenceNumber n, const Slot& slot) {
-  const Digest* opened = view_.opened_with(n);
+void NormalOperation::reclaim(const Slot& slot, const Digest* ordered) {
   for (const auto& [digest, known] : slot.batches) {
-    if (opened != nullptr && *opened == digest) continue;
+    if (ordered != nullptr && *ordered == digest) continue;
     for (const BundlePtr& bundle : known.batch->bundles) {
       if (suspects_.must_sign(bundle->client, now_) && !bundle->is_signed()) continue;
       if (clients_.needs_order(*bundle)) static_cast<void>(queue_.add(bundle));
@@ -379,7 +401,7 @@ void NormalOperation::propose(Outbox& out) {
     if (last_proposed_.value - delivery_.delivered().value >= local_.pipeline) return;
     if (better_gather()) return;
     const std::size_t waiting = queue_.requests();
-    std::vector<BundlePtr> bundles = queue_.take_batch();
+    std::vector<BundlePtr> bundles = queue_.take_batch(n);
     const Timestamp time{std::max(wall_clock_.value, last_proposed_time_.value + 1)};
     const Digest digest = batch_digest(time, bundles);
     last_proposed_ = n;

@@ -72,11 +72,13 @@ class NormalOperation {
   [[nodiscard]] std::optional<Reject> invalid(const PrePrepare& message) const;
   [[nodiscard]] std::optional<Reject> time_invalid(SequenceNumber n, Timestamp time) const;
   void accept(SequenceNumber n, Slot& slot, const BatchPtr& batch, Outbox& out);
+  void hold(const PrePrepare& message, Slot& slot);
   void accept_if_vouched(SequenceNumber n, Slot& slot, Outbox& out);
   void check_prepared(SequenceNumber n, Slot& slot, Outbox& out);
   void check_committed(Slot& slot);
   void recover_slot(SequenceNumber n, const RecoveredSlot& remembered);
-  void reclaim(SequenceNumber n, const Slot& slot);
+  // Requests of the slot's batches have still to be ordered, except those of the batch that is or may be ordered there.
+  void reclaim(const Slot& slot, const Digest* ordered);
   [[nodiscard]] bool better_gather();
 
   const ClusterParameters& cluster_;

@@ -12,9 +12,10 @@ namespace pbft {
 void PrimaryWatch::heard(const Bundle& bundle) {
   if (!waiting_.contains(bundle.client) && waiting_.size() >= most_clients) return;
   std::deque<Waiting>& mine = waiting_[bundle.client];
-  const bool known =
-      std::any_of(mine.begin(), mine.end(), [&](const Waiting& one) { return one.request.digest == bundle.digest; });
-  if (known || mine.size() >= most_of_one) return;
+  const auto known =
+      std::find_if(mine.begin(), mine.end(), [&](const Waiting& one) { return one.request.digest == bundle.digest; });
+  if (known != mine.end()) known->is_signed = known->is_signed || bundle.is_signed();
+  if (known != mine.end() || mine.size() >= most_of_one) return;
   Bundle request;
   request.client = bundle.client;
   request.session = bundle.session;
@@ -24,13 +25,20 @@ void PrimaryWatch::heard(const Bundle& bundle) {
   // Twice, since the primary may have heard of others before.
   const std::uint64_t turn = executed_ + 2 * backlog_;
   backlog_ += request.requests.size();
-  mine.push_back({std::move(request), now_, turn});
+  mine.push_back({std::move(request), bundle.is_signed(), now_, now_, turn});
 }
 
 void PrimaryWatch::refused(const ClientId& client) {
   const auto mine = waiting_.find(client);
   if (mine == waiting_.end()) return;
   for (Waiting& one : mine->second) one.since = now_;
+}
+
+void PrimaryWatch::forget_unsigned(const ClientId& client) {
+  const auto mine = waiting_.find(client);
+  if (mine == waiting_.end()) return;
+  forget(mine->second, [](const Waiting& one) { return !one.is_signed; });
+  if (mine->second.empty()) waiting_.erase(mine);
 }
 
 void PrimaryWatch::forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which) {
@@ -85,6 +93,7 @@ void PrimaryWatch::left() {
 
 std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   ++now_;
+  unsigned_reasons_.clear();
   if (std::exchange(executed_since_tick_, false)) {
     progress_ = true;
     timeout_ = local_.view_timeout_ticks;
@@ -97,7 +106,12 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   if (!stalled_since_) stalled_since_ = now_;
   if (now_ - *stalled_since_ >= timeout_) {
     if (!standing.slot_waits) forget_settled();
-    if (standing.slot_waits || !waiting_.empty()) return "nothing was executed for the timeout";
+    if (standing.slot_waits || !waiting_.empty()) {
+      const bool primary_is_there = now_ - std::min(now_, standing.primary_silent) >= *stalled_since_;
+      const auto whole_time = [&](const Waiting& one) { return one.heard <= *stalled_since_; };
+      if (!standing.slot_waits && primary_is_there) name_unsigned(whole_time);
+      return "nothing was executed for the timeout";
+    }
     stalled_since_.reset();
   }
   if (standing.primary) return std::nullopt;
@@ -109,10 +123,12 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   return std::nullopt;
 }
 
-// What has waited for long may have been answered in the meantime, in another bundle or by a transfer. Looked at only
-// when it matters, since it costs something.
+// What has waited for long may have been answered in the meantime, in another bundle or by a transfer; or this replica
+// does not hold it any more. Looked at only when it matters, since it costs something.
 void PrimaryWatch::forget_settled() {
-  const auto settled = [&](const Waiting& one) { return !clients_.needs_order(one.request); };
+  const auto settled = [&](const Waiting& one) {
+    return !queue_.knows(one.request.digest) || !clients_.needs_order(one.request);
+  };
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     std::deque<Waiting>& mine = at->second;
     if (now_ - mine.front().since >= timeout_) forget(mine, settled);
@@ -120,12 +136,24 @@ void PrimaryWatch::forget_settled() {
   }
 }
 
-bool PrimaryWatch::someone_starves() const {
-  return std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& entry) {
-    const Waiting& oldest = entry.second.front();
-    const Ticks waited = now_ - oldest.since;
-    return waited >= starvation * timeout_ && (executed_ >= oldest.turn || waited >= longest_queue * timeout_);
-  });
+bool PrimaryWatch::starves(const Waiting& oldest) const {
+  const Ticks waited = now_ - oldest.since;
+  return waited >= starvation * timeout_ && (executed_ >= oldest.turn || waited >= longest_queue * timeout_);
+}
+
+bool PrimaryWatch::someone_starves() {
+  const bool found =
+      std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& entry) { return starves(entry.second.front()); });
+  if (found) name_unsigned([&](const Waiting& one) { return starves(one); });
+  return found;
+}
+
+void PrimaryWatch::name_unsigned(const std::function<bool(const Waiting&)>& which) {
+  const auto counts = [&](const Waiting& one) { return !one.is_signed && which(one); };
+  for (const auto& [client, mine] : waiting_) {
+    if (unsigned_reasons_.size() >= most_reasons) return;
+    if (std::any_of(mine.begin(), mine.end(), counts)) unsigned_reasons_.push_back(client);
+  }
 }
 
 // The floor rises over the first periods of a view to nine tenths of the best that the last views achieved in one
@@ -151,6 +179,7 @@ bool PrimaryWatch::too_slow(bool waits) {
 
 void PrimaryWatch::invariants() const {
   assert(waiting_.size() <= most_clients);
+  assert(unsigned_reasons_.size() <= most_reasons);
   std::uint64_t requests = 0;
   for (const auto& [client, mine] : waiting_) {
     assert(!mine.empty() && mine.size() <= most_of_one);

@@ -7,32 +7,40 @@
 //      primary that takes one request after the other starves nobody;
 //   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.
-// The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once something
-// new is executed. Ticks, not clocks.
+// Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for, pushed
+// out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at one
+// backup only looks like one that the primary does not serve: it is named when a view is left for it, and has to sign
+// then. The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once
+// something new is executed. Ticks, not clocks.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "node/pbft/client_table.h"
 #include "node/pbft/message_log.h"
 #include "node/pbft/parameters.h"
 #include "node/pbft/quorum.h"
+#include "node/pbft/request_queue.h"
 
 namespace pbft {
 
 class PrimaryWatch {
  public:
-  PrimaryWatch(const LocalParameters& local, const ClientTable& clients, const Quorum& quorum)
-      : local_(local), clients_(clients), probes_(quorum.weak()) {}
+  PrimaryWatch(const LocalParameters& local, const ClientTable& clients, const RequestQueue& queue,
+               const Quorum& quorum)
+      : local_(local), clients_(clients), queue_(queue), probes_(quorum.weak()) {}
 
-  // A request that has still to be ordered came in, from its client or from another replica.
+  // A request that has still to be ordered came in, from its client or from another replica, and waits in the queue.
   void heard(const Bundle& bundle);
   // This replica had no room itself for what the client asks for: the primary may have none either, so the client's
   // patience begins anew. Who asks for little is not refused (request_queue.h), and has a claim on its turn.
   void refused(const ClientId& client);
+  // The client has to sign from now on: what it did not sign waits for nothing any more.
+  void forget_unsigned(const ClientId& client);
   // A batch was delivered to execution.
   void executed(const Batch& batch);
   // The state was replaced as a whole: what waits is judged anew.
@@ -47,12 +55,16 @@ class PrimaryWatch {
   void left();
 
   struct Standing {
-    bool watching = true;     // false: this replica is behind the others, or hears too few of them
-    bool slot_waits = false;  // something is accepted here and not executed
-    bool primary = false;     // it is the primary itself, who leaves only for the first reason, and for its slots
+    bool watching = true;      // false: this replica is behind the others, or hears too few of them
+    bool slot_waits = false;   // something is accepted here and not executed
+    bool primary = false;      // it is the primary itself, who leaves only for the first reason, and for its slots
+    Ticks primary_silent = 0;  // since so many ticks nothing has come from the primary
   };
   // Once a tick. Why the primary is to be left now; nothing: it is not.
   [[nodiscard]] std::optional<const char*> on_tick(const Standing& standing);
+  // The clients whose requests without a signature were the last tick's reason, where the primary is there and takes
+  // others: perhaps their MACs do not hold at it. A few of them, if there are many.
+  [[nodiscard]] const std::vector<ClientId>& unsigned_reasons() const { return unsigned_reasons_; }
 
   [[nodiscard]] Ticks timeout() const { return timeout_; }
   // Requests that are known to wait; at most a few of each client.
@@ -62,6 +74,7 @@ class PrimaryWatch {
  private:
   static constexpr std::size_t most_clients = 10'000;
   static constexpr std::size_t most_of_one = 4;
+  static constexpr std::size_t most_reasons = 64;
   static constexpr Ticks starvation = 4;        // timeouts
   static constexpr Ticks longest_queue = 32;    // timeouts; what waited before accounts for no more
   static constexpr Ticks period = 100;          // ticks over which throughput is measured
@@ -71,16 +84,21 @@ class PrimaryWatch {
   // One request of a bundle that stands for it; without its bytes.
   struct Waiting {
     Bundle request;
-    Ticks since = 0;
+    bool is_signed = false;
+    Ticks heard = 0;
+    Ticks since = 0;         // when patience began: as heard, or later
     std::uint64_t turn = 0;  // so many requests executed, its own turn has come
   };
   void forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which);
   void forget_settled();
-  [[nodiscard]] bool someone_starves() const;
+  [[nodiscard]] bool starves(const Waiting& oldest) const;
+  [[nodiscard]] bool someone_starves();
+  void name_unsigned(const std::function<bool(const Waiting&)>& which);
   [[nodiscard]] bool too_slow(bool waits);
 
   const LocalParameters& local_;
   const ClientTable& clients_;
+  const RequestQueue& queue_;
   Ticks now_ = 0;
   Ticks entered_ = 0;
   std::optional<Ticks> stalled_since_;  // since when something waits without anything being executed
@@ -91,6 +109,8 @@ class PrimaryWatch {
   std::map<ClientId, std::deque<Waiting>> waiting_;
   std::uint64_t backlog_ = 0;   // Invariant: the requests in waiting_
   std::uint64_t executed_ = 0;  // requests, since the start
+
+  std::vector<ClientId> unsigned_reasons_;
 
   // Throughput, in requests executed per period.
   std::uint64_t in_period_ = 0;

@@ -34,7 +34,7 @@ struct Replica::Parts {
         clients(cluster, recovered.clients, recovered.sessions),
         queue(local),
         suspects(cluster),
-        watch(local, clients, view.quorum),
+        watch(local, clients, queue, view.quorum),
         delivery(cluster, clients, queue, watch, recovered),
         normal(cluster, local, view, log, delivery, clients, queue, suspects),
         checkpointing(cluster, local, log, delivery, recovered),
@@ -85,7 +85,9 @@ struct Replica::Parts {
   void on_peer(ReplicaId sender, const Tree& m) { transfer.on_tree(sender, m, out); }
   void on_peer(ReplicaId sender, const FetchBucket& m) { transfer.on_fetch_bucket(sender, m, out); }
   void on_peer(ReplicaId sender, const BucketPart& m) { transfer.on_bucket_part(sender, m, out); }
-  void on_peer(ReplicaId sender, const ClientReport& m) { suspects.on_report(sender, m, now, out); }
+  void on_peer(ReplicaId sender, const ClientReport& m) {
+    if (suspects.on_report(sender, m, now, out)) intake.forget_unsigned(m.client, out);
+  }
 
   // What follows every input.
   void settle();
@@ -128,6 +130,7 @@ void Replica::Parts::on(const Tick& tick) {
   ++now;
   normal.set_time(now, tick.wall_clock);
   view_changer.on_tick(now, standing(), out);
+  for (const ClientId& client : watch.unsigned_reasons()) suspects.waited_in_vain(client, now, out);
   retransmission.on_tick(now, out);
   const bool was_active = transfer.active();
   transfer.on_tick(now, catch_up.needs_state_transfer(), retransmission.executed_by_weak_quorum(), out);
@@ -236,6 +239,7 @@ PrimaryWatch::Standing Replica::Parts::standing() const {
   standing.watching = view.votes() && !behind && delivery.open() && retransmission.connected();
   standing.primary = normal.is_primary();
   standing.slot_waits = slot_waits();
+  standing.primary_silent = retransmission.silence_of(view.primary(), now);
   return standing;
 }
 
@@ -324,6 +328,7 @@ void Replica::invariants() const {
   p.normal.invariants();
   p.checkpointing.invariants();
   assert(p.delivery.executed() <= p.delivery.delivered());
+  assert(!p.queue.in_flight_up_to(p.delivery.delivered()));
   assert(p.delivery.delivered() >= p.log.low() || p.delivery.stopped());
 }
 

@@ -44,6 +44,15 @@ void RequestIntake::entered_view(Outbox& out) {
   }
 }
 
+void RequestIntake::forget_unsigned(const ClientId& client, Outbox& out) {
+  watch_.forget_unsigned(client);
+  queue_.keep_only([&](const Bundle& waiting) {
+    if (waiting.client != client || waiting.is_signed()) return true;
+    refuse_all(waiting, ReplyStatus::sign, out);
+    return false;
+  });
+}
+
 void RequestIntake::tidy() {
   queue_.keep_only([&](const Bundle& waiting) { return clients_.needs_order(waiting); });
 }
@@ -98,10 +107,11 @@ void RequestIntake::enqueue(const BundlePtr& bundle, Ticks now, Outbox& out) {
     if (added == RequestQueue::Added::known) out.reject(Reject::already_known);
     return;
   }
-  // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary. Where more
-  // waits here than there is room for, the primary has enough to do.
-  watch_.heard(*bundle);
+  // Where more waits here than there is room for, the primary has enough to do, and this replica does not wait with the
+  // client: it may be gone before there is room, and nobody would ever order what nobody holds.
   if (is_full(added)) return watch_.refused(bundle->client);
+  // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
+  watch_.heard(*bundle);
   if (view_.active) out.send_to(view_.primary(), Forward{bundle, false});
 }
 

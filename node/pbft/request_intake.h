@@ -30,6 +30,9 @@ class RequestIntake {
   void on_forward(ReplicaId sender, const Forward& message, Ticks now, Outbox& out);
   // What waited under the last primary waits under this one; its clients may not know yet where it is.
   void entered_view(Outbox& out);
+  // The client has to sign from now on: what it did not sign waits no longer, neither to be ordered nor for the
+  // primary.
+  void forget_unsigned(const ClientId& client, Outbox& out);
   // Drops what waits and needs no order any more.
   void tidy();
 

@@ -24,7 +24,10 @@ void RequestQueue::Load::remove(const Bundle& bundle) {
 }
 
 RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
-  if (waiting_.contains(bundle->digest) || in_flight_.contains(bundle->digest)) return Added::known;
+  const auto same = waiting_.find(bundle->digest);
+  const bool replaces = same != waiting_.end() && bundle->is_signed() && !order_.at(same->second)->is_signed();
+  if (replaces) forget_waiting(*bundle);
+  if (knows(bundle->digest)) return Added::known;
   const auto known = per_client_.find(bundle->client);
   Load mine = known == per_client_.end() ? Load{} : known->second;
   mine.add(*bundle);
@@ -56,7 +59,7 @@ RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
   return Added::yes;
 }
 
-std::vector<BundlePtr> RequestQueue::take_batch() {
+std::vector<BundlePtr> RequestQueue::take_batch(SequenceNumber n) {
   std::vector<BundlePtr> taken;
   std::size_t requests = 0;
   std::size_t bytes = 0;
@@ -68,20 +71,33 @@ std::vector<BundlePtr> RequestQueue::take_batch() {
     requests += next->requests.size();
     bytes += next->body.size();
     taken.push_back(next);
-    in_flight_.insert(next->digest);
-    forget_waiting(*taken.back());
+    mark_in_flight(*taken.back(), n);
   }
   return taken;
 }
 
-void RequestQueue::mark_in_flight(const Bundle& bundle) {
+void RequestQueue::mark_in_flight(const Bundle& bundle, SequenceNumber n) {
   forget_waiting(bundle);
-  in_flight_.insert(bundle.digest);
+  const auto [known, fresh] = in_flight_.try_emplace(bundle.digest, n);
+  if (!fresh && known->second >= n) return;
+  by_slot_.erase({known->second, bundle.digest});
+  known->second = n;
+  by_slot_.emplace(n, bundle.digest);
 }
 
 void RequestQueue::executed(const Bundle& bundle) {
   forget_waiting(bundle);
-  in_flight_.erase(bundle.digest);
+  const auto known = in_flight_.find(bundle.digest);
+  if (known == in_flight_.end()) return;
+  by_slot_.erase({known->second, bundle.digest});
+  in_flight_.erase(known);
+}
+
+void RequestQueue::settled(SequenceNumber n) {
+  while (!by_slot_.empty() && by_slot_.begin()->first <= n) {
+    in_flight_.erase(by_slot_.begin()->second);
+    by_slot_.erase(by_slot_.begin());
+  }
 }
 
 void RequestQueue::keep_only(const std::function<bool(const Bundle&)>& passes) {
@@ -121,6 +137,8 @@ void RequestQueue::invariants() const {
     sum.bytes += load.bytes;
   }
   assert(sum.requests == total_.requests && sum.bytes == total_.bytes);
+  assert(by_slot_.size() == in_flight_.size());
+  for (const auto& [n, digest] : by_slot_) assert(in_flight_.at(digest) == n);
   for (const auto& [digest, arrival] : waiting_) assert(!in_flight_.contains(digest) && order_.contains(arrival));
 }
 

@@ -9,11 +9,20 @@ namespace {
 
 // A slot that is younger is on its way, and nothing of it is reported as lacking.
 constexpr Ticks slot_patience_ticks = 3;
-// What one status is answered with at most, in bytes of batches.
+// What one status, or all FETCH-BATCHes of a peer in one tick, are answered with at most, in bytes of batches; one
+// batch may be larger.
 constexpr std::size_t answer_budget_bytes = 1U << 20;
 constexpr std::size_t max_unprepared = 16;
 constexpr std::size_t fetches_per_tick = 64;
 constexpr std::size_t outstanding_fetches = 16;
+
+// Whether the batch may be sent. The first one always may, however large it is.
+bool spend(const Batch& batch, std::size_t& budget) {
+  const std::size_t size = bytes_of(batch);
+  if (size > budget && budget != answer_budget_bytes) return false;
+  budget -= std::min(budget, size);
+  return true;
+}
 
 }  // namespace
 
@@ -150,12 +159,7 @@ void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t&
   if (slot == nullptr) return;
   if (lack.batch && normal_.is_primary() && slot->accepted) {
     const BatchPtr batch = slot->batch(slot->accepted->digest);
-    std::size_t size = 0;
-    for (const BundlePtr& bundle : batch->bundles) size += bundle->body.size() + bundle->proof.size();
-    if (size <= budget || budget == answer_budget_bytes) {
-      budget -= std::min(budget, size);
-      out.send_to(to, PrePrepare{slot->accepted->view, lack.n, batch, {}});
-    }
+    if (spend(*batch, budget)) out.send_to(to, PrePrepare{slot->accepted->view, lack.n, batch, {}});
   }
   const auto& own_prepare = slot->prepares[local_.self.value];
   if (lack.prepares && own_prepare && own_prepare->view == view_.view)
@@ -169,13 +173,17 @@ void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t&
 
 void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out) {
   Peer& peer = peers_[sender.value];
-  if (peer.fetch_tick != now_) peer.fetched.clear();
+  if (peer.fetch_tick != now_ || peer.fetched.empty()) {
+    peer.fetched.clear();
+    peer.fetch_budget = answer_budget_bytes;
+  }
   peer.fetch_tick = now_;
   if (peer.fetched.size() >= fetches_per_tick || !peer.fetched.insert({message.n, message.digest}).second) {
     return out.reject(Reject::rate_limited, sender);
   }
   const Slot* slot = log_.find(message.n);
   if (const BatchPtr batch = slot == nullptr ? nullptr : slot->batch(message.digest)) {
+    if (!spend(*batch, peer.fetch_budget)) return out.reject(Reject::rate_limited, sender);
     return out.send_to(sender, BatchResponse{message.n, batch});
   }
   out.send(ServeBatch{sender, message.n, message.digest});

@@ -33,6 +33,10 @@ class Retransmission {
   [[nodiscard]] SequenceNumber executed_by(ReplicaId replica) const { return peers_[replica.value].executed; }
   // The highest sequence number that f+1 replicas say they have executed: at least one correct one did.
   [[nodiscard]] SequenceNumber executed_by_weak_quorum() const;
+  // Ticks since the last message of this replica; since the start, where there was none.
+  [[nodiscard]] Ticks silence_of(ReplicaId replica, Ticks now) const {
+    return now - peers_[replica.value].heard.value_or(0);
+  }
   // Whether a quorum, this replica included, was heard of lately.
   [[nodiscard]] bool connected() const;
 
@@ -45,6 +49,7 @@ class Retransmission {
     std::optional<Ticks> answered;  // tick in which its last status was answered
     Ticks fetch_tick = 0;           // tick in which it asked for `fetched`
     std::set<std::pair<SequenceNumber, Digest>> fetched;
+    std::size_t fetch_budget = 0;  // bytes of batches from memory that it may still get in this tick
   };
 
   void add_unprepared(Status& status) const;

@@ -48,19 +48,27 @@ void Suspects::expire(Reporter& reporter, Ticks now) const {
   });
 }
 
-void Suspects::on_report(ReplicaId from, const ClientReport& report, Ticks now, Outbox& out) {
-  if (cluster_.signed_requests) return out.reject(Reject::not_asked_for, from);
+bool Suspects::on_report(ReplicaId from, const ClientReport& report, Ticks now, Outbox& out) {
+  if (cluster_.signed_requests) {
+    out.reject(Reject::not_asked_for, from);
+    return false;
+  }
   Reporter& reporter = reporters_[from.value];
   const bool known = reporter.clients.contains(report.client);
   if (!known && reporter.clients.size() >= most_reported) {
     expire(reporter, now);
-    if (reporter.clients.size() >= most_reported) return out.reject(Reject::too_many_reports, from);
+    if (reporter.clients.size() >= most_reported) {
+      out.reject(Reject::too_many_reports, from);
+      return false;
+    }
   }
   const bool before = must_sign(report.client, now);
   reporter.clients[report.client] = now;
   if (reporter.counts_alone.size() >= alone) expire(reporter, now);
   if (reporter.counts_alone.size() < alone) reporter.counts_alone.insert(report.client);
-  if (!before && must_sign(report.client, now)) out.event(ClientSuspected{report.client});
+  if (before || !must_sign(report.client, now)) return false;
+  out.event(ClientSuspected{report.client});
+  return true;
 }
 
 void Suspects::invariants() const {

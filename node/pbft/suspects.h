@@ -27,8 +27,11 @@ class Suspects {
   // Requests with MACs were handed on for a client that has to sign: whoever did so does not know of it. A liar who
   // told the primary alone could make backups wait for what the primary does not take.
   void refused_in_forward(const ClientId& client, Ticks now, Outbox& out) { report(client, now, out); }
-  // Own reports come here too, once they are signed.
-  void on_report(ReplicaId from, const ClientReport& report, Ticks now, Outbox& out);
+  // A view was left because the primary, which is there, does not order requests with MACs of this client. Either is to
+  // blame: the primary may not be able to, since they do not hold there.
+  void waited_in_vain(const ClientId& client, Ticks now, Outbox& out) { report(client, now, out); }
+  // Own reports come here too, once they are signed. True where the client has to sign from now on.
+  bool on_report(ReplicaId from, const ClientReport& report, Ticks now, Outbox& out);
 
   void invariants() const;
 

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
-#include "tests/pbft/harness.h"
+#include "tests/pbft/views.h"
 
 using namespace pbft;
 using namespace pbft::testing;
@@ -348,4 +348,60 @@ TEST_CASE("agreed time never goes back, whatever the primary's clock does") {
   cluster.run();
   CHECK(cluster.node(2).executed.size() == 2);
   CHECK(cluster.node(2).status().time > before);
+}
+
+TEST_CASE("rule 35: what a primary showed this replica alone is not in flight once another batch was ordered there") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  const auto kept_from_3 = [](const CoreCluster::InFlight& m) { return is<PrePrepare>(m) && m.to == ReplicaId{3}; };
+  const BatchPtr shown = make_batch(cluster.clock_us + 1000, {make_open(bob, 1)});
+  cluster.send(0, 3, PrePrepare{View{}, SequenceNumber{2}, shown, {true}});
+  REQUIRE(records_of<PersistAccepted>(cluster.node(3)).back().digest == shown->digest);
+  cluster.request(0, make_bundle(alice, session, 1, {1}));
+  cluster.settle(10, kept_from_3);
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
+  CHECK(cluster.node(3).status().view == View{});
+  CHECK(cluster.node(3).status().queued_requests == 1);  // it has still to be ordered
+}
+
+TEST_CASE("rule 35: proposals that are not authentic here are held within a budget, and fetched beyond it") {
+  ClusterParameters cluster;
+  cluster.window = 64;
+  cluster.checkpoint_interval = 16;
+  cluster.signed_requests = false;
+  cluster.clients = {alice};
+  LocalParameters local;
+  local.self = ReplicaId{1};
+  CoreNode node{cluster, local};
+  const SharedBytes body = SharedBytes::own(Bytes(7U << 20));
+  std::vector<BatchPtr> batches(21);
+  const auto from = [&](std::uint32_t sender, const PeerMessage& message) {
+    return node.step(PeerInput{Forge::peer(ReplicaId{sender}, message)});
+  };
+  static_cast<void>(node.step(Tick{Timestamp{1'000'000}}));
+  for (std::uint64_t n = 20; n > 0; --n) {
+    batches[n] = make_batch(1'000'000 + n, {with_body(make_bundle(alice, SessionId{1}, 1, {n}), body)});
+    const PrePrepare proposal{View{}, SequenceNumber{n}, batches[n], {false}};
+    static_cast<void>(from(0, proposal));
+    static_cast<void>(from(0, proposal));
+  }
+  for (std::uint64_t n = 1; n <= 20; ++n) {
+    for (const std::uint32_t voter : {2U, 3U}) {
+      static_cast<void>(from(voter, Prepare{View{}, SequenceNumber{n}, batches[n]->digest}));
+    }
+  }
+  // The four that are next, and of the others nine times 7 MiB.
+  CHECK(records_of<PersistAccepted>(node).size() == 4 + 9);
+  std::size_t fetched = 0;
+  for (int tick = 0; tick < 10; ++tick) {
+    for (const Send& send : node.step(Tick{Timestamp{1'000'000}})) {
+      const auto* to = std::get_if<SendTo>(&send);
+      const auto* fetch = to == nullptr ? nullptr : std::get_if<FetchBatch>(&to->message);
+      if (fetch == nullptr) continue;
+      ++fetched;
+      static_cast<void>(from(to->to.value, BatchResponse{fetch->n, batches[fetch->n.value]}));
+    }
+  }
+  CHECK(fetched == 7);
+  CHECK(records_of<PersistAccepted>(node).size() == 20);
 }

@@ -24,6 +24,11 @@ struct Watch {
     }
     return most;
   }
+  // A request comes in and waits in the queue.
+  void hear(const BundlePtr& bundle) {
+    static_cast<void>(queue.add(bundle));
+    watch.heard(*bundle);
+  }
   void execute(std::uint64_t requests) {
     for (std::uint64_t i = 0; i < requests; ++i)
       watch.executed(*make_batch(1, {make_bundle(bob, SessionId{9}, 1, {1})}));
@@ -54,7 +59,8 @@ struct Watch {
     return parameters;
   }();
   ClientTable clients{cluster, {}, {}};
-  PrimaryWatch watch{local, clients, Quorum{4}};
+  RequestQueue queue{local};
+  PrimaryWatch watch{local, clients, queue, Quorum{4}};
   std::optional<const char*> reason;
 };
 
@@ -69,7 +75,7 @@ std::size_t views_left(CoreCluster& cluster) {
 TEST_CASE("rule 27: the timeout runs while something waits, and only then", "[watch]") {
   Watch w;
   CHECK(w.wait(1000) == 1000);
-  w.watch.heard(*make_open(alice, 1));
+  w.hear(make_open(alice, 1));
   CHECK(w.wait(1000) == 21);  // from the first tick on that it waited in
   CHECK(w.watch.waiting() == 1);
 }
@@ -77,13 +83,13 @@ TEST_CASE("rule 27: the timeout runs while something waits, and only then", "[wa
 TEST_CASE("rule 27: it doubles with each view without progress up to its maximum, and only execution resets it",
           "[watch]") {
   Watch w;
-  w.watch.heard(*make_open(alice, 1));
+  w.hear(make_open(alice, 1));
   for (const Ticks expected : {20U, 40U, 70U, 70U}) {
     CHECK(w.watch.timeout() == expected);
     w.watch.entered();
     CHECK(w.wait(1000) == expected + 1);
     w.watch.left();
-    w.watch.heard(*make_open(alice, 2));  // hearing of something is no progress
+    w.hear(make_open(alice, 2));  // hearing of something is no progress
     CHECK(w.wait(0) == 0);
   }
   w.watch.entered();
@@ -97,7 +103,7 @@ TEST_CASE("rule 27: it doubles with each view without progress up to its maximum
 
 TEST_CASE("rule 27: no timer of a request runs while no view is active", "[watch]") {
   Watch w;
-  w.watch.heard(*make_open(alice, 1));
+  w.hear(make_open(alice, 1));
   for (int i = 0; i < 1000; ++i) CHECK_FALSE(w.watch.on_tick({false, true}));
   w.watch.entered();
   CHECK(w.wait(1000) == 21);  // the whole timeout from here on
@@ -105,7 +111,7 @@ TEST_CASE("rule 27: no timer of a request runs while no view is active", "[watch
 
 TEST_CASE("rule 37: a starved client's request drives the primary out, whatever progress others make", "[watch]") {
   Watch w;
-  w.watch.heard(*make_open(alice, 1));
+  w.hear(make_open(alice, 1));
   Ticks left = 0;
   for (Ticks i = 1; left == 0 && i < 1000; ++i) {
     if (i % 3 == 0) w.execute(1);
@@ -125,9 +131,9 @@ TEST_CASE("a client whose request stands in a long queue is not starved before i
     std::vector<std::uint64_t> numbers(100);
     std::iota(numbers.begin(), numbers.end(), 100 * i);
     queue.push_back(make_bundle(bob, SessionId{9}, 1, numbers));
-    w.watch.heard(*queue.back());
+    w.hear(queue.back());
   }
-  w.watch.heard(*make_open(alice, 1));
+  w.hear(make_open(alice, 1));
   // One request in every tick: the four hundred are through after five times the patience for a single one.
   for (Ticks i = 1; i <= 400; ++i) {
     w.watch.executed(*make_batch(i, {i % 100 == 1 ? queue[i / 100] : number(i)}));
@@ -149,7 +155,7 @@ TEST_CASE("whom this replica refuses itself is not starved by the primary; all o
     Watch w;
     for (int view = 0; view < 2; ++view) w.view_at(50, 2000);
     w.watch.entered();
-    w.watch.heard(*make_open(alice, 1));
+    w.hear(make_open(alice, 1));
     Ticks left = 0;
     for (Ticks i = 1; left == 0 && i < 1000; ++i) {
       if (i % 2 == 0) w.execute(1);
@@ -168,8 +174,8 @@ TEST_CASE("however long the queue was, no client waits for ever", "[watch]") {
   std::vector<std::uint64_t> numbers(1000);
   std::iota(numbers.begin(), numbers.end(), 1);
   const BundlePtr before = make_bundle(bob, SessionId{9}, 1, numbers);
-  w.watch.heard(*before);
-  w.watch.heard(*make_open(alice, 1));
+  w.hear(before);
+  w.hear(make_open(alice, 1));
   w.watch.executed(*make_batch(1, {before}));
   Ticks left = 0;
   for (Ticks i = 1; left == 0 && i < 2000; ++i) {
@@ -184,10 +190,44 @@ TEST_CASE("however long the queue was, no client waits for ever", "[watch]") {
 
 TEST_CASE("what was answered on another path starves nobody", "[watch]") {
   Watch w;
-  w.watch.heard(*make_open(alice, 1));
+  w.hear(make_open(alice, 1));
   w.clients.load({{alice, RequestNumber{1}, SessionId{4}}}, {});
   CHECK(w.wait(1000) == 1000);
   CHECK(w.watch.waiting() == 0);
+}
+
+TEST_CASE("what this replica does not hold any more is nothing to hold against the primary", "[watch]") {
+  Watch w;
+  w.hear(make_open(alice, 1));
+  w.queue.keep_only([](const Bundle&) { return false; });
+  CHECK(w.wait(1000) == 1000);
+  CHECK(w.watch.waiting() == 0);
+}
+
+TEST_CASE("rule 38: clients whose unsigned requests a primary that is there does not order are named", "[watch]") {
+  Watch w;
+  w.hear(make_open(alice, 1));
+  w.hear(signed_copy(make_open(bob, 1)));
+  const auto named = [&](Ticks silent, bool slot_waits) {
+    w.watch.entered();
+    while (!w.watch.on_tick({true, slot_waits, false, silent})) CHECK(w.watch.unsigned_reasons().empty());
+    return w.watch.unsigned_reasons();
+  };
+  CHECK(named(5, false) == std::vector<ClientId>{alice});
+  CHECK(named(5, true).empty());       // the slot is the reason
+  CHECK(named(1'000, false).empty());  // a primary that is gone orders nothing of anybody
+  w.watch.forget_unsigned(alice);
+  w.watch.forget_unsigned(bob);
+  CHECK(w.watch.waiting() == 1);
+  CHECK(named(5, false).empty());
+  w.execute(1);
+  CHECK(w.watch.waiting() == 1);
+  // Starved while others are served.
+  w.hear(make_open(alice, 2));
+  w.watch.entered();
+  do w.execute(1);
+  while (!w.watch.on_tick({true, false, false, 1'000}));
+  CHECK(w.watch.unsigned_reasons() == std::vector<ClientId>{alice});
 }
 
 TEST_CASE("rule 37: a primary that executes just often enough for the timeout is left by the floor", "[watch]") {
@@ -223,12 +263,12 @@ TEST_CASE("rule 37: a load that falls drives no view, and one view change is eno
 
 TEST_CASE("rule 35: what waits is bounded, of one client and of all", "[watch]") {
   Watch w;
-  for (std::uint64_t i = 1; i <= 100; ++i) w.watch.heard(*make_bundle(alice, SessionId{1}, 1, {i}));
+  for (std::uint64_t i = 1; i <= 100; ++i) w.hear(make_bundle(alice, SessionId{1}, 1, {i}));
   for (std::uint32_t i = 0; i < 20'000; ++i) {
     ClientId id;
     id.bytes[0] = static_cast<std::uint8_t>(i);
     id.bytes[1] = static_cast<std::uint8_t>(i >> 8);
-    w.watch.heard(*make_open(id, 1));
+    w.hear(make_open(id, 1));
   }
   w.watch.invariants();  // asserts the bounds
   CHECK(w.watch.waiting() == 10'000);

@@ -2,8 +2,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "node/pbft/delivery.h"
 #include "tests/pbft/forge.h"
-#include "tests/pbft/harness.h"
+#include "tests/pbft/views.h"
 
 using namespace pbft;
 using namespace pbft::testing;
@@ -16,10 +17,10 @@ TEST_CASE("bundles leave in the order of their arrival, within the limits of a b
   for (std::uint64_t i = 1; i <= 5; ++i) {
     CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {i})) == Added::yes);
   }
-  const auto first = queue.take_batch();
+  const auto first = queue.take_batch(SequenceNumber{1});
   REQUIRE(first.size() == 3);
   CHECK(first[0]->requests[0].number == RequestNumber{1});
-  CHECK(queue.take_batch().size() == 2);
+  CHECK(queue.take_batch(SequenceNumber{1}).size() == 2);
   CHECK(queue.empty());
   queue.invariants();
 }
@@ -45,8 +46,8 @@ TEST_CASE("a bundle that is larger than a batch should be goes alone") {
   RequestQueue queue{local};
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {1, 2, 3})) == Added::yes);
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) == Added::yes);
-  CHECK(queue.take_batch().size() == 1);
-  CHECK(queue.take_batch().size() == 1);
+  CHECK(queue.take_batch(SequenceNumber{1}).size() == 1);
+  CHECK(queue.take_batch(SequenceNumber{1}).size() == 1);
 }
 
 TEST_CASE("a bundle is known while it waits and while it is in flight, and no longer once it was executed") {
@@ -55,11 +56,11 @@ TEST_CASE("a bundle is known while it waits and while it is in flight, and no lo
   const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
   CHECK(queue.add(bundle) == Added::yes);
   CHECK(queue.add(bundle) == Added::known);
-  CHECK(queue.take_batch().size() == 1);
+  CHECK(queue.take_batch(SequenceNumber{1}).size() == 1);
   CHECK(queue.add(bundle) == Added::known);
   queue.executed(*bundle);
   CHECK(queue.add(bundle) == Added::yes);
-  queue.mark_in_flight(*bundle);
+  queue.mark_in_flight(*bundle, SequenceNumber{1});
   CHECK(queue.empty());
   CHECK(queue.add(bundle) == Added::known);
   queue.invariants();
@@ -94,7 +95,7 @@ TEST_CASE("where the queue is full, who asks for little pushes out the last of w
     CHECK(queue.requests() == 12);
     queue.invariants();
   }
-  const auto taken = queue.take_batch();
+  const auto taken = queue.take_batch(SequenceNumber{1});
   REQUIRE(taken.size() == 9);
   CHECK(taken[5]->requests[0].number == RequestNumber{6});  // the seventh and the eighth of the first client are gone
   CHECK(taken[6]->client == client_id(2));
@@ -111,7 +112,7 @@ TEST_CASE("what waits is bounded in bytes as well") {
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {2})) == Added::client_full);
   CHECK(queue.add(make_bundle(client_id(2), SessionId{1}, 1, {1})) == Added::yes);
   CHECK(queue.add(make_bundle(client_id(3), SessionId{1}, 1, {1})) == Added::full);
-  CHECK(queue.take_batch().size() == 2);
+  CHECK(queue.take_batch(SequenceNumber{1}).size() == 2);
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {3})) == Added::yes);
   queue.invariants();
 }
@@ -124,8 +125,72 @@ TEST_CASE("a bundle above the quota is taken where nothing else waits, or it nev
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {1, 2, 3})) == Added::yes);
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) != Added::yes);
   queue.invariants();
-  CHECK(queue.take_batch().size() == 1);
+  CHECK(queue.take_batch(SequenceNumber{1}).size() == 1);
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {4})) == Added::yes);
+}
+
+TEST_CASE("rule 35: what a settled slot did not order is in flight no more", "[flood]") {
+  const LocalParameters local;
+  RequestQueue queue{local};
+  const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
+  const auto twice = make_bundle(client_id(1), SessionId{1}, 1, {2});
+  queue.mark_in_flight(*bundle, SequenceNumber{3});
+  queue.mark_in_flight(*twice, SequenceNumber{3});
+  queue.mark_in_flight(*twice, SequenceNumber{5});
+  queue.mark_in_flight(*twice, SequenceNumber{4});
+  queue.settled(SequenceNumber{2});
+  CHECK(queue.add(bundle) == Added::known);
+  queue.settled(SequenceNumber{4});
+  queue.invariants();
+  CHECK(queue.add(bundle) == Added::yes);
+  CHECK(queue.add(twice) == Added::known);  // it is in a later slot, too
+  CHECK(queue.in_flight_up_to(SequenceNumber{5}));
+  queue.settled(SequenceNumber{5});
+  CHECK(queue.add(twice) == Added::yes);
+  queue.invariants();
+}
+
+TEST_CASE("a state that is installed settles the slots that it jumps over") {
+  ClusterParameters cluster;
+  const LocalParameters local;
+  RequestQueue queue{local};
+  ClientTable clients{cluster, {}, {}};
+  PrimaryWatch watch{local, clients, queue, Quorum{4}};
+  Delivery delivery{cluster, clients, queue, watch, Recovered{}};
+  const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
+  queue.mark_in_flight(*bundle, SequenceNumber{3});
+  CheckpointSummary summary;
+  summary.n = SequenceNumber{4};
+  delivery.installed(summary);
+  CHECK(queue.add(bundle) == Added::yes);
+}
+
+TEST_CASE("a signed copy takes the place of what waits without a signature, and not the other way round") {
+  const LocalParameters local;
+  RequestQueue queue{local};
+  const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
+  CHECK(queue.add(bundle) == Added::yes);
+  CHECK(queue.add(signed_copy(bundle)) == Added::yes);
+  queue.invariants();
+  CHECK(queue.add(signed_copy(bundle)) == Added::known);
+  CHECK(queue.add(bundle) == Added::known);
+  REQUIRE(queue.waiting().size() == 1);
+  CHECK(queue.waiting()[0]->is_signed());
+}
+
+TEST_CASE("rule 38: a backup does not wait with a client for which it has no room") {
+  ClusterParameters cluster;
+  cluster.clients = {client_id(1), client_id(2)};
+  LocalParameters local;
+  local.self = ReplicaId{1};
+  local.max_queued_requests = 2;
+  CoreNode node{cluster, local};
+  for (const auto& bundle :
+       {make_bundle(client_id(1), SessionId{1}, 1, {1, 2}), make_bundle(client_id(2), SessionId{2}, 1, {1, 2})}) {
+    static_cast<void>(node.step(ClientInput{Forge::client(bundle->client, ClientRequest{bundle}), Origin{1}}));
+  }
+  CHECK(node.count(Reject::queue_full) == 1);
+  CHECK(node.status().waiting_clients == 1);
 }
 
 TEST_CASE("a replica whose queue is full says that it is busy, a backup as well, which then hands nothing on") {

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/pbft/harness.h"
+#include "tests/pbft/views.h"
 
 using namespace pbft;
 using namespace pbft::testing;
@@ -157,4 +157,30 @@ TEST_CASE("requests that the primary never orders do not keep a backup from hand
   cluster.request(2, make_bundle(alice, session, 1, {13}));
   cluster.run();
   CHECK(cluster.node(3).executed.size() == 2);
+}
+
+TEST_CASE("rule 35: a peer gets so many bytes of fetched batches in a tick, and one batch however large it is") {
+  for (const std::size_t size : {400U << 10, 3U << 20}) {
+    CoreCluster cluster{4, 4, 8};
+    const SharedBytes body = SharedBytes::own(Bytes(size));
+    std::vector<BatchPtr> batches;
+    for (std::uint64_t n = 1; n <= 4; ++n) {
+      batches.push_back(make_batch(cluster.clock_us + n, {with_body(make_open(alice, n), body)}));
+      cluster.send(0, 1, PrePrepare{View{}, SequenceNumber{n}, batches.back(), {true}});
+    }
+    const auto fetch = [&](std::uint32_t peer) {
+      cluster.network.clear();
+      for (std::uint64_t n = 1; n <= 4; ++n) {
+        cluster.send(peer, 1, FetchBatch{SequenceNumber{n}, batches[n - 1]->digest});
+      }
+      return under_way<BatchResponse>(cluster, 1).size();
+    };
+    const std::size_t at_once = size > (1U << 20) ? 1 : 2;
+    CHECK(fetch(2) == at_once);
+    CHECK(fetch(2) == 0);
+    CHECK(fetch(3) == at_once);  // each peer has its own
+    CHECK(cluster.node(1).count(Reject::rate_limited) == 2 * (4 - at_once) + 4);
+    cluster.tick(1);
+    CHECK(fetch(2) == at_once);
+  }
 }

@@ -10,12 +10,6 @@ using namespace pbft::testing;
 
 namespace {
 
-BundlePtr signed_copy(const BundlePtr& bundle) {
-  Bundle copy = *bundle;
-  copy.proof = SharedBytes::own(Bytes{Bundle::signature_proof});
-  return std::make_shared<const Bundle>(std::move(copy));
-}
-
 ClientId numbered(std::uint32_t number) {
   ClientId id;
   id.bytes[0] = static_cast<std::uint8_t>(number);
@@ -71,6 +65,88 @@ TEST_CASE("MACs that hold at the primary and too few backups cost one view chang
     CHECK(runs_of(cluster.node(i), session, 1) == 1);
     CHECK(runs_of(cluster.node(i), SessionId{}, 1) == 2);
     CHECK(cluster.node(i).status().view == View{1});
+  }
+}
+
+namespace {
+
+// Alice's request i holds at replica i only; requests that are signed, and those of others, hold everywhere.
+bool holds_at(ReplicaId replica, const Bundle& bundle) {
+  return bundle.is_signed() || bundle.client != alice || bundle.session == SessionId{} ||
+         bundle.requests[0].number.value == replica.value;
+}
+
+CoreCluster::Filter judge_each_at_its_replica(CoreCluster& cluster) {
+  return [&cluster](const CoreCluster::InFlight& m) {
+    if (is<PrePrepare>(m)) {
+      auto& proposal = const_cast<PrePrepare&>(std::get<PrePrepare>(m.message));
+      proposal.authentic.clear();
+      for (const BundlePtr& bundle : proposal.batch->bundles) proposal.authentic.push_back(holds_at(m.to, *bundle));
+    }
+    const auto* forward = std::get_if<Forward>(&m.message);
+    if (forward == nullptr || holds_at(m.to, *forward->bundle)) return false;
+    cluster.send(m.from.value, m.to.value, Forward{forward->bundle, false});
+    return true;
+  };
+}
+
+}  // namespace
+
+TEST_CASE("rule 38: MACs that hold at one backup each cost one view change, and signatures after it", "[suspects]") {
+  for (const bool others_ask : {false, true}) {
+    CoreCluster cluster{4, 4, 8, false};
+    const SessionId session = cluster.open(alice);
+    const SessionId other = cluster.open(bob);
+    const auto judged = judge_each_at_its_replica(cluster);
+    for (std::uint32_t i = 1; i < 4; ++i) cluster.request(i, make_bundle(alice, session, 1, {i}));
+    for (std::uint64_t i = 1; i <= 150; ++i) {
+      if (others_ask) cluster.request(static_cast<std::uint32_t>(i % 4), make_bundle(bob, other, i, {i}));
+      cluster.settle(4, judged);
+    }
+    CAPTURE(others_ask);
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      const ReplicaStatus status = cluster.node(i).status();
+      CHECK(status.view == View{1});
+      CHECK(status.waiting_clients == 0);
+      CHECK(status.queued_requests == 0);
+      CHECK(cluster.node(i).core().must_sign(alice));
+      CHECK_FALSE(cluster.node(i).core().must_sign(bob));
+      CHECK(runs_of(cluster.node(i), other, 150) == (others_ask ? 1 : 0));
+    }
+    CHECK(told_to_sign(ask(cluster, 2, make_bundle(alice, session, 1, {2}))) == 1);
+    cluster.request(2, signed_copy(make_bundle(alice, session, 1, {2})));
+    cluster.settle(10, judged);
+    for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 2) == 1);
+  }
+}
+
+TEST_CASE("what waits without a signature goes when its client has to sign, and the client is told", "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  const SessionId session = cluster.open(alice);
+  cluster.request(1, make_bundle(alice, session, 1, {1}));
+  cluster.request(1, signed_copy(make_bundle(alice, session, 1, {2})));
+  cluster.request(1, make_open(bob, 1));
+  REQUIRE(cluster.node(1).status().waiting_clients == 2);
+  const auto report = PeerInput{Forge::peer(ReplicaId{3}, ClientReport{alice, signature(3)})};
+  CHECK(told_to_sign(cluster.node(1).step(report)) == 1);
+  CHECK(told_to_sign(cluster.node(1).step(report)) == 0);
+  CHECK(cluster.node(1).status().waiting_clients == 2);  // the signed one waits on, and so does the other client
+  CHECK(cluster.node(1).status().queued_requests == 2);
+  cluster.run();
+  CHECK(cluster.node(1).status().waiting_clients == 0);
+}
+
+TEST_CASE("a client whose primary is gone does not have to sign for that", "[suspects]") {
+  CoreCluster cluster{4, 4, 8, false};
+  const SessionId session = cluster.open(alice);
+  cluster.settle(30);
+  cluster.crash(0);
+  for (std::uint32_t i = 1; i < 4; ++i) cluster.request(i, make_bundle(alice, session, 1, {1}));
+  cluster.settle(100);
+  for (std::uint32_t i = 1; i < 4; ++i) {
+    CHECK(cluster.node(i).status().view == View{1});
+    CHECK(runs_of(cluster.node(i), session, 1) == 1);
+    CHECK_FALSE(cluster.node(i).core().must_sign(alice));
   }
 }
 

@@ -88,6 +88,20 @@ inline bool all_in(CoreCluster& cluster, std::initializer_list<std::uint32_t> re
   });
 }
 
+// The same request with a signature for its proof.
+inline BundlePtr signed_copy(const BundlePtr& bundle) {
+  Bundle copy = *bundle;
+  copy.proof = SharedBytes::own(Bytes{Bundle::signature_proof});
+  return std::make_shared<const Bundle>(std::move(copy));
+}
+
+// The same bundle with a body of this size; its digest stays what it was.
+inline BundlePtr with_body(const BundlePtr& bundle, const SharedBytes& body) {
+  Bundle copy = *bundle;
+  copy.body = body;
+  return std::make_shared<const Bundle>(std::move(copy));
+}
+
 inline SharedBytes signature(std::uint32_t replica) {
   return SharedBytes::own(to_bytes("signed by " + std::to_string(replica)));
 }
