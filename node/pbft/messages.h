@@ -343,6 +343,16 @@ struct Limits {
   static constexpr std::size_t max_info_bytes = 1U << 20;
   // Of the view-changes of one NEW-VIEW together; each may take its n-th part.
   static constexpr std::size_t max_new_view_bytes = 12U << 20;
+  // The largest window of sequence numbers with which every VIEW-CHANGE fits its part, below a proof of n votes: of each
+  // slot it names what prepared, and what was voted for, which may be another batch under each of f faulty primaries in
+  // a row and the correct one before them.
+  static constexpr std::uint64_t largest_window(std::uint32_t replicas) {
+    constexpr std::uint64_t mark_bytes = 41;
+    constexpr std::uint64_t vote_bytes = 192;
+    const std::uint64_t faults = (replicas - 1) / 3;
+    const std::uint64_t part = max_new_view_bytes / replicas;
+    return (part - 1024 - vote_bytes * replicas) / (mark_bytes * (faults + 2));
+  }
   static constexpr std::uint32_t tree_buckets = 4096;
   static constexpr std::size_t max_bucket_hashes = 500'000;  // 9 MB of them in one frame
   static constexpr std::size_t max_bucket_pairs = 65'536;    // in one part

@@ -158,6 +158,19 @@ crypto::Roster Genesis::roster() const {
   return roster;
 }
 
+namespace {
+
+void check_window(TomlSection& section, const ClusterParameters& parameters) {
+  if (parameters.replicas == 0 || parameters.replicas > Limits::max_replicas) return;  // said already
+  const std::uint64_t most = Limits::largest_window(parameters.replicas);
+  if (parameters.window <= most) return;
+  section.problem("window", fmt::format("is {}; with {} replicas at most {} fit into a view change: lower it, and "
+                                        "checkpoint_interval with it",
+                                        parameters.window, parameters.replicas, most));
+}
+
+}  // namespace
+
 Loaded<Genesis> load_genesis(const std::filesystem::path& file) {
   auto opened = TomlFile::open(file);
   if (!opened) return tl::unexpected(opened.error());
@@ -168,6 +181,7 @@ Loaded<Genesis> load_genesis(const std::filesystem::path& file) {
   TomlSection parameters = root.section("parameters");
   read_parameters(parameters, genesis.parameters);
   genesis.parameters.replicas = static_cast<std::uint32_t>(genesis.replicas.size());
+  check_window(parameters, genesis.parameters);
   TomlSection plugin = root.section("plugin");
   genesis.plugin = plugin.text("name");
   genesis.plugin_config = plugin.text_or("config", "");

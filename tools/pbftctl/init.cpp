@@ -68,7 +68,8 @@ tl::expected<void, std::string> merge_clients(const InitOptions& options, Cluste
   return {};
 }
 
-tl::expected<void, std::string> merge_parameters(const InitOptions& options, ClusterParameters& parameters) {
+tl::expected<void, std::string> merge_parameters(const InitOptions& options, ClusterSpec& spec) {
+  ClusterParameters& parameters = spec.parameters;
   if (options.session_window) parameters.session_window = *options.session_window;
   if (options.max_sessions) parameters.max_sessions = *options.max_sessions;
   if (options.requests) parameters.signed_requests = *options.requests == "signed";
@@ -77,12 +78,25 @@ tl::expected<void, std::string> merge_parameters(const InitOptions& options, Clu
     parameters.window = 4 * parameters.checkpoint_interval;
   }
   if (options.window) parameters.window = *options.window;
+  // What nobody asked for is made to fit many replicas.
+  const bool asked = options.checkpoint_interval || options.window || parameters.window != ClusterParameters{}.window;
+  while (!asked && parameters.window > Limits::largest_window(static_cast<std::uint32_t>(spec.replicas.size()))) {
+    parameters.checkpoint_interval /= 2;
+    parameters.window /= 2;
+  }
   const std::uint64_t interval = parameters.checkpoint_interval;
   if (parameters.window % interval != 0 || parameters.window < 2 * interval) {
     return tl::unexpected(
         fmt::format("--window is {}; it must be a multiple of the checkpoint interval ({}), and at "
                     "least {}",
                     parameters.window, interval, 2 * interval));
+  }
+  const auto replicas = static_cast<std::uint32_t>(spec.replicas.size());
+  if (const std::uint64_t most = Limits::largest_window(replicas); parameters.window > most) {
+    return tl::unexpected(
+        fmt::format("the window is {}; with {} replicas at most {} fit into a view change: lower "
+                    "--window and --checkpoint-interval",
+                    parameters.window, replicas, most));
   }
   return {};
 }
@@ -133,7 +147,7 @@ Merged merge(const InitOptions& options) {
     for (auto& replica : spec.replicas) replica.http_port.reset();
   }
   if (auto merged = merge_clients(options, spec); !merged) return tl::unexpected(merged.error());
-  if (auto merged = merge_parameters(options, spec.parameters); !merged) return tl::unexpected(merged.error());
+  if (auto merged = merge_parameters(options, spec); !merged) return tl::unexpected(merged.error());
   return spec;
 }
 
