@@ -150,7 +150,7 @@ BUGS = (
          "    const BatchPtr batch = digest == null_batch_digest() ? null_batch() : slot.batch(digest);")),
     bug("commit_before_sync", "COMMIT leaves before the prepared mark is durable",
         ("node/runtime/driver.cpp",
-         "  if (auto done = parts_.store.persist(effects.persist); !done) return done;\n  Gathered sends;",
+         "  if (auto done = parts_.store.persist(effects.persist); !done) return done;\n  if (auto sent",
          "  std::vector<JournalRecord> late;\n"
          "  if (planted(\"commit_before_sync\")) {\n"
          "    for (const JournalRecord& record : effects.persist) {\n"
@@ -159,7 +159,7 @@ BUGS = (
          "    std::erase_if(effects.persist, [](const auto& r) { return std::holds_alternative<PersistPrepared>(r); });\n"
          "  }\n"
          "  if (auto done = parts_.store.persist(effects.persist); !done) return done;\n"
-         "  Gathered sends;"),
+         "  if (auto sent"),
         ("node/runtime/driver.cpp",
          "  if (auto done = execute(effects.execute); !done) return done;",
          "  if (auto done = parts_.store.persist(late); !done) return done;\n"
@@ -190,8 +190,8 @@ BUGS = (
          "    if (planted(\"client_table_not_in_checkpoint\") && space_of(before.name) == Namespace::clients) return {};\n"
          "    const auto now = value_at_checkpoint(before.name);"),
         ("storage/store.cpp",
-         "        first_change({pair.name, ",
-         "        if (!planted(\"client_table_not_in_checkpoint\") || name_space != Namespace::clients) "
+         "      first_change({pair.name, ",
+         "      if (!planted(\"client_table_not_in_checkpoint\") || name_space != Namespace::clients) "
          "first_change({pair.name, "),
         ("storage/store.cpp",
          "    const auto entries = impl_->scan(name_space, {}, {});\n",
