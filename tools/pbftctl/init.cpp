@@ -79,8 +79,10 @@ tl::expected<void, std::string> merge_parameters(const InitOptions& options, Clu
   }
   if (options.window) parameters.window = *options.window;
   // What nobody asked for is made to fit many replicas.
+  const std::size_t count = spec.replicas.empty() ? ClusterParameters{}.replicas : spec.replicas.size();
+  const std::uint64_t most = Limits::largest_window(static_cast<std::uint32_t>(count));
   const bool asked = options.checkpoint_interval || options.window || parameters.window != ClusterParameters{}.window;
-  while (!asked && parameters.window > Limits::largest_window(static_cast<std::uint32_t>(spec.replicas.size()))) {
+  while (!asked && parameters.window > most) {
     parameters.checkpoint_interval /= 2;
     parameters.window /= 2;
   }
@@ -91,12 +93,11 @@ tl::expected<void, std::string> merge_parameters(const InitOptions& options, Clu
                     "least {}",
                     parameters.window, interval, 2 * interval));
   }
-  const auto replicas = static_cast<std::uint32_t>(spec.replicas.size());
-  if (const std::uint64_t most = Limits::largest_window(replicas); parameters.window > most) {
+  if (parameters.window > most) {
     return tl::unexpected(
         fmt::format("the window is {}; with {} replicas at most {} fit into a view change: lower "
                     "--window and --checkpoint-interval",
-                    parameters.window, replicas, most));
+                    parameters.window, count, most));
   }
   return {};
 }
