@@ -135,8 +135,9 @@ struct Store::Impl {
   [[nodiscard]] Result<void> recover_views(Recovered& recovered) const;
   [[nodiscard]] Result<void> check_stable(const PersistStable& stable) const;
   [[nodiscard]] Result<std::optional<PersistStable>> stable() const;
-  [[nodiscard]] Result<void> recover_batches(Recovered& recovered, SequenceNumber above) const;
-  [[nodiscard]] Result<void> recover_marks(Recovered& recovered, JournalKind kind, SequenceNumber above) const;
+  [[nodiscard]] Result<void> recover_batches(Recovered& recovered, SequenceNumber above, std::uint64_t window) const;
+  [[nodiscard]] Result<void> recover_marks(Recovered& recovered, JournalKind kind, SequenceNumber above,
+                                           std::uint64_t window) const;
   // The digests of what was executed above `above`.
   [[nodiscard]] Result<void> recover_executed(Recovered& recovered, SequenceNumber above) const;
   [[nodiscard]] Result<void> recover_summaries(Recovered& recovered, SequenceNumber above) const;

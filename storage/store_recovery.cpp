@@ -31,7 +31,7 @@ Result<std::optional<PersistStable>> Store::Impl::stable() const {
   return record;
 }
 
-Result<void> Store::Impl::recover_batches(Recovered& recovered, SequenceNumber above) const {
+Result<void> Store::Impl::recover_batches(Recovered& recovered, SequenceNumber above, std::uint64_t window) const {
   const Bytes end = FieldWriter{}.u8(static_cast<std::uint8_t>(JournalKind::batch) + 1).take();
   const auto entries = engine->scan(Family::journal, journal_key(JournalKind::batch, above.next()), end);
   for (; entries->valid(); entries->next()) {
@@ -40,6 +40,7 @@ Result<void> Store::Impl::recover_batches(Recovered& recovered, SequenceNumber a
     const SequenceNumber n{key.u64()};
     const auto digest = key.fixed<Digest>();
     if (!key.complete()) return corrupt("entry " + to_hex(entries->key()) + " of family journal cannot be read");
+    if (n.value - above.value > window) break;
     const std::string name = "batch " + to_hex(digest.view()) + " of " + std::to_string(n.value);
     auto bytes = engine->get(Family::batches, batch_key(n, digest));
     if (!bytes) return tl::unexpected(bytes.error());
@@ -52,7 +53,8 @@ Result<void> Store::Impl::recover_batches(Recovered& recovered, SequenceNumber a
   return entries->status();
 }
 
-Result<void> Store::Impl::recover_marks(Recovered& recovered, JournalKind kind, SequenceNumber above) const {
+Result<void> Store::Impl::recover_marks(Recovered& recovered, JournalKind kind, SequenceNumber above,
+                                        std::uint64_t window) const {
   const Bytes end = FieldWriter{}.u8(static_cast<std::uint8_t>(kind) + 1).take();
   const auto entries = engine->scan(Family::journal, journal_key(kind, above.next()), end);
   for (; entries->valid(); entries->next()) {
@@ -65,6 +67,7 @@ Result<void> Store::Impl::recover_marks(Recovered& recovered, JournalKind kind, 
     if (!key.complete() || !value.complete()) {
       return corrupt("entry " + to_hex(entries->key()) + " of family journal cannot be read");
     }
+    if (n.value - above.value > window) break;
     RecoveredSlot& slot = recovered.slots[n];
     if (digest == null_batch_digest()) slot.batches.emplace(digest, null_batch());
     if (!slot.batches.contains(digest)) {
@@ -154,7 +157,7 @@ Result<void> Store::Impl::recover_views(Recovered& recovered) const {
   return {};
 }
 
-Result<Recovered> Store::recover() const {
+Result<Recovered> Store::recover(std::uint64_t window) const {
   const Impl& impl = *impl_;
   Recovered recovered;
   recovered.executed = impl.stored.n;
@@ -165,9 +168,9 @@ Result<Recovered> Store::recover() const {
   recovered.stable = std::move(*stable);
   const SequenceNumber above = recovered.stable ? recovered.stable->proof.n : SequenceNumber{0};
 
-  if (auto read = impl.recover_batches(recovered, above); !read) return tl::unexpected(read.error());
+  if (auto read = impl.recover_batches(recovered, above, window); !read) return tl::unexpected(read.error());
   for (const JournalKind kind : {JournalKind::accepted, JournalKind::prepared}) {
-    if (auto read = impl.recover_marks(recovered, kind, above); !read) return tl::unexpected(read.error());
+    if (auto read = impl.recover_marks(recovered, kind, above, window); !read) return tl::unexpected(read.error());
   }
   if (auto read = impl.recover_executed(recovered, above); !read) return tl::unexpected(read.error());
   if (auto read = impl.recover_summaries(recovered, above); !read) return tl::unexpected(read.error());

@@ -52,15 +52,14 @@ NodeBus::NodeBus(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 NodeBus::~NodeBus() = default;
 
 void NodeBus::poll(std::chrono::microseconds timeout, std::size_t max_frames, NodeBusHandler& handler) {
-  using Clock = Impl::Clock;
-  Clock::time_point now = Clock::now();
-  const Clock::time_point deadline = now + std::min<std::chrono::microseconds>(timeout, longest_poll);
+  Impl::Clock::time_point now = Impl::Clock::now();
+  const Impl::Clock::time_point deadline = now + std::min<std::chrono::microseconds>(timeout, longest_poll);
   while (true) {
-    const Clock::duration patience = std::min(deadline, impl_->next_upkeep) - now;
-    const bool woken = impl_->poll_set.wait(impl_->schedule.any_ready() ? Clock::duration::zero() : patience);
+    const Impl::Clock::duration patience = std::min(deadline, impl_->next_upkeep) - now;
+    const bool woken = impl_->poll_set.wait(impl_->schedule.any_ready() ? Impl::Clock::duration::zero() : patience);
     impl_->note_signals();
     const bool found = impl_->gather(max_frames, handler) > 0;
-    now = Clock::now();
+    now = Impl::Clock::now();
     impl_->upkeep(now);
     if (found || woken || now >= deadline) return;
   }

@@ -166,7 +166,7 @@ storage::Result<std::unique_ptr<Executor>> Executor::open(storage::Store& store,
 }
 
 storage::Result<void> Executor::reload() {
-  const auto recovered = impl_->store.recover();
+  const auto recovered = impl_->store.recover(0);  // not its batches
   if (!recovered) return tl::unexpected(recovered.error());
   storage::ClientRecords records;
   if (!recovered->damaged) {

@@ -50,7 +50,9 @@ struct Tick {
 
 // The driver has no more input at hand: the primary proposes what has gathered. Without it requests
 // that arrived together would be ordered one a batch. Unordered reads are answered a few in each turn.
-struct TurnEnd {};
+struct TurnEnd {
+  bool again = false;  // what the last one gave is done, and the turn goes on
+};
 
 struct PeerInput {
   AuthenticatedPeerMessage message;

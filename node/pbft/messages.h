@@ -343,9 +343,9 @@ struct Limits {
   static constexpr std::size_t max_info_bytes = 1U << 20;
   // Of the view-changes of one NEW-VIEW together; each may take its n-th part.
   static constexpr std::size_t max_new_view_bytes = 12U << 20;
-  // The largest window of sequence numbers with which every VIEW-CHANGE fits its part, below a proof of n votes: of each
-  // slot it names what prepared, and what was voted for, which may be another batch under each of f faulty primaries in
-  // a row and the correct one before them.
+  // The largest window of sequence numbers with which every VIEW-CHANGE fits its part, below a proof of n votes: of
+  // each slot it names what prepared, and what was voted for, which may be another batch under each of f faulty
+  // primaries in a row and the correct one before them.
   static constexpr std::uint64_t largest_window(std::uint32_t replicas) {
     constexpr std::uint64_t mark_bytes = 41;
     constexpr std::uint64_t vote_bytes = 192;

@@ -169,8 +169,11 @@ void NormalOperation::hold(const PrePrepare& message, Slot& slot) {
     held += other.held ? other.held_bytes : 0;
   }
   const std::size_t bytes = bytes_of(*message.batch);
+  const Digest* vouched_for = vouched(message.n, slot);
+  const Digest& digest = message.batch->digest;
+  const bool wanted = slot.committed == digest || (vouched_for != nullptr && *vouched_for == digest);
   const bool near = message.n > delivered && message.n.value - delivered.value <= always_held;
-  if (!near && held + bytes > most_held_bytes) return;
+  if (!near && !wanted && held + bytes > most_held_bytes) return;
   slot.held = message;
   slot.held_bytes = bytes;
 }
@@ -292,8 +295,7 @@ void NormalOperation::deliver_committed(Outbox& out) {
     if (known == slot->batches.end()) return;
     const bool durable = std::exchange(known->second.durable, true);
     delivery_.deliver(n, view_.view, known->second.batch, durable, out);
-    const bool other = slot->accepted && slot->accepted->digest != *slot->committed;
-    if (other) reclaim(*slot, &*slot->committed);
+    if (slot->batches.size() > 1) reclaim(*slot, &*slot->committed);
   }
 }
 
@@ -352,7 +354,7 @@ void NormalOperation::reclaim(const Slot& slot, const Digest* ordered) {
     if (ordered != nullptr && *ordered == digest) continue;
     for (const BundlePtr& bundle : known.batch->bundles) {
       if (suspects_.must_sign(bundle->client, now_) && !bundle->is_signed()) continue;
-      if (clients_.needs_order(*bundle)) static_cast<void>(queue_.add(bundle));
+      if (clients_.needs_order(*bundle)) static_cast<void>(queue_.add(bundle, RequestQueue::Proof::unknown));
     }
   }
 }

@@ -94,6 +94,7 @@ void PrimaryWatch::left() {
 std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   ++now_;
   unsigned_reasons_.clear();
+  half_way_ = false;
   if (std::exchange(executed_since_tick_, false)) {
     progress_ = true;
     timeout_ = local_.view_timeout_ticks;
@@ -104,6 +105,7 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   const bool slow = too_slow(waits && standing.watching && !standing.primary);
   if (!waits || !standing.watching) return std::nullopt;
   if (!stalled_since_) stalled_since_ = now_;
+  half_way_ = now_ - *stalled_since_ == timeout_ / 2;
   if (now_ - *stalled_since_ >= timeout_) {
     if (!standing.slot_waits) forget_settled();
     if (standing.slot_waits || !waiting_.empty()) {
@@ -148,12 +150,16 @@ bool PrimaryWatch::someone_starves() {
   return found;
 }
 
+// In turn: where many wait it is more likely the primary's fault, and the next view is another one's.
 void PrimaryWatch::name_unsigned(const std::function<bool(const Waiting&)>& which) {
   const auto counts = [&](const Waiting& one) { return !one.is_signed && which(one); };
-  for (const auto& [client, mine] : waiting_) {
-    if (unsigned_reasons_.size() >= most_reasons) return;
+  auto at = waiting_.upper_bound(named_last_);
+  for (std::size_t i = 0; i < waiting_.size() && unsigned_reasons_.size() < most_reasons; ++i, ++at) {
+    if (at == waiting_.end()) at = waiting_.begin();
+    const auto& [client, mine] = *at;
     if (std::any_of(mine.begin(), mine.end(), counts)) unsigned_reasons_.push_back(client);
   }
+  if (!unsigned_reasons_.empty()) named_last_ = unsigned_reasons_.back();
 }
 
 // The floor rises over the first periods of a view to nine tenths of the best that the last views achieved in one

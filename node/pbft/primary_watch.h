@@ -65,6 +65,9 @@ class PrimaryWatch {
   // The clients whose requests without a signature were the last tick's reason, where the primary is there and takes
   // others: perhaps their MACs do not hold at it. A few of them, if there are many.
   [[nodiscard]] const std::vector<ClientId>& unsigned_reasons() const { return unsigned_reasons_; }
+  // Half of the timeout has passed without anything being executed: the primary is to be told again what waits, since
+  // it may have had no room for it, or never heard of it.
+  [[nodiscard]] bool half_way() const { return half_way_; }
 
   [[nodiscard]] Ticks timeout() const { return timeout_; }
   // Requests that are known to wait; at most a few of each client.
@@ -74,7 +77,7 @@ class PrimaryWatch {
  private:
   static constexpr std::size_t most_clients = 10'000;
   static constexpr std::size_t most_of_one = 4;
-  static constexpr std::size_t most_reasons = 64;
+  static constexpr std::size_t most_reasons = 8;
   static constexpr Ticks starvation = 4;        // timeouts
   static constexpr Ticks longest_queue = 32;    // timeouts; what waited before accounts for no more
   static constexpr Ticks period = 100;          // ticks over which throughput is measured
@@ -111,6 +114,8 @@ class PrimaryWatch {
   std::uint64_t executed_ = 0;  // requests, since the start
 
   std::vector<ClientId> unsigned_reasons_;
+  ClientId named_last_;  // the next ones named are those behind it
+  bool half_way_ = false;
 
   // Throughput, in requests executed per period.
   std::uint64_t in_period_ = 0;

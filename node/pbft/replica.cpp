@@ -130,6 +130,7 @@ void Replica::Parts::on(const Tick& tick) {
   ++now;
   normal.set_time(now, tick.wall_clock);
   view_changer.on_tick(now, standing(), out);
+  if (watch.half_way()) intake.forward_waiting(out);
   for (const ClientId& client : watch.unsigned_reasons()) suspects.waited_in_vain(client, now, out);
   retransmission.on_tick(now, out);
   const bool was_active = transfer.active();
@@ -297,7 +298,7 @@ Effects Replica::step(const Input& input) {
   if (!std::exchange(parts_->resumed, true)) parts_->checkpointing.resume(parts_->out);
   std::visit([&](const auto& concrete) { parts_->on(concrete); }, input);
   parts_->settle();
-  if (std::holds_alternative<TurnEnd>(input)) parts_->reads.end_turn();
+  if (const auto* end = std::get_if<TurnEnd>(&input); end != nullptr && !end->again) parts_->reads.end_turn();
   return parts_->out.take();
 }
 

@@ -6,8 +6,9 @@ namespace pbft {
 
 namespace {
 
-// A new primary is told of so many requests that wait here; their clients tell it of the rest.
-constexpr std::size_t forwards_to_new_primary = 64;
+// The primary is told at once of so many requests that wait here; their clients tell it of the rest.
+constexpr std::size_t most_forwards = 64;
+constexpr std::size_t most_forwarded_bytes = 4U << 20;
 // A full queue is looked through for what needs no order any more, at most this often.
 constexpr Ticks tidy_interval = 100;
 
@@ -35,12 +36,18 @@ void RequestIntake::on_forward(ReplicaId sender, const Forward& message, Ticks n
 }
 
 void RequestIntake::entered_view(Outbox& out) {
+  for (const BundlePtr& bundle : queue_.waiting()) watch_.heard(*bundle);
+  forward_waiting(out);
+}
+
+void RequestIntake::forward_waiting(Outbox& out) const {
+  if (normal_.is_primary() || !view_.active) return;
   std::size_t forwarded = 0;
+  std::size_t bytes = 0;
   for (const BundlePtr& bundle : queue_.waiting()) {
-    watch_.heard(*bundle);
-    if (!normal_.is_primary() && forwarded++ < forwards_to_new_primary) {
-      out.send_to(view_.primary(), Forward{bundle, false});
-    }
+    if (forwarded++ == most_forwards || bytes > most_forwarded_bytes) return;
+    bytes += bundle->body.size() + bundle->proof.size();
+    out.send_to(view_.primary(), Forward{bundle, false});
   }
 }
 

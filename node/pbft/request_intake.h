@@ -33,6 +33,8 @@ class RequestIntake {
   // The client has to sign from now on: what it did not sign waits no longer, neither to be ordered nor for the
   // primary.
   void forget_unsigned(const ClientId& client, Outbox& out);
+  // Tells the primary what waits here, the oldest first.
+  void forward_waiting(Outbox& out) const;
   // Drops what waits and needs no order any more.
   void tidy();
 

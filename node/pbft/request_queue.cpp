@@ -23,9 +23,10 @@ void RequestQueue::Load::remove(const Bundle& bundle) {
   bytes -= size_of(bundle);
 }
 
-RequestQueue::Added RequestQueue::add(const BundlePtr& bundle) {
+RequestQueue::Added RequestQueue::add(const BundlePtr& bundle, Proof proof) {
   const auto same = waiting_.find(bundle->digest);
-  const bool replaces = same != waiting_.end() && bundle->is_signed() && !order_.at(same->second)->is_signed();
+  const bool replaces =
+      same != waiting_.end() && proof == Proof::holds && bundle->is_signed() && !order_.at(same->second)->is_signed();
   if (replaces) forget_waiting(*bundle);
   if (knows(bundle->digest)) return Added::known;
   const auto known = per_client_.find(bundle->client);

@@ -20,11 +20,14 @@ class RequestQueue {
  public:
   enum class Added : std::uint8_t { yes, known, full, client_full };
 
+  // Whether the bundle's proof holds here. Not known of what came with a batch that others vouched for.
+  enum class Proof : std::uint8_t { holds, unknown };
+
   explicit RequestQueue(const LocalParameters& parameters) : parameters_(parameters) {}
 
   // A bundle that waits or is in flight already is `known`: it is not ordered twice because it came twice. One that
   // waits without a signature makes way for its signed copy.
-  [[nodiscard]] Added add(const BundlePtr& bundle);
+  [[nodiscard]] Added add(const BundlePtr& bundle, Proof proof = Proof::holds);
   // Takes bundles for the batch of slot n, oldest first, within the limits of a batch. They stay known as in flight.
   [[nodiscard]] std::vector<BundlePtr> take_batch(SequenceNumber n);
   // The bundle is in a batch that was proposed for slot n: by this replica before its restart, or by another primary.

@@ -9,20 +9,12 @@ namespace {
 
 // A slot that is younger is on its way, and nothing of it is reported as lacking.
 constexpr Ticks slot_patience_ticks = 3;
-// What one status, or all FETCH-BATCHes of a peer in one tick, are answered with at most, in bytes of batches; one
-// batch may be larger.
-constexpr std::size_t answer_budget_bytes = 1U << 20;
+// What one status, and all FETCH-BATCHes of a peer in one tick, are answered with at most, in bytes of batches.
+constexpr std::size_t status_answer_bytes = 1U << 20;
+constexpr std::size_t fetched_bytes_per_tick = 8U << 20;
 constexpr std::size_t max_unprepared = 16;
 constexpr std::size_t fetches_per_tick = 64;
 constexpr std::size_t outstanding_fetches = 16;
-
-// Whether the batch may be sent. The first one always may, however large it is.
-bool spend(const Batch& batch, std::size_t& budget) {
-  const std::size_t size = bytes_of(batch);
-  if (size > budget && budget != answer_budget_bytes) return false;
-  budget -= std::min(budget, size);
-  return true;
-}
 
 }  // namespace
 
@@ -146,7 +138,7 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
     if (vote.n > status.stable) out.send_to(sender, std::move(vote));
   }
   view_changer_.answer(sender, status, out);
-  std::size_t budget = answer_budget_bytes;
+  ByteBudget budget{status_answer_bytes};
   for (Status::Lack lack : status.lacks) {
     // What is committed is so in every view; the rest is of use in the present one only.
     if (status.view != view_.view || !status.active || !view_.active) lack.batch = lack.prepares = false;
@@ -154,12 +146,12 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
   }
 }
 
-void Retransmission::resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const {
+void Retransmission::resend(ReplicaId to, const Status::Lack& lack, ByteBudget& budget, Outbox& out) const {
   const Slot* slot = log_.find(lack.n);
   if (slot == nullptr) return;
   if (lack.batch && normal_.is_primary() && slot->accepted) {
     const BatchPtr batch = slot->batch(slot->accepted->digest);
-    if (spend(*batch, budget)) out.send_to(to, PrePrepare{slot->accepted->view, lack.n, batch, {}});
+    if (budget.spend(bytes_of(*batch))) out.send_to(to, PrePrepare{slot->accepted->view, lack.n, batch, {}});
   }
   const auto& own_prepare = slot->prepares[local_.self.value];
   if (lack.prepares && own_prepare && own_prepare->view == view_.view)
@@ -175,7 +167,7 @@ void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message,
   Peer& peer = peers_[sender.value];
   if (peer.fetch_tick != now_ || peer.fetched.empty()) {
     peer.fetched.clear();
-    peer.fetch_budget = answer_budget_bytes;
+    peer.fetch_budget = ByteBudget{fetched_bytes_per_tick};
   }
   peer.fetch_tick = now_;
   if (peer.fetched.size() >= fetches_per_tick || !peer.fetched.insert({message.n, message.digest}).second) {
@@ -183,7 +175,7 @@ void Retransmission::on_fetch_batch(ReplicaId sender, const FetchBatch& message,
   }
   const Slot* slot = log_.find(message.n);
   if (const BatchPtr batch = slot == nullptr ? nullptr : slot->batch(message.digest)) {
-    if (!spend(*batch, peer.fetch_budget)) return out.reject(Reject::rate_limited, sender);
+    if (!peer.fetch_budget.spend(bytes_of(*batch))) return out.reject(Reject::rate_limited, sender);
     return out.send_to(sender, BatchResponse{message.n, batch});
   }
   out.send(ServeBatch{sender, message.n, message.digest});
@@ -232,11 +224,11 @@ void Retransmission::fetch_missing_batches(Outbox& out) {
   }
 }
 
-// The holders are asked in turn.
+// The holders are asked in turn, for each slot another one first.
 void Retransmission::fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out) {
   Slot& slot = log_.slot(n, now_);
   if (holders.empty() || (slot.fetches > 0 && now_ - slot.last_fetch < local_.fetch_timeout_ticks)) return;
-  const ReplicaId to = holders[(local_.self.value + slot.fetches) % holders.size()];
+  const ReplicaId to = holders[(local_.self.value + n.value + slot.fetches) % holders.size()];
   slot.last_fetch = now_;
   ++slot.fetches;
   out.send_to(to, FetchBatch{n, digest});

@@ -2,6 +2,7 @@
 // and they send again just what it lacks, from what they hold (never from memory of having sent it).
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <utility>
@@ -16,6 +17,21 @@
 #include "node/pbft/view_changer.h"
 
 namespace pbft {
+
+// So many bytes; what comes first may be larger.
+class ByteBudget {
+ public:
+  explicit ByteBudget(std::size_t bytes) : left_(bytes) {}
+  [[nodiscard]] bool spend(std::size_t bytes) {
+    if (std::exchange(spent_, true) && bytes > left_) return false;
+    left_ -= std::min(left_, bytes);
+    return true;
+  }
+
+ private:
+  std::size_t left_;
+  bool spent_ = false;
+};
 
 class Retransmission {
  public:
@@ -49,13 +65,13 @@ class Retransmission {
     std::optional<Ticks> answered;  // tick in which its last status was answered
     Ticks fetch_tick = 0;           // tick in which it asked for `fetched`
     std::set<std::pair<SequenceNumber, Digest>> fetched;
-    std::size_t fetch_budget = 0;  // bytes of batches from memory that it may still get in this tick
+    ByteBudget fetch_budget{0};  // of batches from memory that it may still get in this tick
   };
 
   void add_unprepared(Status& status) const;
   // `reached`: executed by a weak quorum.
   void add_uncommitted(Status& status, SequenceNumber reached) const;
-  void resend(ReplicaId to, const Status::Lack& lack, std::size_t& budget, Outbox& out) const;
+  void resend(ReplicaId to, const Status::Lack& lack, ByteBudget& budget, Outbox& out) const;
   void fetch_missing_batches(Outbox& out);
   void fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out);
   [[nodiscard]] std::vector<ReplicaId> voters(const std::vector<std::optional<Vote>>& votes, const Vote& vote) const;

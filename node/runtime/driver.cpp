@@ -250,8 +250,8 @@ storage::Result<void> Driver::state_damaged() {
 // ---- Out, in the order of the contract ---------------------------------------------------------------
 
 storage::Result<void> Driver::end_turn() {
-  while (!failed_) {
-    step(TurnEnd{});
+  for (bool again = false; !failed_; again = true) {
+    step(TurnEnd{again});
     if (auto done = perform(); !done) {
       if (done.error().kind != storage::StorageError::Kind::damaged) {
         failed_ = done.error();

@@ -144,7 +144,7 @@ Loaded<void> Node::make_store_for_rejoining() const {
   if (!present) return tl::unexpected(present.error().message);
   auto store = storage::Store::open(*present, identity, {});
   if (!store) return tl::unexpected(store.error().message);
-  const auto recovered = (*store)->recover();
+  const auto recovered = (*store)->recover(0);
   if (!recovered) return tl::unexpected(recovered.error().message);
   if (recovered->rejoin && !recovered->rejoin->done) return {};
   return tl::unexpected(fmt::format(
@@ -171,7 +171,7 @@ Loaded<void> Node::open_store() {
   auto executor = execution::Executor::open(*store_, *inputs_.plugin);
   if (!executor) return tl::unexpected(executor.error().message);
   executor_ = std::move(*executor);
-  auto recovered = store_->recover();
+  auto recovered = store_->recover(config.genesis.parameters.window);
   if (!recovered) return tl::unexpected(recovered.error().message);
   run_again_ = static_cast<std::uint64_t>(std::ranges::count_if(recovered->slots, [&](const auto& slot) {
     return slot.first > recovered->executed && slot.second.executed.has_value();

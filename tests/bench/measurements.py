@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from typing import Any, Callable, Optional
 
-from sides import BLOCK_CACHE_MIB, CLOSED, DEEP, GET, ONE, PUT, Sides, existing, open_loop
+from sides import BLOCK_CACHE_MIB, CLOSED, DEEP, GET, ONE, PUT, SHALLOW, Sides, existing, open_loop
 
 # Enough in flight for full batches; more would be a queue, and a median that no throughput could bring down.
 FULL = ("--clients", "16", "--pipeline", "128")
@@ -83,9 +83,9 @@ def growth(prefix, linear):
 
 
 def scale_in_n():
-    sides = {f"batches of {FIXED_BATCH}, n = {n}": lambda s, n=n: s.node(*PUT, load=DEEP, n=n, batch=FIXED_BATCH)
+    sides = {f"batches of {FIXED_BATCH}, n = {n}": lambda s, n=n: s.node(*PUT, load=SHALLOW, n=n, batch=FIXED_BATCH)
              for n in SCALE}
-    return sides | {f"full batches, n = {n}": lambda s, n=n: s.node(*PUT, load=DEEP, n=n) for n in SCALE}
+    return sides | {f"full batches, n = {n}": lambda s, n=n: s.node(*PUT, load=SHALLOW, n=n) for n in SCALE}
 
 
 def scale_in_state(sizes):

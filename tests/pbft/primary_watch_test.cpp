@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <numeric>
+#include <set>
 
 #include "tests/pbft/views.h"
 
@@ -49,7 +50,7 @@ struct Watch {
 
   ClusterParameters cluster = [] {
     ClusterParameters parameters;
-    parameters.clients = {alice, bob};
+    for (std::uint8_t i = 1; i <= 20; ++i) parameters.clients.insert(client_id(i));
     return parameters;
   }();
   LocalParameters local = [] {
@@ -228,6 +229,21 @@ TEST_CASE("rule 38: clients whose unsigned requests a primary that is there does
   do w.execute(1);
   while (!w.watch.on_tick({true, false, false, 1'000}));
   CHECK(w.watch.unsigned_reasons() == std::vector<ClientId>{alice});
+}
+
+TEST_CASE("rule 38: where many wait a few of them are named, and others the next time", "[watch]") {
+  Watch w;
+  std::set<ClientId> named;
+  for (std::uint8_t i = 1; i <= 20; ++i) w.hear(make_open(client_id(i), 1));
+  for (int view = 1; view <= 3; ++view) {
+    w.watch.entered();
+    bool half_way = false;
+    while (!w.watch.on_tick({true, false, false, 5})) half_way = half_way || w.watch.half_way();
+    CHECK(half_way);
+    CHECK(w.watch.unsigned_reasons().size() == 8);
+    named.insert(w.watch.unsigned_reasons().begin(), w.watch.unsigned_reasons().end());
+  }
+  CHECK(named.size() == 20);
 }
 
 TEST_CASE("rule 37: a primary that executes just often enough for the timeout is left by the floor", "[watch]") {

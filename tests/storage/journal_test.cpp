@@ -88,6 +88,23 @@ TEST_CASE("promises are durable when persist returns, in fsync mode", "[journal]
   }
 }
 
+TEST_CASE("of many batches above the stable checkpoint those of the window are remembered", "[journal]") {
+  JournalStore<MemoryDisk> fixture;
+  for (std::uint64_t n = 1; n <= 20; ++n) {
+    const BatchPtr batch = make_batch(10 * n, std::to_string(n));
+    must(
+        fixture.store->persist({PersistBatch{SequenceNumber{n}, batch}, accepted(0, n, batch), prepared(0, n, batch)}));
+  }
+  const auto last = [&](std::uint64_t window) {
+    const Recovered recovered = must(fixture.store->recover(window));
+    return recovered.slots.empty() ? 0 : recovered.slots.rbegin()->first.value;
+  };
+  CHECK(last(0) == 0);
+  CHECK(last(8) == 8);
+  CHECK(last(19) == 19);
+  CHECK(last(UINT64_MAX) == 20);
+}
+
 TEST_CASE("the null batch needs no bytes", "[journal]") {
   JournalStore<MemoryDisk> fixture;
   must(fixture.store->persist({PersistBatch{SequenceNumber{1}, null_batch()}, accepted(1, 1, null_batch())}));

@@ -123,7 +123,7 @@ std::optional<std::string> Node::open() {
   auto store = storage::Store::open(disk_, {world_.roster.cluster, id_}, store_options(world_.plan));
   if (!store) return "open: " + store.error().message;
   process.store = std::move(*store);
-  auto recovered = process.store->recover();
+  auto recovered = process.store->recover(world_.cluster.window);
   if (!recovered) return "recover: " + recovered.error().message;
   auto plugin = execution::Plugin::from_table(pbft_kv_plugin(), "");
   if (!plugin) return "plugin: " + plugin.error();

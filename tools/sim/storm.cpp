@@ -188,13 +188,15 @@ void Storm::strike(Fault fault) {
   }
 }
 
-// One at a time, and within what may be lost: a state that is damaged was synced.
+// One at a time, and within what may be lost: a state that is damaged was synced. It is repaired from a stable
+// checkpoint, so there has to be one.
 void Storm::damage(Node& node) {
   const Plan& plan = world_.plan;
   const bool another = std::any_of(nodes_.begin(), nodes_.end(),
                                    [this](const auto& one) { return world_.checkers.progress.is_damaged(one->id()); });
   const bool room = plan.dead.size() + plan.liars.size() + plan.wiped.size() < plan.f();
   const std::uint32_t id = node.id().value;
+  if (!node.running() || node.status().stable == SequenceNumber{}) return;
   if (!another && plan.local.repair && (plan.wiped.contains(id) || (room && !plan.lies(id)))) node.find_damage();
 }
 
