@@ -46,8 +46,12 @@ void check_source(Input& input) {
 
 void check_headers(Input& input) {
   static const char* const methods[] = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "get"};
-  http::BodyHeaders headers{methods[input.below(std::size(methods))], input.flag(), input.flag(), {}};
+  http::BodyHeaders headers;
+  headers.method = methods[input.below(std::size(methods))];
+  headers.transfer_encoding = input.flag();
+  headers.content_encoding = input.flag();
   for (std::size_t left = input.below(3); left > 0; --left) headers.content_lengths.push_back(input.text());
+  headers.content_type = input.text();
   const auto checked = http::check_body(headers);
   if (!checked) return check_rejection(checked.error());
   holds(!headers.transfer_encoding && !headers.content_encoding, "nothing is to be unpacked");
@@ -56,6 +60,11 @@ void check_headers(Input& input) {
     holds(!length.empty() && length.find_first_not_of("0123456789") == std::string::npos, "a length is a number");
   }
   holds(!headers.content_lengths.empty() || headers.method[0] != 'P', "a body has a length");
+  const bool is_read = headers.method[0] == 'P' || headers.method == "DELETE";
+  for (const std::string& length : headers.content_lengths) {
+    holds(is_read || length.find_first_not_of('0') == std::string::npos, "what is not read has no length");
+  }
+  holds(!headers.content_type.starts_with("multipart/"), "nothing is to be taken apart");
 }
 
 void check_parameters(Input& input) {
