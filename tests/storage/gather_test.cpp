@@ -1,6 +1,7 @@
 // Changes that wait in memory for the next checkpoint: whoever reads sees them, what is stored in the end is the same
 // as where every batch is written, and after a crash the ledger says what has to be run again.
 #include "storage/digest_tree.h"
+#include "tests/storage/forwarding_engine.h"
 #include "tests/storage/support.h"
 
 using namespace pbft;
@@ -17,28 +18,18 @@ constexpr std::size_t in_one_write = 1U << 20;
 constexpr std::size_t in_many_writes = 200;
 
 // Remembers how much the largest write put.
-class MeasuredEngine final : public Engine {
+class MeasuredEngine final : public ForwardingEngine {
  public:
-  explicit MeasuredEngine(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {}
-  [[nodiscard]] Result<std::optional<Bytes>> get(Family family, BytesView key) const override {
-    return engine_->get(family, key);
-  }
-  [[nodiscard]] std::unique_ptr<Iterator> scan(Family family, BytesView from, BytesView to) const override {
-    return engine_->scan(family, from, to);
-  }
-  [[nodiscard]] std::shared_ptr<const Reader> snapshot() const override { return engine_->snapshot(); }
+  using ForwardingEngine::ForwardingEngine;
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync) override {
     std::size_t bytes = 0;
     for (const auto& operation : batch.operations) {
       if (const auto* put = std::get_if<WriteBatch::Put>(&operation)) bytes += put->value.size();
     }
     largest = std::max(largest, bytes);
-    return engine_->write(batch, sync);
+    return ForwardingEngine::write(batch, sync);
   }
   std::size_t largest = 0;
-
- private:
-  std::shared_ptr<Engine> engine_;
 };
 
 class MeasuredDisk {
