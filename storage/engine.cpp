@@ -55,6 +55,10 @@ void WriteBatch::erase_all(Family family) {
   erase(family, {}, Bytes(Limits::max_key_bytes + 64, 0xff));
 }
 
+Result<void> Engine::reclaim(Family) {
+  return {};
+}
+
 Result<void> Engine::reset(const std::vector<Family>& families) {
   WriteBatch batch;
   for (const Family family : families) batch.erase_all(family);

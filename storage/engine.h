@@ -133,6 +133,9 @@ class Engine : public Reader {
   // Empties these families, whatever state they are in. Durable, but not atomic: a crash leaves some of them as they
   // were, and some perhaps missing, which is an error (damaged) of every read.
   [[nodiscard]] virtual Result<void> reset(const std::vector<Family>& families);
+  // All of this family has been erased, and a write after that was durable: what it took on the disk is given back, for
+  // the greater part. Nobody reads an older state of it.
+  [[nodiscard]] virtual Result<void> reclaim(Family family);
 };
 
 }  // namespace pbft::storage

@@ -1,6 +1,7 @@
 // What a database does once it is open.
 #include "storage/rocksdb_engine.h"
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/iterator.h>
 #include <rocksdb/metadata.h>
 #include <rocksdb/write_batch.h>
@@ -320,6 +321,17 @@ Result<void> RocksEngine::make_anew(Family family) {
   }
   of = owned(database_, made);
   return {};
+}
+
+// Files of the first level stay, since others may be older: as much as waits for a compaction in any case.
+Result<void> RocksEngine::reclaim(Family family) {
+  if (failure_) return tl::unexpected(*failure_);
+  const FamilyHandle of = handle(family);
+  if (!of) return tl::unexpected(missing(family));
+  const auto status = rocksdb::DeleteFilesInRange(database_.get(), of.get(), nullptr, nullptr);
+  if (status.ok()) return {};
+  failure_ = blame(status);
+  return tl::unexpected(*failure_);
 }
 
 Result<void> RocksEngine::reset(const std::vector<Family>& families) {

@@ -80,6 +80,7 @@ class RocksEngine final : public Engine {
   [[nodiscard]] bool damage_noted() const override { return damage_noted_; }
   [[nodiscard]] Result<void> forget_damage() override;
   [[nodiscard]] Result<void> reset(const std::vector<Family>& families) override;
+  [[nodiscard]] Result<void> reclaim(Family family) override;
 
   // From now on the mark follows the log. An existing one must not be ahead of it.
   [[nodiscard]] Result<void> follow(std::unique_ptr<SyncedMark> mark);

@@ -67,12 +67,24 @@ Result<void> visit_staged(const StateView& view, std::uint32_t bucket, const Vis
   return entries->status();
 }
 
-void stage(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash,
-           const StagedChanges& changes) {
-  unstage(batch, bucket);
-  for (const auto& [name, value] : changes) {
-    batch.put(Family::staging, staged_key(bucket, name), encode_before(value));
-  }
+Result<std::optional<std::optional<Bytes>>> staged_change(const StateView& view, std::uint32_t bucket, BytesView name) {
+  using Change = std::optional<std::optional<Bytes>>;
+  const Bytes key = staged_key(bucket, name);
+  const auto record = view.reader().get(Family::staging, key);
+  if (!record) return tl::unexpected(record.error());
+  if (!*record) return Change{};
+  FieldReader fields{**record};
+  const std::uint8_t present = fields.u8();
+  if (!fields.ok() || present > 1) return unreadable(view.where(), key);
+  if (present == 0) return Change{std::optional<Bytes>{}};
+  return Change{Bytes{fields.rest().begin(), fields.rest().end()}};
+}
+
+void stage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name, const std::optional<BytesView>& value) {
+  batch.put(Family::staging, staged_key(bucket, name), encode_before(value));
+}
+
+void stage_head(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash) {
   batch.put(Family::staging, head_key(bucket),
             FieldWriter{}.raw(head.base.view()).raw(head.leaf.view()).raw(hash.bytes()).take());
 }

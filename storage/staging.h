@@ -10,7 +10,8 @@
 
 namespace pbft::storage {
 
-// A bucket that is here whole: as its difference to the state that had the digest `base` in this bucket.
+// A bucket, as its difference to the state that had the digest `base` in it. It is whole where its digest is the wanted
+// one.
 struct StagedHead {
   Digest base;
   Digest leaf;  // with the difference applied
@@ -19,14 +20,16 @@ struct StagedHead {
 // The LtHash of the staged bucket.
 [[nodiscard]] Result<LtHash> staged_hash(const StateView& view, std::uint32_t bucket);
 
-// A pair that changes, or goes (no value). All of a bucket are a map.
-using StagedChanges = std::map<Bytes, std::optional<Bytes>>;
+// A pair of the difference: it changes, or goes (no value).
 using VisitChange = std::function<Result<void>(BytesView name, std::optional<BytesView> value)>;
 [[nodiscard]] Result<void> visit_staged(const StateView& view, std::uint32_t bucket, const VisitChange& each);
+// Nothing where the pair is none of the difference.
+[[nodiscard]] Result<std::optional<std::optional<Bytes>>> staged_change(const StateView& view, std::uint32_t bucket,
+                                                                        BytesView name);
 
-// In the place of what was staged for the bucket before.
-void stage(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash,
-           const StagedChanges& changes);
+// In the place of what was staged for the pair, or the bucket, before. A bucket without a head has no changes either.
+void stage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name, const std::optional<BytesView>& value);
+void stage_head(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash);
 void unstage(WriteBatch& batch, std::uint32_t bucket);
 void unstage_all(WriteBatch& batch);
 

@@ -16,7 +16,7 @@ StorageError damage_error(const std::string& where, const std::string& what) {
   return {StorageError::Kind::damaged, where + ": the state is damaged: " + what + "; " + repair};
 }
 
-Bytes encode_before(const std::optional<Bytes>& value) {
+Bytes encode_before(const std::optional<BytesView>& value) {
   FieldWriter writer;
   writer.u8(value ? 1 : 0);
   if (value) writer.raw(*value);

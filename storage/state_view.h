@@ -26,7 +26,7 @@ namespace pbft::storage {
 [[nodiscard]] StorageError damage_error(const std::string& where, const std::string& what);
 
 // A value of family undo: what the pair had at the start of the interval.
-[[nodiscard]] Bytes encode_before(const std::optional<Bytes>& value);
+[[nodiscard]] Bytes encode_before(const std::optional<BytesView>& value);
 struct Before {
   BytesView name;
   std::optional<BytesView> value;

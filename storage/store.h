@@ -134,10 +134,12 @@ class Store {
   // target.state. Where the state is damaged, it is first put in order as far as it can be read.
   [[nodiscard]] Result<std::vector<std::uint32_t>> plan_transfer(const CheckpointSummary& target,
                                                                  const std::vector<Digest>& leaves);
-  // What is here of the bucket, for FetchBucket::have; ascending. The same until the bucket is whole or wrong.
-  [[nodiscard]] Result<std::vector<PairHash>> bucket_hashes(std::uint32_t bucket);
-  // Takes the next part of an answer to what bucket_hashes gave, in order of skip; a part with skip 0 begins anew.
-  // whole: it has the planned digest and is staged. wrong: anything else; all parts are forgotten. `source` is not set.
+  // What is here of the bucket, for FetchBucket::have of a request with this skip; ascending. Where skip is 0 it is
+  // looked at, and an answer may begin; else it is what that answer began with, or nothing without one.
+  [[nodiscard]] Result<std::vector<PairHash>> bucket_hashes(std::uint32_t bucket, std::uint32_t skip);
+  // Takes the next part of an answer to what bucket_hashes gave, in order of skip, and stages it. whole: the bucket has
+  // the planned digest. wrong: anything else; the next answer begins with what is here then, right or wrong. `source`
+  // is not set.
   [[nodiscard]] Result<BucketStaged> stage_bucket(const BucketPart& part);
   // The staged buckets become the state. All or nothing over a crash, and finished by the next opening once it has
   // begun. Afterwards n was executed last and taken as a checkpoint, its state is kept, and nothing below it; promises

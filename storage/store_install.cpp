@@ -157,6 +157,7 @@ Result<void> Store::Impl::finish_install() {
     if (auto installed = install_bucket(bucket); !installed) return installed;
   }
   if (auto concluded = conclude_install(*stable, *staged); !concluded) return concluded;
+  if (auto reclaimed = engine->reclaim(Family::staging); !reclaimed) return reclaimed;
   damage.reset();
   if (auto loaded = load_meta(); !loaded) return loaded;
   return load_state();
@@ -212,7 +213,8 @@ Result<void> Store::Impl::conclude_install(const PersistStable& stable,
   batch.put(Family::checkpoints, own_summary_key(summary.n.value), wire::encode_summary(summary));
   batch.put(Family::checkpoints, stable_key(), encode_stable_record(stable));
   if (auto replaced = replace_history(batch, summary); !replaced) return replaced;
-  return write(batch, options.durability);
+  // Durable in any case: only then may the engine drop what was staged as a whole.
+  return write(batch, Sync::durable);
 }
 
 // Promises up to n are kept by the checkpoint's proof. The own ledger stays where its head is the one that was

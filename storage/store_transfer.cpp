@@ -87,17 +87,18 @@ Result<std::vector<std::uint32_t>> Store::plan_transfer(const CheckpointSummary&
   auto staged = staged_heads(impl.view());
   if (!staged) return tl::unexpected(staged.error());
   if (auto sifted = impl.sift_staged(*staged, *present); !sifted) return tl::unexpected(sifted.error());
-  impl.transfer = std::make_unique<Transfer>(target, leaves, std::move(*present), std::move(*staged));
+  impl.transfer =
+      std::make_unique<Transfer>(target, leaves, std::move(*present), std::move(*staged), impl.options.write_bytes);
   return impl.transfer->missing();
 }
 
-Result<std::vector<PairHash>> Store::bucket_hashes(std::uint32_t bucket) {
+Result<std::vector<PairHash>> Store::bucket_hashes(std::uint32_t bucket, std::uint32_t skip) {
   Impl& impl = *impl_;
   if (!impl.transfer || bucket >= DigestTree::bucket_count) return std::vector<PairHash>{};
-  return impl.transfer->hashes(impl.view(), bucket);
+  return impl.transfer->hashes(impl.view(), bucket, skip);
 }
 
-// The write needs no sync: that of the installation's beginning comes after it, and before it a bucket that is lost is
+// The writes need no sync: that of the installation's beginning comes after it, and before it a bucket that is lost is
 // fetched again.
 Result<BucketStaged> Store::stage_bucket(const BucketPart& part) {
   Impl& impl = *impl_;
@@ -109,13 +110,10 @@ Result<BucketStaged> Store::stage_bucket(const BucketPart& part) {
   report.pairs = static_cast<std::uint32_t>(part.pairs.size());
   for (const StatePair& pair : part.pairs) report.bytes += pair.key.size() + pair.value.size();
   if (!impl.transfer) return report;
-  auto outcome = impl.transfer->add(impl.view(), part);
+  const auto outcome =
+      impl.transfer->add(impl.view(), part, [&](const WriteBatch& batch) { return impl.write(batch, Sync::no); });
   if (!outcome) return tl::unexpected(outcome.error());
-  report.outcome = outcome->outcome;
-  if (report.outcome == BucketStaged::Outcome::whole) {
-    if (auto written = impl.write(outcome->whole, Sync::no); !written) return tl::unexpected(written.error());
-    impl.transfer->staged(part.bucket);
-  }
+  report.outcome = *outcome;
   return report;
 }
 

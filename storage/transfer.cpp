@@ -7,11 +7,13 @@
 
 namespace pbft::storage {
 
-using Staged = BucketStaged::Outcome;
-
 Transfer::Transfer(const CheckpointSummary& target, std::vector<Digest> leaves, Present present,
-                   std::map<std::uint32_t, StagedHead> staged)
-    : target_(target), leaves_(std::move(leaves)), present_(std::move(present)), staged_(std::move(staged)) {}
+                   std::map<std::uint32_t, StagedHead> staged, std::size_t write_bytes)
+    : target_(target),
+      leaves_(std::move(leaves)),
+      present_(std::move(present)),
+      staged_(std::move(staged)),
+      write_bytes_(write_bytes) {}
 
 std::vector<std::uint32_t> Transfer::missing() const {
   std::vector<std::uint32_t> buckets;
@@ -25,69 +27,66 @@ std::vector<std::uint32_t> Transfer::missing() const {
 
 // ---- What is here ---------------------------------------------------------------------------------------
 
-Result<StagedChanges> Transfer::staged_changes(const StateView& view, std::uint32_t bucket) const {
-  StagedChanges changes;
-  if (!staged_.contains(bucket)) return changes;
-  auto visited = visit_staged(view, bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
-    auto& change = changes[{name.begin(), name.end()}];
-    if (value) change.emplace(value->begin(), value->end());
-    return {};
-  });
-  if (!visited) return tl::unexpected(visited.error());
-  return changes;
-}
-
-Result<Transfer::Content> Transfer::present(const StateView& view, std::uint32_t bucket) const {
-  Content content;
-  auto visited = view.visit_now(bucket, present_.changes, [&](const Bytes& name, Bytes&& value) {
-    content.emplace_hint(content.end(), name, std::move(value));
-  });
-  if (!visited) return tl::unexpected(visited.error());
-  return content;
-}
-
-Result<Transfer::Content> Transfer::here(const StateView& view, std::uint32_t bucket) const {
-  auto content = present(view, bucket);
-  if (!content) return content;
-  auto changes = staged_changes(view, bucket);
-  if (!changes) return tl::unexpected(changes.error());
-  for (auto& [name, value] : *changes) {
-    if (value) {
-      (*content)[name] = std::move(*value);
-    } else {
-      content->erase(name);
-    }
-  }
-  return content;
-}
-
 // From the lists alone where nothing speaks against them: the values are many.
 Result<std::vector<ListedPair>> Transfer::listed(const StateView& view, std::uint32_t bucket) const {
+  std::map<Bytes, std::optional<PairHash>> changes;
+  if (staged_.contains(bucket)) {
+    auto visited = visit_staged(view, bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
+      auto& change = changes[{name.begin(), name.end()}];
+      if (value) change = hash_of(name, *value);
+      return {};
+    });
+    if (!visited) return tl::unexpected(visited.error());
+  }
   std::vector<ListedPair> pairs;
+  const auto keep = [&](const Bytes& name, const PairHash& hash) {
+    if (!changes.contains(name)) pairs.push_back({name, hash});
+  };
   if (doubted_.contains(bucket)) {
-    const auto content = here(view, bucket);
-    if (!content) return tl::unexpected(content.error());
-    for (const auto& [name, value] : *content) pairs.push_back({name, hash_of(name, value)});
-    return pairs;
+    auto visited = view.visit_now(bucket, present_.changes,
+                                  [&](const Bytes& name, Bytes&& value) { keep(name, hash_of(name, value)); });
+    if (!visited) return tl::unexpected(visited.error());
+  } else {
+    const auto now = view.pairs_now(bucket, present_.changes);
+    if (!now) return now;
+    for (const auto& [name, hash] : *now) keep(name, hash);
   }
-  auto now = view.pairs_now(bucket, present_.changes);
-  const auto changes = staged_changes(view, bucket);
-  if (!changes) return tl::unexpected(changes.error());
-  if (!now || changes->empty()) return now;
-  for (ListedPair& pair : *now) {
-    if (!changes->contains(pair.name)) pairs.push_back(std::move(pair));
-  }
-  for (const auto& [name, value] : *changes) {
-    if (value) pairs.push_back({name, hash_of(name, *value)});
+  for (const auto& [name, hash] : changes) {
+    if (hash) pairs.push_back({name, *hash});
   }
   return pairs;
 }
 
+Result<LtHash> Transfer::noted_hash(const StateView& view, std::uint32_t bucket) const {
+  if (staged_.contains(bucket)) return staged_hash(view, bucket);
+  const auto touched = present_.touched.find(bucket);
+  if (touched != present_.touched.end()) return touched->second;
+  return load_bucket(view.reader(), view.where(), bucket);
+}
+
+// The same, from nothing but the values.
+Result<LtHash> Transfer::counted_hash(const StateView& view, std::uint32_t bucket) const {
+  LtHash hash;
+  std::set<Bytes> changed;
+  if (staged_.contains(bucket)) {
+    auto visited = visit_staged(view, bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
+      changed.emplace(name.begin(), name.end());
+      if (value) hash.add(pair_element(space_of(name), key_of(name), *value));
+      return {};
+    });
+    if (!visited) return tl::unexpected(visited.error());
+  }
+  auto visited = view.visit_now(bucket, present_.changes, [&](const Bytes& name, Bytes&& value) {
+    if (!changed.contains(name)) hash.add(pair_element(space_of(name), key_of(name), value));
+  });
+  if (!visited) return tl::unexpected(visited.error());
+  return hash;
+}
+
 // ---- Asking ---------------------------------------------------------------------------------------------
 
-Result<std::vector<PairHash>> Transfer::hashes(const StateView& view, std::uint32_t bucket) {
-  auto found = gatherings_.find(bucket);
-  if (found == gatherings_.end()) {
+Result<std::vector<PairHash>> Transfer::hashes(const StateView& view, std::uint32_t bucket, std::uint32_t skip) {
+  if (skip == 0) {
     auto pairs = listed(view, bucket);
     if (!pairs) return tl::unexpected(pairs.error());
     Gathering gathering;
@@ -100,144 +99,163 @@ Result<std::vector<PairHash>> Transfer::hashes(const StateView& view, std::uint3
       }
     }
     std::ranges::sort(gathering.have);
-    if (gatherings_.size() >= max_gatherings) {
+    for (std::uint32_t i = 0; i < gathering.have.size(); ++i) gathering.by_name.push_back(i);
+    std::ranges::sort(gathering.by_name, {}, [&](std::uint32_t i) -> const Bytes& { return gathering.have[i].second; });
+    if (!gatherings_.contains(bucket) && gatherings_.size() >= max_gatherings) {
       gatherings_.erase(std::ranges::min_element(
           gatherings_, [](const auto& a, const auto& b) { return a.second.order < b.second.order; }));
     }
-    found = gatherings_.emplace(bucket, std::move(gathering)).first;
+    gatherings_.insert_or_assign(bucket, std::move(gathering));
   }
   std::vector<PairHash> list;
-  for (const auto& [hash, name] : found->second.have) list.push_back(hash);
+  if (const auto found = gatherings_.find(bucket); found != gatherings_.end()) {
+    for (const auto& [hash, name] : found->second.have) list.push_back(hash);
+  }
   return list;
 }
 
 // ---- Receiving ------------------------------------------------------------------------------------------
 
-bool Transfer::begin(Gathering& gathering, const BucketPart& part) {
+// Changes of one bucket on their way into family staging, in writes of bounded size. After each of them the bucket is a
+// difference with the digest that it gives, like any other that is staged.
+class Transfer::Staging {
+ public:
+  Staging(Transfer& transfer, std::uint32_t bucket, Gathering& gathering, const Write& write)
+      : transfer_(transfer), bucket_(bucket), gathering_(gathering), write_(write) {}
+
+  Result<void> drop(const StateView& view, const Bytes& name) {
+    auto own = transfer_.staged_.contains(bucket_) ? staged_change(view, bucket_, name)
+                                                   : Result<std::optional<std::optional<Bytes>>>{std::nullopt};
+    if (!own) return tl::unexpected(own.error());
+    auto value = *own ? Result<std::optional<Bytes>>{std::move(**own)} : view.now(name);
+    if (!value) return tl::unexpected(value.error());
+    if (*value) gathering_.hash.remove(pair_element(space_of(name), key_of(name), **value));
+    return change(name, std::nullopt);
+  }
+  Result<void> put(const StatePair& pair) {
+    const BytesView value = pair.value.view();
+    gathering_.hash.add(pair_element(pair.name_space, pair.key.view(), value));
+    return change(pair_name(pair.name_space, pair.key.view()), value);
+  }
+  Result<void> flush() {
+    const StagedHead head{transfer_.present_.leaves[bucket_], leaf_digest(gathering_.hash)};
+    stage_head(batch_, bucket_, head, gathering_.hash);
+    if (auto written = write_(batch_); !written) return written;
+    batch_ = {};
+    bytes_ = 0;
+    transfer_.staged_[bucket_] = head;
+    gathering_.written = gathering_.hash;
+    return {};
+  }
+
+ private:
+  Result<void> change(const Bytes& name, const std::optional<BytesView>& value) {
+    stage_change(batch_, bucket_, name, value);
+    bytes_ += name.size() + (value ? value->size() : 0);
+    return bytes_ < transfer_.write_bytes_ ? Result<void>{} : flush();
+  }
+
+  Transfer& transfer_;
+  std::uint32_t bucket_;
+  Gathering& gathering_;
+  const Write& write_;
+  WriteBatch batch_;
+  std::size_t bytes_ = 0;
+};
+
+bool Transfer::read_wrong(Gathering& gathering, const BucketPart& part) {
+  if (gathering.begun) return false;
   gathering.begun = true;
   gathering.total = part.total;
-  gathering.bytes = 0;
-  gathering.received.clear();
-  gathering.wrong.clear();
+  gathering.wrong.assign(gathering.have.size(), false);
   std::uint32_t least = 0;
   for (const std::uint32_t index : part.wrong) {
     if (index < least || index >= gathering.have.size()) return false;
     least = index + 1;
-    gathering.wrong.insert(gathering.have[index].second);
+    gathering.wrong[index] = true;
   }
   return true;
 }
 
-bool Transfer::take(Gathering& gathering, const BucketPart& part) {
-  const std::size_t before = gathering.received.size();
-  if (part.skip != before || part.total != gathering.total) return false;
-  if (part.pairs.size() > gathering.total - before) return false;
-  if (part.pairs.empty() && before < gathering.total) return false;  // it would never end
+bool Transfer::follows(Gathering& gathering, const BucketPart& part) {
+  if (part.skip != gathering.received || part.total != gathering.total) return false;
+  if (part.pairs.size() > gathering.total - gathering.received) return false;
+  if (part.pairs.empty() && gathering.received < gathering.total) return false;  // it would never end
+  const auto name_at = [&](std::uint32_t index) -> const Bytes& { return gathering.have[index].second; };
   for (const StatePair& pair : part.pairs) {
     if (static_cast<std::uint8_t>(pair.name_space) > 1) return false;
     if (pair.key.size() > Limits::max_key_bytes || pair.value.size() > Limits::max_value_bytes) return false;
-    gathering.bytes += pair.key.size() + pair.value.size();
-    if (gathering.bytes > max_gathered_bytes) return false;
     Bytes name = pair_name(pair.name_space, pair.key.view());
-    Content& received = gathering.received;
-    if (DigestTree::bucket_of(name) != part.bucket) return false;
-    if (!received.empty() && name <= received.rbegin()->first) return false;
-    const BytesView value = pair.value.view();
-    received.emplace_hint(received.end(), std::move(name), Bytes{value.begin(), value.end()});
+    if (DigestTree::bucket_of(name) != part.bucket || name <= gathering.last) return false;
+    const auto own = std::ranges::lower_bound(gathering.by_name, name, {}, name_at);
+    const bool here = own != gathering.by_name.end() && name_at(*own) == name;
+    if (here && !gathering.wrong[*own]) return false;
+    gathering.last = std::move(name);
   }
+  gathering.received += static_cast<std::uint32_t>(part.pairs.size());
   return true;
 }
 
-Result<Transfer::Outcome> Transfer::add(const StateView& view, const BucketPart& part) {
+Result<Transfer::Outcome> Transfer::add(const StateView& view, const BucketPart& part, const Write& write) {
   const auto found = gatherings_.find(part.bucket);
-  if (part.n != target_.n || found == gatherings_.end()) return Outcome{};
+  if (part.n != target_.n || found == gatherings_.end()) return Outcome::wrong;
   Gathering& gathering = found->second;
-  const bool fits =
-      (part.skip == 0 ? begin(gathering, part) : gathering.begun && part.wrong.empty()) && take(gathering, part);
-  if (fits && gathering.received.size() < gathering.total) return Outcome{Staged::more, {}};
-  Result<Outcome> outcome = fits ? complete(view, part.bucket, gathering) : Result<Outcome>{Outcome{}};
-  gatherings_.erase(found);
+  const bool fits = (part.skip == 0 ? read_wrong(gathering, part) : gathering.begun && part.wrong.empty()) &&
+                    follows(gathering, part);
+  Result<Outcome> outcome = fits ? take(view, part, gathering, write) : Outcome::wrong;
+  if (!outcome || *outcome != Outcome::more) gatherings_.erase(found);
   return outcome;
 }
 
-// Where the digest is not the planned one, it may be what is here that lies: then the values themselves decide, and if
-// that does not help either, the next to be asked is told of them.
-Result<Transfer::Outcome> Transfer::complete(const StateView& view, std::uint32_t bucket, const Gathering& gathering) {
-  auto made = make(view, bucket, gathering);
-  if (made && *made && leaf_digest((*made)->hash) != leaves_[bucket]) made = make_of_content(view, bucket, gathering);
-  if (!made) return tl::unexpected(made.error());
-  if (!*made || leaf_digest((*made)->hash) != leaves_[bucket]) {
-    doubted_.insert(bucket);
-    return Outcome{};
+Result<Transfer::Outcome> Transfer::take(const StateView& view, const BucketPart& part, Gathering& gathering,
+                                         const Write& write) {
+  Staging staging{*this, part.bucket, gathering, write};
+  if (part.skip == 0) {
+    if (auto begun = begin(view, part.bucket, gathering, staging); !begun) return tl::unexpected(begun.error());
   }
-  doubted_.erase(bucket);
-  Outcome outcome{Staged::whole, {}};
-  stage(outcome.whole, bucket, {present_.leaves[bucket], leaves_[bucket]}, (*made)->hash, (*made)->changes);
-  return outcome;
+  for (const StatePair& pair : part.pairs) {
+    if (auto put = staging.put(pair); !put) return tl::unexpected(put.error());
+  }
+  const bool more = gathering.received < gathering.total;
+  if (!more) {
+    const auto whole = is_whole(view, part.bucket, gathering);
+    if (!whole) return tl::unexpected(whole.error());
+    if (!*whole) {
+      doubted_.insert(part.bucket);
+      return Outcome::wrong;
+    }
+    doubted_.erase(part.bucket);
+  }
+  if (auto flushed = staging.flush(); !flushed) return tl::unexpected(flushed.error());
+  return more ? Outcome::more : Outcome::whole;
 }
 
-// What is here of the bucket, without what is wrong of it, and what was received: only of these the values are read.
-Result<std::optional<Transfer::Made>> Transfer::make(const StateView& view, std::uint32_t bucket,
-                                                     const Gathering& gathering) const {
-  auto changes = staged_changes(view, bucket);
-  if (!changes) return tl::unexpected(changes.error());
-  auto hash = staged_.contains(bucket) ? staged_hash(view, bucket) : present_hash(view, bucket);
+// What is here of the bucket, without what is wrong of it: only of these the values are read.
+Result<void> Transfer::begin(const StateView& view, std::uint32_t bucket, Gathering& gathering,
+                             Staging& staging) const {
+  const auto hash = doubted_.contains(bucket) ? counted_hash(view, bucket) : noted_hash(view, bucket);
   if (!hash) return tl::unexpected(hash.error());
-  Made made{*hash, std::move(*changes)};
-  const auto drop = [&](const Bytes& name) -> Result<void> {
-    const auto staged = made.changes.find(name);
-    auto value = staged == made.changes.end() ? view.now(name) : Result<std::optional<Bytes>>{staged->second};
-    if (!value) return tl::unexpected(value.error());
-    if (*value) made.hash.remove(pair_element(space_of(name), key_of(name), **value));
-    made.changes[name] = std::nullopt;
-    return {};
-  };
-  for (const auto& [own_hash, name] : gathering.have) {
-    if (!gathering.wrong.contains(name)) {
-      if (gathering.received.contains(name)) return std::nullopt;
-    } else if (auto dropped = drop(name); !dropped) {
-      return tl::unexpected(dropped.error());
-    }
+  gathering.hash = gathering.written = *hash;
+  for (std::uint32_t i = 0; i < gathering.have.size(); ++i) {
+    if (!gathering.wrong[i]) continue;
+    if (auto dropped = staging.drop(view, gathering.have[i].second); !dropped) return dropped;
   }
   for (const Bytes& name : gathering.untold) {
-    if (auto dropped = drop(name); !dropped) return tl::unexpected(dropped.error());
+    if (auto dropped = staging.drop(view, name); !dropped) return dropped;
   }
-  for (const auto& [name, value] : gathering.received) {
-    made.hash.add(pair_element(space_of(name), key_of(name), value));
-    made.changes[name] = value;
-  }
-  return made;
+  return {};
 }
 
-Result<LtHash> Transfer::present_hash(const StateView& view, std::uint32_t bucket) const {
-  const auto touched = present_.touched.find(bucket);
-  if (touched != present_.touched.end()) return touched->second;
-  return load_bucket(view.reader(), view.where(), bucket);
-}
-
-// The same, from nothing but the values.
-Result<std::optional<Transfer::Made>> Transfer::make_of_content(const StateView& view, std::uint32_t bucket,
-                                                                const Gathering& gathering) const {
-  auto own = here(view, bucket);
-  if (!own) return tl::unexpected(own.error());
-  Content content = gathering.received;
-  for (const auto& [hash, name] : gathering.have) {
-    const auto at = own->find(name);
-    if (at == own->end() || gathering.wrong.contains(name)) continue;
-    if (!content.emplace(name, at->second).second) return std::nullopt;
-  }
-  Made made;
-  for (const auto& [name, value] : content) made.hash.add(pair_element(space_of(name), key_of(name), value));
-  auto base = staged_.contains(bucket) ? present(view, bucket) : Result<Content>{std::move(*own)};
-  if (!base) return tl::unexpected(base.error());
-  for (const auto& [name, value] : *base) {
-    if (!content.contains(name)) made.changes.emplace(name, std::nullopt);
-  }
-  for (auto& [name, value] : content) {
-    const auto at = base->find(name);
-    if (at == base->end() || at->second != value) made.changes.emplace(name, std::move(value));
-  }
-  return made;
+// Where the digest is not the planned one, it may be the one noted here that lies: then the values themselves decide.
+// If that does not help either, the next to be asked is told of them.
+Result<bool> Transfer::is_whole(const StateView& view, std::uint32_t bucket, Gathering& gathering) const {
+  if (leaf_digest(gathering.hash) == leaves_[bucket]) return true;
+  if (doubted_.contains(bucket)) return false;
+  const auto counted = counted_hash(view, bucket);
+  if (!counted) return tl::unexpected(counted.error());
+  gathering.hash.remove(gathering.written);
+  gathering.hash.add(*counted);
+  return leaf_digest(gathering.hash) == leaves_[bucket];
 }
 
 }  // namespace pbft::storage

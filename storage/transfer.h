@@ -1,7 +1,9 @@
-// What a replica that fetches the state of a checkpoint knows of it: which buckets have to be fetched, and the parts of
-// those that are coming in. In memory; what is whole goes to family staging. One thread.
+// What a replica that fetches the state of a checkpoint knows of it: which buckets have to be fetched, and how far
+// those are that are coming in. What comes in goes to family staging part by part, so a bucket may be of any size. One
+// thread.
 #pragma once
 
+#include <functional>
 #include <set>
 
 #include "node/pbft/input.h"
@@ -18,67 +20,62 @@ struct Present {
 
 class Transfer {
  public:
-  // Parts of one bucket together, keys and values. A bucket that is larger cannot be transferred.
-  static constexpr std::size_t max_gathered_bytes = 256U << 20;
-  // Buckets of which parts are here; beyond it the one that was asked for first is forgotten.
+  // Buckets of which parts are coming in; beyond it the one that was asked for first is forgotten.
   static constexpr std::size_t max_gatherings = 64;
 
+  // `write_bytes`: as in StoreOptions.
   Transfer(const CheckpointSummary& target, std::vector<Digest> leaves, Present present,
-           std::map<std::uint32_t, StagedHead> staged);
+           std::map<std::uint32_t, StagedHead> staged, std::size_t write_bytes);
 
   // Buckets that have to be fetched, ascending.
   [[nodiscard]] std::vector<std::uint32_t> missing() const;
   [[nodiscard]] const CheckpointSummary& target() const { return target_; }
   [[nodiscard]] const std::vector<Digest>& leaves() const { return leaves_; }
 
-  // What is here of the bucket: the pairs staged, else those of the present state.
-  [[nodiscard]] Result<std::vector<PairHash>> hashes(const StateView& view, std::uint32_t bucket);
+  // What is here of the bucket: the pairs staged, else those of the present state. Where skip is 0 an answer is to
+  // begin, else it is what that answer began with.
+  [[nodiscard]] Result<std::vector<PairHash>> hashes(const StateView& view, std::uint32_t bucket, std::uint32_t skip);
 
-  struct Outcome {
-    BucketStaged::Outcome outcome = BucketStaged::Outcome::wrong;
-    WriteBatch whole;  // what stages the bucket, where it is whole
-  };
-  [[nodiscard]] Result<Outcome> add(const StateView& view, const BucketPart& part);
-  // The write of `whole` is done.
-  void staged(std::uint32_t bucket) { staged_[bucket] = {present_.leaves[bucket], leaves_[bucket]}; }
+  using Outcome = BucketStaged::Outcome;
+  using Write = std::function<Result<void>(const WriteBatch& batch)>;
+  // Stages what the part brings. What does not come to an end, or to the wrong one, is not lost on the next answer: it
+  // is here then, and that answer says what is wrong of it.
+  [[nodiscard]] Result<Outcome> add(const StateView& view, const BucketPart& part, const Write& write);
 
  private:
-  using Content = std::map<Bytes, Bytes>;
+  // An answer that is coming in.
   struct Gathering {
     std::uint64_t order = 0;
     std::vector<std::pair<PairHash, Bytes>> have;  // hash and name, ascending
+    std::vector<std::uint32_t> by_name;            // indexes into `have`, in the order of the names
     std::vector<Bytes> untold;                     // names of what is here and found no room in `have`
-    std::set<Bytes> wrong;                         // names among `have`
-    std::uint32_t total = 0;
-    std::size_t bytes = 0;
-    Content received;
     bool begun = false;
+    std::vector<bool> wrong;  // of `have`
+    std::uint32_t total = 0;
+    std::uint32_t received = 0;
+    Bytes last;      // name that was received last
+    LtHash hash;     // of the bucket with what was received
+    LtHash written;  // of it as it is staged
   };
-
-  struct Made {
-    LtHash hash;
-    StagedChanges changes;  // to the present state
-  };
+  class Staging;
 
   [[nodiscard]] Result<std::vector<ListedPair>> listed(const StateView& view, std::uint32_t bucket) const;
-  [[nodiscard]] Result<StagedChanges> staged_changes(const StateView& view, std::uint32_t bucket) const;
-  [[nodiscard]] Result<Content> present(const StateView& view, std::uint32_t bucket) const;
-  [[nodiscard]] Result<Content> here(const StateView& view, std::uint32_t bucket) const;
-  // False where the part is not what can follow. begin: the first part of an answer.
-  [[nodiscard]] static bool begin(Gathering& gathering, const BucketPart& part);
-  [[nodiscard]] static bool take(Gathering& gathering, const BucketPart& part);
-  [[nodiscard]] Result<Outcome> complete(const StateView& view, std::uint32_t bucket, const Gathering& gathering);
-  [[nodiscard]] Result<LtHash> present_hash(const StateView& view, std::uint32_t bucket) const;
-  // Nothing where a pair was received that is here and right.
-  [[nodiscard]] Result<std::optional<Made>> make(const StateView& view, std::uint32_t bucket,
-                                                 const Gathering& gathering) const;
-  [[nodiscard]] Result<std::optional<Made>> make_of_content(const StateView& view, std::uint32_t bucket,
-                                                            const Gathering& gathering) const;
+  [[nodiscard]] Result<LtHash> noted_hash(const StateView& view, std::uint32_t bucket) const;
+  [[nodiscard]] Result<LtHash> counted_hash(const StateView& view, std::uint32_t bucket) const;
+  // False where the part is not what can follow.
+  [[nodiscard]] static bool read_wrong(Gathering& gathering, const BucketPart& part);
+  [[nodiscard]] static bool follows(Gathering& gathering, const BucketPart& part);
+  [[nodiscard]] Result<Outcome> take(const StateView& view, const BucketPart& part, Gathering& gathering,
+                                     const Write& write);
+  [[nodiscard]] Result<void> begin(const StateView& view, std::uint32_t bucket, Gathering& gathering,
+                                   Staging& staging) const;
+  [[nodiscard]] Result<bool> is_whole(const StateView& view, std::uint32_t bucket, Gathering& gathering) const;
 
   CheckpointSummary target_;
   std::vector<Digest> leaves_;
   Present present_;
   std::map<std::uint32_t, StagedHead> staged_;  // Invariant: their base is what is present
+  std::size_t write_bytes_;
   std::map<std::uint32_t, Gathering> gatherings_;
   std::set<std::uint32_t> doubted_;  // buckets that came out wrong: what is here of them may not be what its list says
   std::uint64_t asked_ = 0;

@@ -383,7 +383,7 @@ storage::Result<void> Driver::serve(const ServeBucket& serve, Gathered& gathered
 }
 
 storage::Result<void> Driver::ask(const RequestBucket& request, Gathered& gathered) {
-  auto have = parts_.store.bucket_hashes(request.bucket);
+  auto have = parts_.store.bucket_hashes(request.bucket, request.skip);
   if (!have) return tl::unexpected(have.error());
   gathered.to_peers[request.to].emplace_back(FetchBucket{request.n, request.bucket, request.skip, std::move(*have)});
   return {};

@@ -406,7 +406,7 @@ TEST_CASE("executor: it goes on from a state that was installed, whatever stoppe
   const auto missing = store.plan_transfer(*summary, (*tree)->leaves);
   REQUIRE(missing);
   for (const std::uint32_t bucket : *missing) {
-    const FetchBucket request{summary->n, bucket, 0, store.bucket_hashes(bucket).value()};
+    const FetchBucket request{summary->n, bucket, 0, store.bucket_hashes(bucket, 0).value()};
     const auto part = others.disk.store->bucket_part(request, ReplicaId{0}).value();
     REQUIRE(part);
     REQUIRE(store.stage_bucket(*part).value().outcome == BucketStaged::Outcome::whole);

@@ -73,8 +73,8 @@ void ask_for_nonsense(const FetchBucket& request, Input& input) {
 // True where the bucket is whole in spite of it all.
 bool lie_about_a_bucket(Store& to, std::uint32_t bucket, Input& input) {
   for (std::size_t left = input.below(4); left > 0; --left) {
-    const FetchBucket request{SequenceNumber{checkpoint}, bucket, static_cast<std::uint32_t>(input.below(3)),
-                              must(to.bucket_hashes(bucket))};
+    const auto skip = static_cast<std::uint32_t>(input.below(3));
+    const FetchBucket request{SequenceNumber{checkpoint}, bucket, skip, must(to.bucket_hashes(bucket, skip))};
     if (input.below(4) == 0) ask_for_nonsense(request, input);
     const auto part = must(source().machine.store->bucket_part(request, asker));
     if (!part) continue;

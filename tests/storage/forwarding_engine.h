@@ -22,6 +22,7 @@ class ForwardingEngine : public Engine {
   [[nodiscard]] bool damage_noted() const override { return engine_->damage_noted(); }
   [[nodiscard]] Result<void> forget_damage() override { return engine_->forget_damage(); }
   [[nodiscard]] Result<void> reset(const std::vector<Family>& families) override { return engine_->reset(families); }
+  [[nodiscard]] Result<void> reclaim(Family family) override { return engine_->reclaim(family); }
 
  private:
   std::shared_ptr<Engine> engine_;

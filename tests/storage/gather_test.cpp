@@ -1,7 +1,7 @@
 // Changes that wait in memory for the next checkpoint: whoever reads sees them, what is stored in the end is the same
 // as where every batch is written, and after a crash the ledger says what has to be run again.
 #include "storage/digest_tree.h"
-#include "tests/storage/forwarding_engine.h"
+#include "tests/storage/measured_disk.h"
 #include "tests/storage/support.h"
 
 using namespace pbft;
@@ -16,32 +16,6 @@ constexpr std::size_t until_checkpoint = 1U << 20;
 constexpr std::size_t now_and_then = 3'000;
 constexpr std::size_t in_one_write = 1U << 20;
 constexpr std::size_t in_many_writes = 200;
-
-// Remembers how much the largest write put.
-class MeasuredEngine final : public ForwardingEngine {
- public:
-  using ForwardingEngine::ForwardingEngine;
-  [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync) override {
-    std::size_t bytes = 0;
-    for (const auto& operation : batch.operations) {
-      if (const auto* put = std::get_if<WriteBatch::Put>(&operation)) bytes += put->value.size();
-    }
-    largest = std::max(largest, bytes);
-    return ForwardingEngine::write(batch, sync);
-  }
-  std::size_t largest = 0;
-};
-
-class MeasuredDisk {
- public:
-  [[nodiscard]] std::shared_ptr<Engine> engine() { return measured_; }
-  void restart() { disk_.restart(); }
-  [[nodiscard]] std::size_t& largest() { return measured_->largest; }
-
- private:
-  MemoryDisk disk_;
-  std::shared_ptr<MeasuredEngine> measured_ = std::make_shared<MeasuredEngine>(disk_.engine());
-};
 
 template <class Disk>
 struct GatheringStore {

@@ -15,6 +15,17 @@ inline ClientId client_of(std::uint8_t name) {
   return client;
 }
 
+// Keys of one bucket, lowest first.
+inline std::vector<std::string> keys_of(std::uint32_t bucket, std::size_t count) {
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < count; ++i) {
+    std::string key = "key" + std::to_string(i);
+    if (DigestTree::bucket_of(Namespace::state, as_bytes(key)) == bucket) keys.push_back(std::move(key));
+  }
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
 // The changes of batch n, the same for all replicas: some of many keys, and the table of clients.
 struct Script {
   std::size_t keys = 400;
@@ -82,7 +93,7 @@ inline BucketStaged fetch(Store& from, Store& to, SequenceNumber n, std::uint32_
   BucketStaged report;
   std::uint32_t skip = 0;
   do {
-    const FetchBucket request{n, bucket, skip, must(to.bucket_hashes(bucket))};
+    const FetchBucket request{n, bucket, skip, must(to.bucket_hashes(bucket, skip))};
     const auto part = must(from.bucket_part(request, asker));
     REQUIRE(part);
     report = must(to.stage_bucket(*part));
