@@ -129,6 +129,28 @@ struct Replica {
   }
 };
 
+// The state of `from`, just executed, becomes that of `to`, as a transfer would do it.
+inline void transfer(Replica& from, Replica& to) {
+  const auto summary = from.disk.store->take_checkpoint(SequenceNumber{from.n}, Epoch{1}, Digest{});
+  REQUIRE(summary);
+  const auto tree = from.disk.store->tree_at(summary->n, ReplicaId{0});
+  REQUIRE(tree);
+  REQUIRE(*tree);
+  storage::Store& store = *to.disk.store;
+  const auto missing = store.plan_transfer(*summary, (*tree)->leaves);
+  REQUIRE(missing);
+  for (const std::uint32_t bucket : *missing) {
+    const FetchBucket request{summary->n, bucket, 0, store.bucket_hashes(bucket).value()};
+    const auto part = from.disk.store->bucket_part(request, ReplicaId{0}).value();
+    REQUIRE(part);
+    REQUIRE(store.stage_bucket(*part).value().outcome == BucketStaged::Outcome::whole);
+  }
+  REQUIRE(store.install_state({summary->n, checkpoint_root(*summary), {}}, *summary));
+  REQUIRE(to.executor->reload());
+  to.n = from.n;
+  to.head = from.head;
+}
+
 inline std::string text(const OutgoingReply& reply) {
   return std::string(as_text(reply.result.view()));
 }
