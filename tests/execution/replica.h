@@ -45,17 +45,21 @@ inline BundlePtr bundle(const ClientId& client, SessionId::rep session, const st
 struct Replica {
   StoreFixture disk;
   const pbft_plugin_v1* table;
+  ResultBudget::Table budget;
   std::unique_ptr<Plugin> plugin;
   std::unique_ptr<Executor> executor;
   std::uint64_t n = 0;
   Digest head = genesis_ledger_head();
 
-  explicit Replica(const pbft_plugin_v1* which = pbft_kv_plugin()) : table(which) { start(); }
+  explicit Replica(const pbft_plugin_v1* which = pbft_kv_plugin(), const ResultBudget::Table& kept = {10'000})
+      : table(which), budget(kept) {
+    start();
+  }
 
   void start() {
     executor.reset();
     plugin = *Plugin::from_table(table, "");
-    auto opened = Executor::open(*disk.store, *plugin);
+    auto opened = Executor::open(*disk.store, *plugin, budget);
     INFO((opened ? "" : opened.error().message));
     REQUIRE(opened);
     executor = *std::move(opened);
