@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "node/execution/plugin.h"
+#include "node/execution/result_budget.h"
 #include "node/pbft/effects.h"
 #include "storage/store.h"
 
@@ -25,8 +26,10 @@ struct OutgoingReply {
 
 class Executor {
  public:
-  // Loads the cached replies from the store. `store` and `plugin` must outlive it.
-  [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(storage::Store& store, Plugin& plugin);
+  // Loads the cached replies from the store, of which `table` says how many bytes there may be; the same on every
+  // replica. `store` and `plugin` must outlive it.
+  [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(storage::Store& store, Plugin& plugin,
+                                                                       const ResultBudget::Table& table);
   ~Executor();
 
   // Reads from the store again what was executed last and the cached replies: after a state was installed there, which
@@ -34,9 +37,10 @@ class Executor {
   [[nodiscard]] storage::Result<void> reload();
 
   // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of
-  // those before it, and gives state, results, client table and ledger entry to the store in one piece. A request whose plugin call fails or exceeds a limit leaves no change behind and has a failed result; the
-  // same on every replica. So has one whose result finds no room (ResultBudget). After an error nothing of the batch is
-  // written and every further call gives the same error: the replica must stop.
+  // those before it, and gives state, results, client table and ledger entry to the store in one piece. A request whose
+  // plugin call fails or exceeds a limit leaves no change behind and has a failed result; the same on every replica. So
+  // has one whose result finds no room (ResultBudget). After an error nothing of the batch is written and every further
+  // call gives the same error: the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
 
   // The plugin's answer from the state as executed now. What stops execute is an error here, and is not to be answered.

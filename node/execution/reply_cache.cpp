@@ -1,8 +1,7 @@
 #include "node/execution/reply_cache.h"
 
 #include <algorithm>
-
-#include "node/execution/result_budget.h"
+#include <span>
 
 namespace pbft::execution {
 namespace {
@@ -11,11 +10,22 @@ bool before(const storage::CachedReply& reply, RequestNumber number) {
   return reply.number < number;
 }
 
+std::size_t large_size(const storage::CachedReply& reply) {
+  return ResultBudget::is_large(reply.result.size()) ? reply.result.size() : 0;
+}
+
+std::size_t large_sum(std::span<const storage::CachedReply> replies) {
+  std::size_t sum = 0;
+  for (const storage::CachedReply& reply : replies) sum += large_size(reply);
+  return sum;
+}
+
 }  // namespace
 
 ReplyCache::ReplyCache(storage::ClientRecords records) {
   for (storage::SessionRecord& record : records.sessions) {
     const Key key{record.session.client, record.session.session};
+    large_ += large_sum(record.replies);
     sessions_.emplace(key, std::move(record));
   }
 }
@@ -29,7 +39,9 @@ void ReplyCache::update(const SessionUpdate& session) {
   storage::SessionRecord& record = sessions_[key];
   record.session = session;
   auto& replies = record.replies;
-  replies.erase(replies.begin(), std::lower_bound(replies.begin(), replies.end(), session.low, before));
+  const auto kept = std::lower_bound(replies.begin(), replies.end(), session.low, before);
+  large_ -= large_sum({replies.begin(), kept});
+  replies.erase(replies.begin(), kept);
   changed_sessions_.insert(key);
 }
 
@@ -37,6 +49,7 @@ bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedR
   storage::SessionRecord* record = change({client, session});
   if (record == nullptr) return false;
   if (reply.number < record->session.low) return true;
+  large_ += large_size(reply);
   auto& replies = record->replies;
   if (replies.empty() || replies.back().number < reply.number) {
     replies.push_back(std::move(reply));
@@ -44,6 +57,7 @@ bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedR
   }
   const auto at = std::lower_bound(replies.begin(), replies.end(), reply.number, before);
   if (at != replies.end() && at->number == reply.number) {
+    large_ -= large_size(*at);
     *at = std::move(reply);
   } else {
     replies.insert(at, std::move(reply));
@@ -65,7 +79,10 @@ storage::SessionRecord* ReplyCache::change(const Key& key) {
 void ReplyCache::evict(const EvictedSession& session) {
   const Key key{session.client, session.session};
   changing_ = nullptr;
-  sessions_.erase(key);
+  if (const auto found = sessions_.find(key); found != sessions_.end()) {
+    large_ -= large_sum(found->second.replies);
+    sessions_.erase(found);
+  }
   changed_sessions_.insert(key);
 }
 
@@ -98,14 +115,18 @@ std::vector<storage::StateChange> ReplyCache::take_changes() {
   return changes;
 }
 
-std::size_t ReplyCache::large_bytes(const ClientId& client, SessionId session, RequestNumber except) const {
+ResultBudget::Kept ReplyCache::large_bytes(const ClientId& client, SessionId session, RequestNumber except) const {
+  ResultBudget::Kept kept{0, large_};
   const auto found = sessions_.find(Key{client, session});
-  if (found == sessions_.end()) return 0;
-  std::size_t sum = 0;
+  if (found == sessions_.end()) return kept;
   for (const storage::CachedReply& reply : found->second.replies) {
-    if (reply.number != except && ResultBudget::is_large(reply.result.size())) sum += reply.result.size();
+    if (reply.number == except) {
+      kept.table -= large_size(reply);
+    } else {
+      kept.session += large_size(reply);
+    }
   }
-  return sum;
+  return kept;
 }
 
 const storage::CachedReply* ReplyCache::find(const ClientId& client, SessionId session, RequestNumber number) const {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "node/execution/result_budget.h"
 #include "storage/client_records.h"
 
 namespace pbft::execution {
@@ -29,8 +30,8 @@ class ReplyCache {
   // The records of everything that was touched since the last call, one for each key, ascending.
   [[nodiscard]] std::vector<storage::StateChange> take_changes();
 
-  // Bytes of the large results (ResultBudget) that the session keeps, apart from the one of this number.
-  [[nodiscard]] std::size_t large_bytes(const ClientId& client, SessionId session, RequestNumber except) const;
+  // Bytes of the large results that the session keeps, and that all sessions keep, apart from its one of this number.
+  [[nodiscard]] ResultBudget::Kept large_bytes(const ClientId& client, SessionId session, RequestNumber except) const;
 
   // Valid until the next change.
   [[nodiscard]] const storage::CachedReply* find(const ClientId& client, SessionId session, RequestNumber number) const;
@@ -45,6 +46,7 @@ class ReplyCache {
   [[nodiscard]] storage::SessionRecord* change(const Key& key);
 
   std::map<Key, storage::SessionRecord> sessions_;  // Invariant: replies ascend and are not below session.low
+  std::size_t large_ = 0;                           // Invariant: the bytes of all large results in sessions_
   std::map<ClientId, std::optional<ClientUpdate>> changed_clients_;  // nothing: the record goes
   std::set<Key> changed_sessions_;
   // The last one that change() gave. Invariant: in sessions_, and noted as changed; or null.

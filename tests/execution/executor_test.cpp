@@ -388,12 +388,6 @@ TEST_CASE("executor: it goes on from a state that was installed, whatever stoppe
   const SessionId s = others.open_session(alice, 1);
   others.run({bundle(alice, s.value, {{1, kv::put("a", "1")}, {2, kv::get("a"), RequestKind::query}})});
   others.run({bundle(alice, s.value, {{3, kv::put("b", "2")}})});
-  const auto summary = others.disk.store->take_checkpoint(SequenceNumber{3}, Epoch{1}, Digest{});
-  REQUIRE(summary);
-  const auto tree = others.disk.store->tree_at(summary->n, ReplicaId{0});
-  REQUIRE(tree);
-  REQUIRE(*tree);
-
   Replica replica;
   const SessionId own = replica.open_session(alice, 1);
   REQUIRE(replica.disk.store->mark_damaged());
@@ -402,19 +396,7 @@ TEST_CASE("executor: it goes on from a state that was installed, whatever stoppe
   replica.restart();
   CHECK(replica.cached(alice, own, 1) == "(none)");
 
-  storage::Store& store = *replica.disk.store;
-  const auto missing = store.plan_transfer(*summary, (*tree)->leaves);
-  REQUIRE(missing);
-  for (const std::uint32_t bucket : *missing) {
-    const FetchBucket request{summary->n, bucket, 0, store.bucket_hashes(bucket, 0).value()};
-    const auto part = others.disk.store->bucket_part(request, ReplicaId{0}).value();
-    REQUIRE(part);
-    REQUIRE(store.stage_bucket(*part).value().outcome == BucketStaged::Outcome::whole);
-  }
-  REQUIRE(store.install_state({summary->n, checkpoint_root(*summary), {}}, *summary));
-  REQUIRE(replica.executor->reload());
-  replica.n = 3;
-  replica.head = others.head;
+  transfer(others, replica);
   CHECK(replica.cached(alice, s, 2) == "ok:1");
   CHECK(text(replica.run({bundle(alice, s.value, {{4, kv::get("b"), RequestKind::query}})})[0]) == "2");
   others.run({bundle(alice, s.value, {{4, kv::get("b"), RequestKind::query}})});

@@ -45,17 +45,21 @@ inline BundlePtr bundle(const ClientId& client, SessionId::rep session, const st
 struct Replica {
   StoreFixture disk;
   const pbft_plugin_v1* table;
+  ResultBudget::Table budget;
   std::unique_ptr<Plugin> plugin;
   std::unique_ptr<Executor> executor;
   std::uint64_t n = 0;
   Digest head = genesis_ledger_head();
 
-  explicit Replica(const pbft_plugin_v1* which = pbft_kv_plugin()) : table(which) { start(); }
+  explicit Replica(const pbft_plugin_v1* which = pbft_kv_plugin(), const ResultBudget::Table& kept = {10'000})
+      : table(which), budget(kept) {
+    start();
+  }
 
   void start() {
     executor.reset();
     plugin = *Plugin::from_table(table, "");
-    auto opened = Executor::open(*disk.store, *plugin);
+    auto opened = Executor::open(*disk.store, *plugin, budget);
     INFO((opened ? "" : opened.error().message));
     REQUIRE(opened);
     executor = *std::move(opened);
@@ -128,6 +132,28 @@ struct Replica {
     return (reply->status == ReplyStatus::ok ? "ok:" : "failed:") + std::string(as_text(reply->result.view()));
   }
 };
+
+// The state of `from`, just executed, becomes that of `to`, as a transfer would do it.
+inline void transfer(Replica& from, Replica& to) {
+  const auto summary = from.disk.store->take_checkpoint(SequenceNumber{from.n}, Epoch{1}, Digest{});
+  REQUIRE(summary);
+  const auto tree = from.disk.store->tree_at(summary->n, ReplicaId{0});
+  REQUIRE(tree);
+  REQUIRE(*tree);
+  storage::Store& store = *to.disk.store;
+  const auto missing = store.plan_transfer(*summary, (*tree)->leaves);
+  REQUIRE(missing);
+  for (const std::uint32_t bucket : *missing) {
+    const FetchBucket request{summary->n, bucket, 0, store.bucket_hashes(bucket, 0).value()};
+    const auto part = from.disk.store->bucket_part(request, ReplicaId{0}).value();
+    REQUIRE(part);
+    REQUIRE(store.stage_bucket(*part).value().outcome == BucketStaged::Outcome::whole);
+  }
+  REQUIRE(store.install_state({summary->n, checkpoint_root(*summary), {}}, *summary));
+  REQUIRE(to.executor->reload());
+  to.n = from.n;
+  to.head = from.head;
+}
 
 inline std::string text(const OutgoingReply& reply) {
   return std::string(as_text(reply.result.view()));

@@ -27,7 +27,7 @@ struct SentFrames final : Transport {
 // Replica 1 of four, with real parts but for its network.
 struct DrivenReplica {
   DrivenReplica() : authenticator(cluster.replica(1)), core(open_to_all(), LocalParameters{ReplicaId{1}}, recovered()) {
-    auto opened = execution::Executor::open(*disk.store, *plugin);
+    auto opened = execution::Executor::open(*disk.store, *plugin, {open_to_all().max_sessions});
     REQUIRE(opened);
     executor = *std::move(opened);
     driver.emplace(DriverParts{
