@@ -19,11 +19,12 @@ bool NodeBus::Impl::fits(const Bytes& bytes) {
 Sent NodeBus::Impl::hand_to_client(Origin origin, Bytes bytes) {
   auto id = to_routing_id(origin);
   if (!id) return Sent::unreachable;
+  auto message = to_clients.take(origin.value, std::move(bytes));
+  if (!message) return Sent::full;
   // Sending may take the signal of a frame that came in meanwhile.
   schedule.set_ready(clients_input);
   if (const Sent sent = bus::send(client_router, *id, ZMQ_SNDMORE); sent != Sent::ok) return sent;
-  zmq::message_t message = to_message(std::move(bytes));
-  return bus::send(client_router, message);
+  return bus::send(client_router, *message);
 }
 
 bool NodeBus::Impl::send_to_client(Origin origin, Bytes bytes) {
@@ -83,8 +84,8 @@ void NodeBus::send(ReplicaId to, Bytes frame) {
     return;
   }
   if (!impl_->fits(frame)) return;
-  zmq::message_t message = to_message(std::move(frame));
-  const bool sent = bus::send(impl_->peers[to.value].dealer->socket(), message) == Sent::ok;
+  auto message = impl_->to_peers.take(to.value, std::move(frame));
+  const bool sent = message && bus::send(impl_->peers[to.value].dealer->socket(), *message) == Sent::ok;
   impl_->counters.add(sent ? Counter::peer_frames_sent : Counter::peer_send_dropped);
 }
 

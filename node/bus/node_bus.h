@@ -44,6 +44,11 @@ struct NodeBusOptions {
   // waits or loses its own frames.
   int client_send_mark = 1024;
   int client_receive_mark = 16;
+  // Bytes of frames of 1 KiB or more that wait to be sent: over a connection to a client, over all of these together
+  // (beyond that each may have one frame), and to a replica point to point.
+  std::size_t client_send_bytes = 32U << 20;
+  std::size_t clients_send_bytes = 256U << 20;
+  std::size_t peer_send_bytes = 64U << 20;
   std::size_t max_frame_bytes = Limits::max_packet_bytes;
   // Of a frame that a client sends, if max_frame_bytes is not less.
   std::size_t max_client_frame_bytes = bus::max_client_frame_bytes;

@@ -16,6 +16,7 @@
 #include "node/bus/poll_set.h"
 #include "node/bus/route_table.h"
 #include "node/bus/schedule.h"
+#include "node/bus/send_budget.h"
 #include "node/bus/sockets.h"
 #include "node/bus/zap.h"
 
@@ -45,7 +46,9 @@ struct NodeBus::Impl {
         monitors(context),
         poll_set(std::move(poll)),
         schedule(options.max_handing_over),
-        routes(options.max_routes, options.max_routes_per_client) {
+        routes(options.max_routes, options.max_routes_per_client),
+        to_peers({options.peer_send_bytes}),
+        to_clients({options.client_send_bytes, options.clients_send_bytes}) {
     if (!options.clock) options.clock = Clock::now;
   }
   ~Impl();
@@ -93,6 +96,8 @@ struct NodeBus::Impl {
   std::size_t clients_input = 0;  // position of client_router in inputs
   std::map<std::string, ReplicaId, std::less<>> replica_of_user;
   RouteTable routes;
+  SendBudget to_peers;    // by replica
+  SendBudget to_clients;  // by origin
   Endpoints bound;
   Clock::time_point next_upkeep = Clock::now();
   zmq::message_t routing_id;

@@ -41,6 +41,7 @@ void NodeBus::Impl::note_signals() {
 void NodeBus::Impl::upkeep(Clock::time_point now) {
   if (now < next_upkeep) return;
   next_upkeep = now + upkeep_interval;
+  to_clients.sweep();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     Peer& peer = peers[inputs[i].channel.value];
     if (inputs[i].kind == InputKind::subscription && peer.subscription->renew_if_down(now, options.renew_after)) {

@@ -18,7 +18,6 @@ constexpr int keepalive_idle_s = 5;
 constexpr int keepalive_interval_s = 5;
 constexpr int unacknowledged_ms = 20'000;
 constexpr std::size_t handshake_bytes = 1'024;  // no part of a CURVE handshake is longer
-constexpr std::size_t copy_below = 1'024;
 
 // Collects the first failure, so that a list of options reads as a list.
 class Options {

@@ -52,6 +52,7 @@ Received receive(zmq::socket_t& socket, zmq::message_t& message);
 void drop_rest(zmq::socket_t& socket);
 
 // Without copying, but for small ones.
+inline constexpr std::size_t copy_below = 1'024;
 [[nodiscard]] zmq::message_t to_message(Bytes frame);
 [[nodiscard]] SharedBytes to_shared(zmq::message_t&& message);
 

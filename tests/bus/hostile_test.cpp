@@ -267,6 +267,32 @@ TEST_CASE("a client that does not read its replies loses them, and nobody else's
   check_service(cluster);
 }
 
+TEST_CASE("what waits for a client that does not read is bounded in bytes, and is sent once it reads") {
+  constexpr std::size_t frame = 100'000;
+  Cluster cluster(1, [](NodeBusOptions& options) {
+    options.client_send_mark = 1'000'000;
+    options.client_send_bytes = 10 * frame;
+  });
+  NodeBus& node = *cluster.buses[0];
+  Outsider deaf(zmq::socket_type::dealer);
+  deaf.with_curve(crypto::Identity::generate(), cluster.curve_key(0));
+  deaf.socket.set(zmq::sockopt::rcvhwm, 1);
+  deaf.connect(node.bound().client).send("hello");
+  REQUIRE(cluster.until([&] { return cluster.recorders[0].client_frames.size() == 1; }));
+  const Origin origin = cluster.recorders[0].client_frames[0].origin;
+  REQUIRE(cluster.until([&] {
+    for (int i = 0; i < 100; ++i) node.answer(origin, Bytes(frame));
+    return counter(node, "client.queue_full") > 1'000;
+  }));
+  const Bytes last(2 * frame, 'z');
+  std::string text;
+  REQUIRE(cluster.until([&] {
+    node.answer(origin, last);
+    static_cast<void>(deaf.receive(text));
+    return text.size() == last.size();
+  }));
+}
+
 TEST_CASE("a client that gives itself a name is not served, and can take no other's replies") {
   Cluster cluster(1);
   NodeBus& node = *cluster.buses[0];
