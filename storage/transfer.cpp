@@ -83,96 +83,111 @@ Result<LtHash> Transfer::counted_hash(const StateView& view, std::uint32_t bucke
   return hash;
 }
 
+Result<void> Transfer::remove(LtHash& hash, const StateView& view, std::uint32_t bucket, const Bytes& name) const {
+  using Change = std::optional<std::optional<Bytes>>;
+  auto staged = staged_.contains(bucket) ? staged_change(view, bucket, name) : Result<Change>{Change{}};
+  if (!staged) return tl::unexpected(staged.error());
+  const auto value = *staged ? Result<std::optional<Bytes>>{std::move(**staged)} : view.now(name);
+  if (!value) return tl::unexpected(value.error());
+  if (*value) hash.remove(pair_element(space_of(name), key_of(name), **value));
+  return {};
+}
+
 // ---- Asking ---------------------------------------------------------------------------------------------
 
 Result<std::vector<PairHash>> Transfer::hashes(const StateView& view, std::uint32_t bucket, std::uint32_t skip) {
-  if (skip == 0) {
-    auto pairs = listed(view, bucket);
-    if (!pairs) return tl::unexpected(pairs.error());
-    Gathering gathering;
-    gathering.order = asked_++;
-    for (ListedPair& pair : *pairs) {
-      if (gathering.have.size() < Limits::max_bucket_hashes) {
-        gathering.have.emplace_back(pair.hash, std::move(pair.name));
-      } else {
-        gathering.untold.push_back(std::move(pair.name));
-      }
-    }
-    std::ranges::sort(gathering.have);
-    for (std::uint32_t i = 0; i < gathering.have.size(); ++i) gathering.by_name.push_back(i);
-    std::ranges::sort(gathering.by_name, {}, [&](std::uint32_t i) -> const Bytes& { return gathering.have[i].second; });
-    if (!gatherings_.contains(bucket) && gatherings_.size() >= max_gatherings) {
-      gatherings_.erase(std::ranges::min_element(
-          gatherings_, [](const auto& a, const auto& b) { return a.second.order < b.second.order; }));
-    }
-    gatherings_.insert_or_assign(bucket, std::move(gathering));
+  if (skip > 0) {
+    const auto found = gatherings_.find(bucket);
+    if (found == gatherings_.end()) return std::vector<PairHash>{};
+    found->second.order = asked_++;
+    return found->second.have;
   }
-  std::vector<PairHash> list;
-  if (const auto found = gatherings_.find(bucket); found != gatherings_.end()) {
-    for (const auto& [hash, name] : found->second.have) list.push_back(hash);
+  auto pairs = listed(view, bucket);
+  if (!pairs) return tl::unexpected(pairs.error());
+  const std::size_t told = std::min(pairs->size(), Limits::max_bucket_hashes);
+  std::ranges::sort(pairs->begin(), pairs->begin() + static_cast<std::ptrdiff_t>(told), {}, &ListedPair::hash);
+  Gathering gathering;
+  gathering.order = asked_++;
+  for (std::size_t i = 0; i < told; ++i) gathering.have.push_back((*pairs)[i].hash);
+  for (ListedPair& pair : *pairs) {
+    gathering.by_name.push_back(static_cast<std::uint32_t>(gathering.names.size()));
+    gathering.names.push_back(std::move(pair.name));
   }
-  return list;
+  std::ranges::sort(gathering.by_name, {}, [&](std::uint32_t i) -> const Bytes& { return gathering.names[i]; });
+  if (!gatherings_.contains(bucket) && gatherings_.size() >= max_gatherings) {
+    gatherings_.erase(std::ranges::min_element(gatherings_, {}, [](const auto& one) { return one.second.order; }));
+  }
+  return gatherings_.insert_or_assign(bucket, std::move(gathering)).first->second.have;
 }
 
 // ---- Receiving ------------------------------------------------------------------------------------------
 
-// Changes of one bucket on their way into family staging, in writes of bounded size. After each of them the bucket is a
-// difference with the digest that it gives, like any other that is staged.
+// Changes of one bucket on their way into family staging. After each write it is a difference with the digest that it
+// gives, as far as what is present has its own.
 class Transfer::Staging {
  public:
-  Staging(Transfer& transfer, std::uint32_t bucket, Gathering& gathering, const Write& write)
-      : transfer_(transfer), bucket_(bucket), gathering_(gathering), write_(write) {}
+  Staging(Transfer& transfer, const StateView& view, std::uint32_t bucket, Gathering& gathering, const Write& write)
+      : transfer_(transfer), view_(view), bucket_(bucket), gathering_(gathering), write_(write) {}
 
-  Result<void> drop(const StateView& view, const Bytes& name) {
-    auto own = transfer_.staged_.contains(bucket_) ? staged_change(view, bucket_, name)
-                                                   : Result<std::optional<std::optional<Bytes>>>{std::nullopt};
-    if (!own) return tl::unexpected(own.error());
-    auto value = *own ? Result<std::optional<Bytes>>{std::move(**own)} : view.now(name);
-    if (!value) return tl::unexpected(value.error());
-    if (*value) gathering_.hash.remove(pair_element(space_of(name), key_of(name), **value));
-    return change(name, std::nullopt);
-  }
   Result<void> put(const StatePair& pair) {
+    const Bytes name = pair_name(pair.name_space, pair.key.view());
+    if (const auto own = gathering_.find(name)) {
+      if (auto removed = remove(name); !removed) return removed;
+      gathering_.leaving[*own] = false;
+    }
     const BytesView value = pair.value.view();
     gathering_.hash.add(pair_element(pair.name_space, pair.key.view(), value));
-    return change(pair_name(pair.name_space, pair.key.view()), value);
+    stage_change(batch_, bucket_, name, value);
+    return {};
+  }
+  Result<void> drop(const Bytes& name) {
+    if (auto removed = remove(name); !removed) return removed;
+    stage_change(batch_, bucket_, name, std::nullopt);
+    dropped_ += name.size();
+    return dropped_ < transfer_.write_bytes_ ? Result<void>{} : flush();
   }
   Result<void> flush() {
     const StagedHead head{transfer_.present_.leaves[bucket_], leaf_digest(gathering_.hash)};
     stage_head(batch_, bucket_, head, gathering_.hash);
     if (auto written = write_(batch_); !written) return written;
     batch_ = {};
-    bytes_ = 0;
+    dropped_ = 0;
     transfer_.staged_[bucket_] = head;
     gathering_.written = gathering_.hash;
     return {};
   }
 
  private:
-  Result<void> change(const Bytes& name, const std::optional<BytesView>& value) {
-    stage_change(batch_, bucket_, name, value);
-    bytes_ += name.size() + (value ? value->size() : 0);
-    return bytes_ < transfer_.write_bytes_ ? Result<void>{} : flush();
-  }
+  Result<void> remove(const Bytes& name) { return transfer_.remove(gathering_.hash, view_, bucket_, name); }
 
   Transfer& transfer_;
+  const StateView& view_;
   std::uint32_t bucket_;
   Gathering& gathering_;
   const Write& write_;
   WriteBatch batch_;
-  std::size_t bytes_ = 0;
+  std::size_t dropped_ = 0;  // bytes of names in batch_
 };
+
+std::optional<std::uint32_t> Transfer::Gathering::find(const Bytes& name) const {
+  const auto name_at = [&](std::uint32_t index) -> const Bytes& { return names[index]; };
+  const auto found = std::ranges::lower_bound(by_name, name, {}, name_at);
+  if (found == by_name.end() || name_at(*found) != name) return std::nullopt;
+  return *found;
+}
 
 bool Transfer::read_wrong(Gathering& gathering, const BucketPart& part) {
   if (gathering.begun) return false;
   gathering.begun = true;
   gathering.total = part.total;
-  gathering.wrong.assign(gathering.have.size(), false);
+  const std::size_t told = gathering.have.size();
+  gathering.leaving.assign(told, false);
+  gathering.leaving.resize(gathering.names.size(), true);
   std::uint32_t least = 0;
   for (const std::uint32_t index : part.wrong) {
-    if (index < least || index >= gathering.have.size()) return false;
+    if (index < least || index >= told) return false;
     least = index + 1;
-    gathering.wrong[index] = true;
+    gathering.leaving[index] = true;
   }
   return true;
 }
@@ -181,15 +196,15 @@ bool Transfer::follows(Gathering& gathering, const BucketPart& part) {
   if (part.skip != gathering.received || part.total != gathering.total) return false;
   if (part.pairs.size() > gathering.total - gathering.received) return false;
   if (part.pairs.empty() && gathering.received < gathering.total) return false;  // it would never end
-  const auto name_at = [&](std::uint32_t index) -> const Bytes& { return gathering.have[index].second; };
+  std::size_t bytes = 0;
   for (const StatePair& pair : part.pairs) {
     if (static_cast<std::uint8_t>(pair.name_space) > 1) return false;
     if (pair.key.size() > Limits::max_key_bytes || pair.value.size() > Limits::max_value_bytes) return false;
+    bytes += pair.key.size() + pair.value.size();
+    if (bytes > Limits::bucket_part_bytes && part.pairs.size() > 1) return false;
     Bytes name = pair_name(pair.name_space, pair.key.view());
     if (DigestTree::bucket_of(name) != part.bucket || name <= gathering.last) return false;
-    const auto own = std::ranges::lower_bound(gathering.by_name, name, {}, name_at);
-    const bool here = own != gathering.by_name.end() && name_at(*own) == name;
-    if (here && !gathering.wrong[*own]) return false;
+    if (const auto own = gathering.find(name); own && !gathering.leaving[*own]) return false;
     gathering.last = std::move(name);
   }
   gathering.received += static_cast<std::uint32_t>(part.pairs.size());
@@ -209,10 +224,12 @@ Result<Transfer::Outcome> Transfer::add(const StateView& view, const BucketPart&
 
 Result<Transfer::Outcome> Transfer::take(const StateView& view, const BucketPart& part, Gathering& gathering,
                                          const Write& write) {
-  Staging staging{*this, part.bucket, gathering, write};
   if (part.skip == 0) {
-    if (auto begun = begin(view, part.bucket, gathering, staging); !begun) return tl::unexpected(begun.error());
+    const auto hash = doubted_.contains(part.bucket) ? counted_hash(view, part.bucket) : noted_hash(view, part.bucket);
+    if (!hash) return tl::unexpected(hash.error());
+    gathering.hash = gathering.written = *hash;
   }
+  Staging staging{*this, view, part.bucket, gathering, write};
   for (const StatePair& pair : part.pairs) {
     if (auto put = staging.put(pair); !put) return tl::unexpected(put.error());
   }
@@ -225,37 +242,32 @@ Result<Transfer::Outcome> Transfer::take(const StateView& view, const BucketPart
       return Outcome::wrong;
     }
     doubted_.erase(part.bucket);
+    for (std::size_t i = 0; i < gathering.names.size(); ++i) {
+      if (!gathering.leaving[i]) continue;
+      if (auto dropped = staging.drop(gathering.names[i]); !dropped) return tl::unexpected(dropped.error());
+    }
   }
   if (auto flushed = staging.flush(); !flushed) return tl::unexpected(flushed.error());
   return more ? Outcome::more : Outcome::whole;
 }
 
-// What is here of the bucket, without what is wrong of it: only of these the values are read.
-Result<void> Transfer::begin(const StateView& view, std::uint32_t bucket, Gathering& gathering,
-                             Staging& staging) const {
-  const auto hash = doubted_.contains(bucket) ? counted_hash(view, bucket) : noted_hash(view, bucket);
-  if (!hash) return tl::unexpected(hash.error());
-  gathering.hash = gathering.written = *hash;
-  for (std::uint32_t i = 0; i < gathering.have.size(); ++i) {
-    if (!gathering.wrong[i]) continue;
-    if (auto dropped = staging.drop(view, gathering.have[i].second); !dropped) return dropped;
-  }
-  for (const Bytes& name : gathering.untold) {
-    if (auto dropped = staging.drop(view, name); !dropped) return dropped;
-  }
-  return {};
-}
-
-// Where the digest is not the planned one, it may be the one noted here that lies: then the values themselves decide.
-// If that does not help either, the next to be asked is told of them.
+// With what was received, and without what is to go. Where that is not the planned digest, it may be the one noted here
+// that lies: then the values themselves decide. If that does not help either, the next to be asked is told of them.
 Result<bool> Transfer::is_whole(const StateView& view, std::uint32_t bucket, Gathering& gathering) const {
-  if (leaf_digest(gathering.hash) == leaves_[bucket]) return true;
+  LtHash end = gathering.hash;
+  for (std::size_t i = 0; i < gathering.names.size(); ++i) {
+    if (!gathering.leaving[i]) continue;
+    if (auto removed = remove(end, view, bucket, gathering.names[i]); !removed) return tl::unexpected(removed.error());
+  }
+  if (leaf_digest(end) == leaves_[bucket]) return true;
   if (doubted_.contains(bucket)) return false;
   const auto counted = counted_hash(view, bucket);
   if (!counted) return tl::unexpected(counted.error());
-  gathering.hash.remove(gathering.written);
-  gathering.hash.add(*counted);
-  return leaf_digest(gathering.hash) == leaves_[bucket];
+  for (LtHash* hash : {&end, &gathering.hash}) {
+    hash->remove(gathering.written);
+    hash->add(*counted);
+  }
+  return leaf_digest(end) == leaves_[bucket];
 }
 
 }  // namespace pbft::storage

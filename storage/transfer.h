@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <set>
 
 #include "node/pbft/input.h"
@@ -20,8 +21,9 @@ struct Present {
 
 class Transfer {
  public:
-  // Buckets of which parts are coming in; beyond it the one that was asked for first is forgotten.
-  static constexpr std::size_t max_gatherings = 64;
+  // Buckets of which parts are coming in; beyond it the one that nothing has come of for longest is forgotten. More
+  // than are asked for at a time, also where some were given up.
+  static constexpr std::size_t max_gatherings = 4 * Limits::max_replicas;
 
   // `write_bytes`: as in StoreOptions.
   Transfer(const CheckpointSummary& target, std::vector<Digest> leaves, Present present,
@@ -38,37 +40,39 @@ class Transfer {
 
   using Outcome = BucketStaged::Outcome;
   using Write = std::function<Result<void>(const WriteBatch& batch)>;
-  // Stages what the part brings. What does not come to an end, or to the wrong one, is not lost on the next answer: it
-  // is here then, and that answer says what is wrong of it.
+  // Stages what the part brings: its pairs at once, each in the place of what is here under its name, so that they are
+  // not lost where the answer does not come to an end; what is to go only with an end that has the planned digest.
   [[nodiscard]] Result<Outcome> add(const StateView& view, const BucketPart& part, const Write& write);
 
  private:
   // An answer that is coming in.
   struct Gathering {
-    std::uint64_t order = 0;
-    std::vector<std::pair<PairHash, Bytes>> have;  // hash and name, ascending
-    std::vector<std::uint32_t> by_name;            // indexes into `have`, in the order of the names
-    std::vector<Bytes> untold;                     // names of what is here and found no room in `have`
+    std::uint64_t order = 0;             // the last that something came of is the highest
+    std::vector<PairHash> have;          // that the source was told of; ascending
+    std::vector<Bytes> names;            // of what is here: in the order of `have`, then those that it has no room for
+    std::vector<std::uint32_t> by_name;  // indexes into `names`, in their order
     bool begun = false;
-    std::vector<bool> wrong;  // of `have`
+    std::vector<bool> leaving;  // of `names`: not in the bucket, or with another value that has not come yet
     std::uint32_t total = 0;
     std::uint32_t received = 0;
     Bytes last;      // name that was received last
     LtHash hash;     // of the bucket with what was received
     LtHash written;  // of it as it is staged
+
+    [[nodiscard]] std::optional<std::uint32_t> find(const Bytes& name) const;
   };
   class Staging;
 
   [[nodiscard]] Result<std::vector<ListedPair>> listed(const StateView& view, std::uint32_t bucket) const;
   [[nodiscard]] Result<LtHash> noted_hash(const StateView& view, std::uint32_t bucket) const;
   [[nodiscard]] Result<LtHash> counted_hash(const StateView& view, std::uint32_t bucket) const;
+  // Takes what is here under this name out of the hash.
+  [[nodiscard]] Result<void> remove(LtHash& hash, const StateView& view, std::uint32_t bucket, const Bytes& name) const;
   // False where the part is not what can follow.
   [[nodiscard]] static bool read_wrong(Gathering& gathering, const BucketPart& part);
   [[nodiscard]] static bool follows(Gathering& gathering, const BucketPart& part);
   [[nodiscard]] Result<Outcome> take(const StateView& view, const BucketPart& part, Gathering& gathering,
                                      const Write& write);
-  [[nodiscard]] Result<void> begin(const StateView& view, std::uint32_t bucket, Gathering& gathering,
-                                   Staging& staging) const;
   [[nodiscard]] Result<bool> is_whole(const StateView& view, std::uint32_t bucket, Gathering& gathering) const;
 
   CheckpointSummary target_;

@@ -14,9 +14,11 @@ constexpr std::uint32_t outstanding_per_source = 2;
 // Answers that a peer gets in one tick. A correct one asks for its few and waits for the answers.
 constexpr std::uint32_t served_per_tick = 64;
 constexpr std::uint32_t bucket_patience = 20;  // timeouts that a source may take over the parts of one bucket, at first
-constexpr Ticks pace_grows = 6'000;            // as much again each time that so much of it has passed
-constexpr std::int64_t longest_pause = 100;    // ticks: much less than a source keeps a state for who does not ask
-constexpr std::uint32_t patience = 3;  // requests in a row that a source may leave unanswered before it is named
+// Who has given so much meanwhile does not trickle.
+constexpr std::uint64_t much_of_a_bucket = bucket_patience * Limits::bucket_part_bytes / 2;
+constexpr Ticks pace_grows = 6'000;          // as much again each time that so much of it has passed
+constexpr std::int64_t longest_pause = 100;  // ticks: much less than a source keeps a state for who does not ask
+constexpr std::uint32_t patience = 3;        // requests in a row that a source may leave unanswered before it is named
 
 }  // namespace
 
@@ -94,11 +96,11 @@ void StateTransfer::stop() {
 
 // ---- Sources ---------------------------------------------------------------------------------------
 
-// In turn, those with room; bad ones only where no other is left.
+// In turn, those with room; bad ones only where the others do not answer.
 std::optional<ReplicaId> StateTransfer::next_source() {
   const bool all_bad = [&] {
     for (std::uint32_t i = 0; i < sources_.size(); ++i) {
-      if (ReplicaId{i} != local_.self && !sources_[i].bad) return false;
+      if (ReplicaId{i} != local_.self && !sources_[i].bad && sources_[i].unanswered < patience) return false;
     }
     return true;
   }();
@@ -181,7 +183,7 @@ void StateTransfer::ask_for_buckets(Outbox& out) {
     const std::uint32_t bucket = missing_.front();
     missing_.pop_front();
     ++sources_[source->value].outstanding;
-    Fetch& fetch = fetches_[bucket] = {*source, now_, now_, 0, false, std::nullopt};
+    Fetch& fetch = fetches_[bucket] = {*source, now_, 0, now_, 0, false, std::nullopt};
     ask_for_part(bucket, fetch, out);
   }
 }
@@ -228,8 +230,11 @@ void StateTransfer::expire(Outbox& out) {
   if (gone && proven->n > target_->n) {
     missing_.clear();
     fetches_.clear();
-    // What they left unanswered was of the old target, and says nothing of the new one.
-    for (Source& source : sources_) source.outstanding = source.unanswered = 0;
+    // What they left unanswered was of the old target, and says nothing of the new one; nor does what took long.
+    for (Source& source : sources_) {
+      source.outstanding = source.unanswered = 0;
+      source.bad = false;
+    }
     fruitless_ = 0;
     phase_ = Phase::tree;
     tree_source_.reset();
@@ -247,7 +252,10 @@ void StateTransfer::expire_one(std::uint32_t bucket, Outbox& out) {
     if (++source.unanswered == patience) accuse(fetch.source, "no answer", out);
     return;
   }
-  // It answers, in parts that do not come to an end. Where all are that slow, all get more time.
+  // It answers, in parts that do not come to an end. What they brought stays, so the next may go on from there: a large
+  // bucket has several sources, and a liar has no more than a turn.
+  if (fetch.bytes >= much_of_a_bucket) return;
+  // Where all are that slow, all get more time.
   source.bad = true;
   allowance_ *= 2;
   accuse(fetch.source, "too slow", out);
@@ -260,7 +268,6 @@ void StateTransfer::on_bucket_part(ReplicaId sender, const BucketPart& message, 
                      !fetch->second.paused;
   if (!asked) return out.reject(Reject::not_asked_for, sender);
   fetch->second.staging = true;
-  sources_[sender.value].unanswered = 0;
   fruitless_ = 0;
   out.execute(StageBucket{sender, message});
 }
@@ -277,6 +284,7 @@ void StateTransfer::on_staged(const BucketStaged& done, Outbox& out) {
     case BucketStaged::Outcome::more:
       fetch->second.staging = false;
       fetch->second.skip += done.pairs;
+      fetch->second.bytes += done.bytes;
       if (may_fetch()) return ask_for_part(done.bucket, fetch->second, out);
       fetch->second.paused = now_;
       return;
@@ -288,6 +296,7 @@ void StateTransfer::on_staged(const BucketStaged& done, Outbox& out) {
       missing_.push_back(done.bucket);
       break;
     case BucketStaged::Outcome::whole:
+      sources_[fetch->second.source.value].unanswered = 0;
       give_back(done.bucket);
       break;
   }

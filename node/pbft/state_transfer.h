@@ -57,14 +57,15 @@ class StateTransfer {
   struct Fetch {
     ReplicaId source;
     Ticks began = 0;
-    Ticks sent = 0;  // for the part that is waited for
+    std::uint64_t bytes = 0;  // that came since
+    Ticks sent = 0;           // for the part that is waited for
     std::uint32_t skip = 0;
     bool staging = false;         // a part is here and being looked at
     std::optional<Ticks> paused;  // since this tick the next part waits for its turn
   };
   struct Source {
     std::uint32_t outstanding = 0;
-    std::uint32_t unanswered = 0;  // in a row
+    std::uint32_t unanswered = 0;  // since it last gave a bucket whole, or the tree
     bool bad = false;              // sent what does not have its digest, or trickles
     Ticks served = 0;              // tick in which it was served last
     std::uint32_t served_in_tick = 0;
@@ -103,7 +104,7 @@ class StateTransfer {
   std::uint64_t bytes_ = 0;
   std::vector<Source> sources_;
   std::uint32_t turns_ = 0;
-  Ticks allowance_ = 0;          // for all parts of one bucket; doubled each time that a source takes longer
+  Ticks allowance_ = 0;          // for all parts of one bucket; doubled each time that a source trickles
   std::uint32_t fruitless_ = 0;  // requests that nobody answered since something came in
   // The others are at work where they have executed something lately: this was the last, in that tick.
   SequenceNumber last_executed_;

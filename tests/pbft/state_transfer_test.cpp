@@ -161,6 +161,49 @@ TEST_CASE("rule 16: a source that trickles, part by part without an end, is name
   }
 }
 
+TEST_CASE("rule 16: a source that begins its answers and does not end them is named", "[transfer]") {
+  FarBehind b;
+  b.cluster.settle(300, [&](const Flight& m) {
+    if (!is<BucketPart>(m) || m.from != ReplicaId{1}) return is<BucketPart>(m);
+    auto& part = const_cast<BucketPart&>(std::get<BucketPart>(m.message));
+    part.total = 1'000'000;
+    return part.skip > 0;
+  });
+  const auto accused = b.accused();
+  CHECK(std::ranges::any_of(accused, [](const BadSource& bad) { return bad.source == ReplicaId{1}; }));
+  b.cluster.settle(100);
+  CHECK(b.caught_up());
+}
+
+TEST_CASE("rule 16: where the only other source is silent, those that were slow are asked again", "[transfer]") {
+  FarBehind b;
+  std::vector<Flight> held;
+  bool slow = true;
+  const auto filter = [&](const Flight& m) {
+    if (!is<BucketPart>(m)) return false;
+    if (m.from == ReplicaId{0}) return true;
+    if (!slow) return false;
+    held.push_back(m);
+    std::get<BucketPart>(held.back().message).total = 1'000'000;
+    return true;
+  };
+  const auto named_slow = [&] {
+    std::set<ReplicaId> named;
+    for (const BadSource& bad : b.accused()) {
+      if (std::string{bad.what} == "too slow") named.insert(bad.source);
+    }
+    return named.size() == 2;
+  };
+  for (int i = 0; i < 20'000 && !named_slow(); ++i) {
+    for (const Flight& part : std::exchange(held, {})) b.cluster.send(part.from.value, 3, part.message);
+    b.cluster.settle(1, filter);
+  }
+  REQUIRE(named_slow());
+  slow = false;
+  b.cluster.settle(300, filter);
+  CHECK(b.caught_up());
+}
+
 TEST_CASE("rule 16: sources that do not answer are named, and others are asked", "[transfer]") {
   FarBehind b;
   b.cluster.settle(100, [](const Flight& m) { return (is<Tree>(m) || is<BucketPart>(m)) && m.from != ReplicaId{2}; });

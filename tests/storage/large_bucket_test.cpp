@@ -80,7 +80,19 @@ TEST_CASE("what has come of a large bucket stays of use, whoever gives the rest"
   }
   const BucketPart next = f.ask(0);
   CHECK(next.total == f.keys.size() - here);
-  CHECK(next.wrong.empty());  // what was wrong here has gone with the first part
+  CHECK(next.wrong.empty());  // what was wrong here was replaced
+  f.install();
+}
+
+TEST_CASE("who calls all of a bucket wrong and falls silent makes nobody fetch it again", "[transfer]") {
+  LargeBucket f;
+  const std::uint32_t here = f.take(5);
+  const std::uint32_t brought = f.take(1, [&](BucketPart& part) {
+    part.wrong.clear();
+    for (std::uint32_t i = 0; i < here; ++i) part.wrong.push_back(i);
+    part.total = UINT32_MAX;
+  });
+  CHECK(f.ask(0).total == f.keys.size() - here - brought);
   f.install();
 }
 
