@@ -343,15 +343,24 @@ struct Limits {
   static constexpr std::size_t max_info_bytes = 1U << 20;
   // Of the view-changes of one NEW-VIEW together; each may take its n-th part.
   static constexpr std::size_t max_new_view_bytes = 12U << 20;
-  // The largest window of sequence numbers with which every VIEW-CHANGE fits its part, below a proof of n votes: of
-  // each slot it names what prepared, and what was voted for, which may be another batch under each of f faulty
-  // primaries in a row and the correct one before them.
-  static constexpr std::uint64_t largest_window(std::uint32_t replicas) {
+  // Entries of P and Q together that a VIEW-CHANGE has room for in its part, below a proof of n votes.
+  static constexpr std::uint64_t most_marks(std::uint32_t replicas) {
     constexpr std::uint64_t mark_bytes = 41;
     constexpr std::uint64_t vote_bytes = 192;
-    const std::uint64_t faults = (replicas - 1) / 3;
     const std::uint64_t part = max_new_view_bytes / replicas;
-    return (part - 1024 - vote_bytes * replicas) / (mark_bytes * (faults + 2));
+    return (part - 1024 - vote_bytes * replicas) / mark_bytes;
+  }
+  // The largest window of sequence numbers with which every VIEW-CHANGE fits its part: of each slot it names what
+  // prepared, and what was voted for, which may be another batch under each of f faulty primaries in a row and the
+  // correct one before them, beside one vote from before.
+  static constexpr std::uint64_t largest_window(std::uint32_t replicas) {
+    return most_marks(replicas) / ((replicas - 1) / 3 + 3);
+  }
+  // With so many votes in it a VIEW-CHANGE has room for those of f faulty primaries in a row and the correct one before
+  // them, and for what prepared.
+  static constexpr std::uint64_t votes_with_room(std::uint32_t replicas, std::uint64_t window) {
+    const std::uint64_t taken = window * ((replicas - 1) / 3 + 2);
+    return most_marks(replicas) > taken ? most_marks(replicas) - taken : 0;
   }
   static constexpr std::uint32_t tree_buckets = 4096;
   static constexpr std::size_t max_bucket_hashes = 500'000;  // 9 MB of them in one frame

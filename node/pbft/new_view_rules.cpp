@@ -142,6 +142,16 @@ std::uint64_t slots_to_decide(const std::vector<NewView::Signed>& view_changes, 
   return std::min(last.value - start.value, window);
 }
 
+// Clause 6: how many slots are filled, where clause 2 binds `bound` of them. Beyond slots_to_decide() nobody in S has
+// an entry in P, so that clause 3 holds there.
+std::uint64_t slots_to_fill(const std::vector<NewView::Signed>& view_changes, std::uint64_t bound, const Room& room) {
+  const bool crowded = std::any_of(view_changes.begin(), view_changes.end(),
+                                   [&](const NewView::Signed& each) { return each.message.voted.size() > room.votes; });
+  if (!crowded) return bound;
+  const std::uint64_t intervals = std::max<std::uint64_t>(1, (bound + room.interval - 1) / room.interval);
+  return std::min(intervals * room.interval, room.window);
+}
+
 }  // namespace
 
 std::optional<const char*> problem(const ViewChange& message, const Quorum& quorum, std::uint64_t interval,
@@ -162,7 +172,7 @@ std::optional<const char*> problem(const ViewChange& message, const Quorum& quor
 }
 
 std::optional<Decision> decide(const std::vector<NewView::Signed>& view_changes, const Quorum& quorum,
-                               std::uint64_t window) {
+                               const Room& room) {
   if (view_changes.size() < quorum.quorum()) return std::nullopt;
   const ViewChange& highest = highest_low(view_changes);
   Decision decision{highest.low(), highest.stable, {}};
@@ -170,7 +180,7 @@ std::optional<Decision> decide(const std::vector<NewView::Signed>& view_changes,
   Testimonies all;
   all.reserve(view_changes.size());
   for (const NewView::Signed& each : view_changes) all.emplace_back(each.message);
-  const std::uint64_t count = slots_to_decide(view_changes, decision.start, window);
+  const std::uint64_t count = slots_to_decide(view_changes, decision.start, room.window);
   std::size_t bound = 0;  // by clause 2
   decision.slots.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -186,6 +196,7 @@ std::optional<Decision> decide(const std::vector<NewView::Signed>& view_changes,
     }
   }
   decision.slots.resize(bound);  // clause 5
+  decision.slots.resize(slots_to_fill(view_changes, bound, room), null_batch_digest());
   return decision;
 }
 

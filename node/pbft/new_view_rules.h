@@ -12,12 +12,17 @@
 //   4. Else S is not enough: more view-changes have to come in.
 //   5. Slots above the last one that was chosen by clause 2 are free. (By clause 2, whatever was chosen: a null batch
 //      that had prepared binds like any other; the null batches that clause 3 puts behind it do not.)
+//   6. Not in the paper: where some Q set in S has more than so many entries, null batches fill the slots up to the
+//   next
+//      checkpoint, at which those Q sets end. Without it faulty primaries, each of which may have other batches voted
+//      for in every slot of the window, make Q larger than a message, where nobody has anything ordered in between.
 #pragma once
 
 #include <optional>
 #include <vector>
 
 #include "node/pbft/messages.h"
+#include "node/pbft/parameters.h"
 #include "node/pbft/quorum.h"
 
 namespace pbft::new_view_rules {
@@ -31,10 +36,21 @@ namespace pbft::new_view_rules {
 [[nodiscard]] std::optional<const char*> problem(const ViewChange& message, const Quorum& quorum,
                                                  std::uint64_t interval, std::uint64_t window);
 
+// The slots that there are.
+struct Room {
+  std::uint64_t window;    // L
+  std::uint64_t interval;  // K, between two checkpoints
+  std::uint64_t votes;     // entries of a Q set, above which clause 6 holds
+
+  [[nodiscard]] static Room of(const ClusterParameters& cluster) {
+    return {cluster.window, cluster.checkpoint_interval, Limits::votes_with_room(cluster.replicas, cluster.window)};
+  }
+};
+
 struct Decision {
   SequenceNumber start;                   // clause 1
   std::optional<StableCheckpoint> proof;  // of start; nothing: the genesis
-  // Digest of the slot start + 1 + i; the last one was chosen by clause 2. What lies above is free.
+  // Digest of the slot start + 1 + i; the last one was chosen by clause 2 or 6. What lies above is free.
   std::vector<Digest> slots;
 
   [[nodiscard]] SequenceNumber end() const { return SequenceNumber{start.value + slots.size()}; }
@@ -47,6 +63,6 @@ struct Decision {
 // The decision that `view_changes` lead to; nothing: they are not enough (clause 4, or fewer than a quorum).
 // Precondition: distinct senders, all for one view, problem() finds nothing with any of them.
 [[nodiscard]] std::optional<Decision> decide(const std::vector<NewView::Signed>& view_changes, const Quorum& quorum,
-                                             std::uint64_t window);
+                                             const Room& room);
 
 }  // namespace pbft::new_view_rules

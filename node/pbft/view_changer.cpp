@@ -31,7 +31,8 @@ ViewChanger::ViewChanger(const ClusterParameters& cluster, const LocalParameters
 
 void ViewChanger::recover(const Recovered& recovered) {
   if (recovered.new_view) {
-    const auto decision = new_view_rules::decide(recovered.new_view->view_changes, quorum_, cluster_.window);
+    const auto decision =
+        new_view_rules::decide(recovered.new_view->view_changes, quorum_, new_view_rules::Room::of(cluster_));
     assert(decision);  // it was accepted, or made here
     view_.view = recovered.new_view->view;
     view_.opening = *decision;
@@ -130,7 +131,7 @@ std::vector<NewView::Signed> ViewChanger::view_changes_for(View view) const {
 void ViewChanger::decide() {
   if (proposal_ || view_.active || view_.abstains || view_.primary() != local_.self) return;
   auto view_changes = view_changes_for(view_.view);
-  auto decision = new_view_rules::decide(view_changes, quorum_, cluster_.window);
+  auto decision = new_view_rules::decide(view_changes, quorum_, new_view_rules::Room::of(cluster_));
   if (!decision || conflicts(view_.view, *decision)) return;
   proposal_ = Proposal{std::move(view_changes), std::move(*decision)};
 }
@@ -181,7 +182,7 @@ void ViewChanger::on_new_view(ReplicaId sender, const NewView& message, Outbox& 
       !std::all_of(all.begin(), all.end(), valid)) {
     return out.reject(Reject::bad_new_view, sender);
   }
-  auto decision = new_view_rules::decide(all, quorum_, cluster_.window);
+  auto decision = new_view_rules::decide(all, quorum_, new_view_rules::Room::of(cluster_));
   if (!decision || conflicts(message.view, *decision)) return out.reject(Reject::bad_new_view, sender);
   if (message.view > view_.view) watch_.left();
   enter(message, std::move(*decision), out);

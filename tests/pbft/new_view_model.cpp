@@ -83,7 +83,13 @@ std::optional<new_view_rules::Decision> Model::decide(const S& s) const {
       return std::nullopt;
     }
   }
+  std::size_t filled = chosen;
+  for (const NewView::Signed& each : s) {
+    if (each.message.voted.size() <= votes) continue;
+    while (filled < window && (filled == 0 || filled % interval != 0)) ++filled;
+  }
   while (decision.slots.size() > chosen) decision.slots.pop_back();
+  while (decision.slots.size() < filled) decision.slots.push_back(null_batch_digest());
   return decision;
 }
 

@@ -16,11 +16,14 @@ struct Model {
   std::uint32_t quorum;
   std::uint32_t weak;
   std::uint64_t window;
+  std::uint64_t interval;
+  std::uint64_t votes;
   bool a1 = true;
   bool a2 = true;
   bool null_binds = true;  // false: a null batch that clause 2 chose counts as one of clause 3
 
-  Model(const Quorum& counts, std::uint64_t slots) : quorum(counts.quorum()), weak(counts.weak()), window(slots) {}
+  Model(const Quorum& counts, const new_view_rules::Room& room)
+      : quorum(counts.quorum()), weak(counts.weak()), window(room.window), interval(room.interval), votes(room.votes) {}
 
   [[nodiscard]] std::optional<new_view_rules::Decision> decide(const S& s) const;
 };

@@ -17,6 +17,7 @@ using namespace pbft::testing;
 namespace {
 
 constexpr std::uint64_t narrow_window = 4;
+constexpr Room narrow{narrow_window, 2, 5};
 
 // Uniform in [low, high), however small the case is.
 std::uint64_t pick(std::uint64_t low, std::uint64_t high) {
@@ -86,13 +87,15 @@ TEST_CASE("the rule is the model's, on random view-changes") {
   std::size_t none = 0;
   std::size_t chosen = 0;
   std::size_t gaps = 0;
+  std::size_t filled = 0;
   for (std::uint32_t n = 4; n <= 7; ++n) {
     const Quorum quorum{n};
     holds("the same decision", [&] {
       const S s = any_set(n);
-      const auto decision = decide(s, quorum, narrow_window);
-      RC_ASSERT(same(decision, Model(quorum, narrow_window).decide(s)));
+      const auto decision = decide(s, quorum, narrow);
+      RC_ASSERT(same(decision, Model(quorum, narrow).decide(s)));
       none += decision ? 0 : 1;
+      filled += decision && !same(decision, decide(s, quorum, {narrow_window, 2, UINT64_MAX})) ? 1 : 0;
       chosen += decision && !decision->slots.empty() ? 1 : 0;
       gaps += decision && std::count(decision->slots.begin(), decision->slots.end(), null_batch_digest()) > 0 ? 1 : 0;
     });
@@ -102,15 +105,16 @@ TEST_CASE("the rule is the model's, on random view-changes") {
   CHECK(none > 100);
   CHECK(chosen > 100);
   CHECK(gaps > 20);
+  CHECK(filled > 20);
 }
 
 TEST_CASE("the order of the view-changes changes nothing") {
   holds("any order", [] {
     const auto n = static_cast<std::uint32_t>(pick(4, 8));
     S s = any_set(n);
-    const auto decision = decide(s, Quorum{n}, narrow_window);
+    const auto decision = decide(s, Quorum{n}, narrow);
     for (std::size_t i = s.size(); i > 1; --i) std::swap(s[i - 1], s[pick(0, i)]);
-    RC_ASSERT(same(decision, decide(s, Quorum{n}, narrow_window)));
+    RC_ASSERT(same(decision, decide(s, Quorum{n}, narrow)));
   });
 }
 
@@ -181,14 +185,14 @@ class History {
   // Whatever S is, and whichever correct view-changes come in after it, committed slots stay; all of them are enough.
   void check() const {
     S s = random_s();
-    if (const auto decision = decide(s, quorum_, narrow_window)) keeps_what_is_committed(*decision);
+    if (const auto decision = decide(s, quorum_, narrow)) keeps_what_is_committed(*decision);
     for (std::uint32_t i = 0; i < correct_.size(); ++i) {
       const bool there = std::any_of(s.begin(), s.end(), [&](const auto& each) { return each.replica.value == i; });
       if (there) continue;
       s.push_back(honest(i));
-      if (const auto decision = decide(s, quorum_, narrow_window)) keeps_what_is_committed(*decision);
+      if (const auto decision = decide(s, quorum_, narrow)) keeps_what_is_committed(*decision);
     }
-    const auto decision = decide(s, quorum_, narrow_window);
+    const auto decision = decide(s, quorum_, narrow);
     RC_ASSERT(decision.has_value());
   }
 
@@ -216,7 +220,7 @@ class History {
   }
 
   [[nodiscard]] std::optional<Decision> new_view() const {
-    return view_ == 0 ? Decision{} : decide(random_s(), quorum_, narrow_window);
+    return view_ == 0 ? Decision{} : decide(random_s(), quorum_, narrow);
   }
   [[nodiscard]] static Digest any_proposal() { return coin() ? letter('a') : letter('b'); }
 

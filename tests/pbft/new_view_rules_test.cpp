@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint64_t interval = 4;
 constexpr std::uint64_t window = 8;
 constexpr std::uint64_t end_of_range = ~std::uint64_t{0};
+constexpr Room room{window, interval, end_of_range};
 const Digest a = letter('a');
 const Digest b = letter('b');
 const Digest c = letter('c');
@@ -45,7 +46,7 @@ NewView::Signed from(std::uint32_t replica, Marks p = {}, Marks q = {}, std::uin
 const Quorum of_four{4};
 
 std::optional<Decision> decide_four(const std::vector<NewView::Signed>& s) {
-  return decide(s, of_four, window);
+  return decide(s, of_four, room);
 }
 
 // What is decided for the slots 1, 2, ...; requires that there is a decision that starts at the genesis.
@@ -64,8 +65,8 @@ TEST_CASE("fewer view-changes than a quorum decide nothing") {
   CHECK_FALSE(decide_four({from(0), from(1)}));
   CHECK(decide_four({from(0), from(1), from(3)}));
   const Quorum six{6};
-  CHECK_FALSE(decide({from(0), from(1), from(3)}, six, window));  // 2f+1 of them
-  CHECK(decide({from(0), from(1), from(3), from(4)}, six, window));
+  CHECK_FALSE(decide({from(0), from(1), from(3)}, six, room));  // 2f+1 of them
+  CHECK(decide({from(0), from(1), from(3), from(4)}, six, room));
 }
 
 TEST_CASE("where nothing prepared, all slots are free") {
@@ -103,7 +104,7 @@ TEST_CASE("A1 takes a quorum, not 2f+1") {
   // n = 6: of the four in S, three do not object to b.
   const std::vector<NewView::Signed> s{from(0, {mark(1, b, 0)}, {mark(1, b, 0)}), from(1, {}, {mark(1, b, 0)}), from(2),
                                        from(3, {mark(1, a, 1)}, {mark(1, a, 1)})};
-  CHECK_FALSE(decide(s, Quorum{6}, window));
+  CHECK_FALSE(decide(s, Quorum{6}, room));
 }
 
 TEST_CASE("A2: f+1 have to have voted for it, in its view or later") {
@@ -242,11 +243,46 @@ TEST_CASE("the largest cluster and window are decided, whatever f liars put into
     s.push_back(from(i, std::move(p), std::move(q)));
   }
   const auto begin = std::chrono::steady_clock::now();
-  const auto decision = decide(s, largest, slots);
+  const auto decision = decide(s, largest, {slots, slots, end_of_range});
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
   REQUIRE(decision);
   CHECK(decision->slots == std::vector<Digest>(slots, a));
   std::cout << "the largest decision took " << took.count() << " ms\n";
+}
+
+TEST_CASE("clause 6: where many votes have gathered, null batches bind up to the next checkpoint") {
+  constexpr Room narrow{window, interval, 2};
+  const auto with = [&](Marks p, Marks q, std::uint64_t low = 0) {
+    return decide({from(0, p, q, low), from(1, p, {}, low), from(2, p, {}, low)}, of_four, narrow);
+  };
+  const Marks three{mark(1, a, 1), mark(1, b, 2), mark(7, c, 0)};
+  const Marks two{mark(1, a, 1), mark(7, c, 0)};
+  CHECK(with({}, two)->slots.empty());
+  CHECK(with({}, three)->slots == std::vector<Digest>(interval, null));
+  CHECK(decide({from(0, {}, three), from(1), from(2)}, of_four, {window, interval, 3})->slots.empty());
+  // Behind what binds, and no further than the next checkpoint.
+  const auto chosen = [&](std::uint64_t n) {
+    const Marks p{mark(n, a, 1)};
+    Marks q{mark(n, a, 1), mark(n, b, 0), mark(n, c, 0)};
+    return decide({from(0, p, q), from(1, p, q), from(2, p, q)}, of_four, narrow)->slots;
+  };
+  CHECK(chosen(2) == std::vector<Digest>{null, a, null, null});
+  CHECK(chosen(4) == std::vector<Digest>{null, null, null, a});
+  CHECK(chosen(5) == std::vector<Digest>{null, null, null, null, a, null, null, null});
+  // From a stable checkpoint on.
+  const auto later = with({}, {mark(5, a, 1), mark(5, b, 2), mark(6, c, 0)}, interval);
+  CHECK(later->start == SequenceNumber{interval});
+  CHECK(later->slots == std::vector<Digest>(interval, null));
+}
+
+TEST_CASE("clause 6 leaves room for what faulty primaries in a row may add") {
+  for (std::uint32_t n = 1; n <= Limits::max_replicas; ++n) {
+    const std::uint64_t faults = (n - 1) / 3;
+    const std::uint64_t largest = Limits::largest_window(n);
+    CAPTURE(n, largest);
+    CHECK(Limits::votes_with_room(n, largest) >= largest);
+    CHECK(Limits::votes_with_room(n, largest) + (faults + 1) * largest + largest <= Limits::most_marks(n));
+  }
 }
 
 // ---- problem() --------------------------------------------------------------------------------------

@@ -66,7 +66,9 @@ NewViewWalk::Setting::Setting(std::uint32_t n, int views)
       last_view(views),
       vote_quorum(Quorum{n}.quorum()),
       view_change_quorum(Quorum{n}.quorum()),
-      decide([n](const Set& s) { return new_view_rules::decide(s, Quorum{n}, window); }),
+      decide([n](const Set& s) {
+        return new_view_rules::decide(s, Quorum{n}, {window, window, UINT64_MAX});
+      }),
       tells([](Memory memory, int) { return memory; }) {}
 
 NewViewWalk::NewViewWalk(Setting setting)

@@ -47,7 +47,7 @@ void finds(const char* kind, const Setting& setting, const char* what) {
 }
 
 Model model(std::uint32_t n) {
-  return {Quorum{n}, NewViewWalk::window};
+  return {Quorum{n}, {NewViewWalk::window, NewViewWalk::window, UINT64_MAX}};
 }
 
 Setting with(std::uint32_t n, int last_view, const Model& rule) {
@@ -64,6 +64,12 @@ TEST_CASE("in every small history, committed batches stay, decisions come, and n
   nothing_goes_wrong(5, 2);
   nothing_goes_wrong(6, 2);
   nothing_goes_wrong(7, 1);
+}
+
+TEST_CASE("nor where null batches are put up to the next checkpoint whatever was voted for", "[walk]") {
+  Setting setting{4, 3};
+  setting.decide = [](const auto& s) { return new_view_rules::decide(s, Quorum{4}, {1, 1, 0}); };
+  CHECK_FALSE(harm(setting));
 }
 
 // Takes minutes: `test_new_view [further]`.
