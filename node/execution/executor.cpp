@@ -40,7 +40,7 @@ struct Running {
 struct Executor::Impl {
   storage::Store& store;
   Plugin& plugin;
-  ResultBudget::Table table;
+  std::size_t table_bytes;
   SequenceNumber executed;
   Timestamp time;
   ReplyCache replies;
@@ -109,7 +109,7 @@ storage::Result<Outcome> Executor::Impl::call_plugin(Running& batch, const Bundl
 void Executor::Impl::weigh(Running& batch, const Bundle& bundle, const Request& request, Outcome& outcome) const {
   const std::size_t size = outcome.result.size();
   if (!ResultBudget::is_large(size)) return;
-  const ResultBudget::Kept kept = replies.large_bytes(bundle.client, bundle.session, request.number);
+  const std::size_t kept = replies.large_bytes(bundle.client, bundle.session, request.number);
   if (const auto refusal = batch.budget.take(size, kept)) outcome = {false, to_bytes(*refusal)};
 }
 
@@ -136,7 +136,7 @@ storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execut
   for (const ClientUpdate& client : effect.clients) replies.update(client);
   for (const SessionUpdate& session : effect.sessions) replies.update(session);
 
-  Running batch{effect, Overlay(store), ResultBudget(table), {}, {}};
+  Running batch{effect, Overlay(store), {}, {}, {}};
   std::vector<OutgoingReply> outgoing;
   outgoing.reserve(effect.run.size());
   for (const RunRequest& entry : effect.run) {
@@ -159,8 +159,8 @@ Executor::Executor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Executor::~Executor() = default;
 
 storage::Result<std::unique_ptr<Executor>> Executor::open(storage::Store& store, Plugin& plugin,
-                                                          const ResultBudget::Table& table) {
-  auto impl = std::unique_ptr<Impl>(new Impl{store, plugin, table, {}, {}, {}, std::nullopt});
+                                                          std::size_t table_bytes) {
+  auto impl = std::unique_ptr<Impl>(new Impl{store, plugin, table_bytes, {}, {}, ReplyCache{}, std::nullopt});
   auto executor = std::unique_ptr<Executor>(new Executor(std::move(impl)));
   if (auto loaded = executor->reload(); !loaded) return tl::unexpected(loaded.error());
   return executor;
@@ -177,7 +177,7 @@ storage::Result<void> Executor::reload() {
   }
   impl_->executed = recovered->executed;
   impl_->time = recovered->time;
-  impl_->replies = ReplyCache(std::move(records));
+  impl_->replies = ReplyCache(std::move(records), impl_->table_bytes);
   impl_->broken.reset();
   return {};
 }

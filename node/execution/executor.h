@@ -26,10 +26,10 @@ struct OutgoingReply {
 
 class Executor {
  public:
-  // Loads the cached replies from the store, of which `table` says how many bytes there may be; the same on every
-  // replica. `store` and `plugin` must outlive it.
-  [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(storage::Store& store, Plugin& plugin,
-                                                                       const ResultBudget::Table& table);
+  // Loads the cached replies from the store. `store` and `plugin` must outlive it. Tests give a table that is full
+  // sooner (ReplyCache).
+  [[nodiscard]] static storage::Result<std::unique_ptr<Executor>> open(
+      storage::Store& store, Plugin& plugin, std::size_t table_bytes = ResultBudget::table_bytes);
   ~Executor();
 
   // Reads from the store again what was executed last and the cached replies: after a state was installed there, which
@@ -49,8 +49,9 @@ class Executor {
   // The same; where that is an error, the status is busy, which no client counts as an answer.
   [[nodiscard]] ReadReply query(const ClientId& client, RequestNumber number, BytesView operation) const;
 
-  // The cached reply, or nothing. Session 0 asks for the reply to the client's open_session request of that number,
-  // which is there as long as the session is. The view of the reply is not set.
+  // The cached reply, or nothing. One that was forgotten for want of room says unknown_session. Session 0 asks for the
+  // reply to the client's open_session request of that number, which is there as long as the session is. The view of
+  // the reply is not set.
   [[nodiscard]] std::optional<OutgoingReply> cached(const ClientId& client, SessionId session,
                                                     RequestNumber number) const;
 

@@ -20,12 +20,19 @@ std::size_t large_sum(std::span<const storage::CachedReply> replies) {
   return sum;
 }
 
+LargeResults::Use use_of(const storage::SessionRecord& record) {
+  return {record.session.last_used, record.session.session};
+}
+
 }  // namespace
 
-ReplyCache::ReplyCache(storage::ClientRecords records) {
+ReplyCache::ReplyCache(storage::ClientRecords records, std::size_t table_bytes) : table_bytes_(table_bytes) {
   for (storage::SessionRecord& record : records.sessions) {
     const Key key{record.session.client, record.session.session};
-    large_ += large_sum(record.replies);
+    if (const std::size_t large = large_sum(record.replies); large > 0) {
+      large_.add(key.first, large);
+      large_.offer(key.first, use_of(record));
+    }
     sessions_.emplace(key, std::move(record));
   }
 }
@@ -37,11 +44,13 @@ void ReplyCache::update(const ClientUpdate& client) {
 void ReplyCache::update(const SessionUpdate& session) {
   const Key key{session.client, session.session};
   storage::SessionRecord& record = sessions_[key];
+  const bool offered = large_.withdraw(key.first, use_of(record));
   record.session = session;
   auto& replies = record.replies;
   const auto kept = std::lower_bound(replies.begin(), replies.end(), session.low, before);
-  large_ -= large_sum({replies.begin(), kept});
+  large_.remove(key.first, large_sum({replies.begin(), kept}));
   replies.erase(replies.begin(), kept);
+  if (offered && large_sum(replies) > 0) large_.offer(key.first, use_of(record));
   changed_sessions_.insert(key);
 }
 
@@ -49,7 +58,10 @@ bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedR
   storage::SessionRecord* record = change({client, session});
   if (record == nullptr) return false;
   if (reply.number < record->session.low) return true;
-  large_ += large_size(reply);
+  if (const std::size_t large = large_size(reply); large > 0) {
+    large_.add(client, large);
+    made_[{client, session}].insert(reply.number);
+  }
   auto& replies = record->replies;
   if (replies.empty() || replies.back().number < reply.number) {
     replies.push_back(std::move(reply));
@@ -57,7 +69,7 @@ bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedR
   }
   const auto at = std::lower_bound(replies.begin(), replies.end(), reply.number, before);
   if (at != replies.end() && at->number == reply.number) {
-    large_ -= large_size(*at);
+    large_.remove(client, large_size(*at));
     *at = std::move(reply);
   } else {
     replies.insert(at, std::move(reply));
@@ -80,7 +92,8 @@ void ReplyCache::evict(const EvictedSession& session) {
   const Key key{session.client, session.session};
   changing_ = nullptr;
   if (const auto found = sessions_.find(key); found != sessions_.end()) {
-    large_ -= large_sum(found->second.replies);
+    (void)large_.withdraw(key.first, use_of(found->second));
+    large_.remove(key.first, large_sum(found->second.replies));
     sessions_.erase(found);
   }
   changed_sessions_.insert(key);
@@ -95,7 +108,38 @@ bool ReplyCache::has_session(const ClientId& client) const {
   return first != sessions_.end() && first->first.first == client;
 }
 
+void ReplyCache::keep_bound() {
+  while (large_.bytes() > table_bytes_ && forget_first()) {
+  }
+  // From here on the results of this batch are like all others.
+  for (const auto& [key, numbers] : made_) {
+    const auto found = sessions_.find(key);
+    if (found != sessions_.end()) large_.offer(key.first, use_of(found->second));
+  }
+  made_.clear();
+  while (large_.bytes() > table_bytes_ && forget_first()) {
+  }
+}
+
+bool ReplyCache::forget_first() {
+  const auto key = large_.first();
+  if (!key) return false;
+  storage::SessionRecord& record = *change(*key);
+  (void)large_.withdraw(key->first, use_of(record));
+  const auto made = made_.find(*key);
+  std::size_t forgotten = 0;
+  for (storage::CachedReply& reply : record.replies) {
+    const bool spared = made != made_.end() && made->second.contains(reply.number);
+    if (spared || large_size(reply) == 0) continue;
+    forgotten += large_size(reply);
+    reply = {reply.number, ReplyStatus::unknown_session, {}};
+  }
+  large_.remove(key->first, forgotten);
+  return true;
+}
+
 std::vector<storage::StateChange> ReplyCache::take_changes() {
+  keep_bound();
   std::vector<storage::StateChange> changes;  // the keys of clients come before those of sessions
   changes.reserve(changed_clients_.size() + changed_sessions_.size());
   for (const auto& [id, client] : changed_clients_) {
@@ -115,18 +159,14 @@ std::vector<storage::StateChange> ReplyCache::take_changes() {
   return changes;
 }
 
-ResultBudget::Kept ReplyCache::large_bytes(const ClientId& client, SessionId session, RequestNumber except) const {
-  ResultBudget::Kept kept{0, large_};
+std::size_t ReplyCache::large_bytes(const ClientId& client, SessionId session, RequestNumber except) const {
   const auto found = sessions_.find(Key{client, session});
-  if (found == sessions_.end()) return kept;
+  if (found == sessions_.end()) return 0;
+  std::size_t sum = 0;
   for (const storage::CachedReply& reply : found->second.replies) {
-    if (reply.number == except) {
-      kept.table -= large_size(reply);
-    } else {
-      kept.session += large_size(reply);
-    }
+    if (reply.number != except) sum += large_size(reply);
   }
-  return kept;
+  return sum;
 }
 
 const storage::CachedReply* ReplyCache::find(const ClientId& client, SessionId session, RequestNumber number) const {

@@ -1,5 +1,6 @@
 // The sessions with their cached replies: in memory, and as the records that the store keeps of them. The core decides
-// what is in it, and ResultBudget how large its results may be; this only holds them. One thread.
+// what is in it, and ResultBudget how large its results may be; this holds them, and forgets some where all sessions
+// together keep too many bytes. One thread.
 #pragma once
 
 #include <map>
@@ -8,15 +9,22 @@
 #include <utility>
 #include <vector>
 
+#include "node/execution/large_results.h"
 #include "node/execution/result_budget.h"
 #include "storage/client_records.h"
 
 namespace pbft::execution {
 
+// All sessions together keep at most table_bytes of large results at the end of a batch. Where they would keep more,
+// results are forgotten until they do not: all large ones of a session at once, whose is said in LargeResults. Those
+// that the batch itself has made are spared as long as others are left. So who confirms nothing loses its own results
+// first. All of this follows from the records and the batch, so it is the same on every replica.
+//
+// A reply that is forgotten stays under its number, so that the request never runs again, but says unknown_session and
+// has no result. To its client that means what it does where the session was evicted: it cannot know the outcome.
 class ReplyCache {
  public:
-  ReplyCache() = default;
-  explicit ReplyCache(storage::ClientRecords records);
+  explicit ReplyCache(storage::ClientRecords records = {}, std::size_t table_bytes = ResultBudget::table_bytes);
 
   // In the order of a batch: updates, then replies, then evictions, then clients to forget, then take_changes.
   void update(const ClientUpdate& client);
@@ -27,11 +35,14 @@ class ReplyCache {
   void evict(const EvictedSession& session);
   // The client's own record goes. One that has a session keeps it: a session never stands without its client.
   void forget(const ClientId& client);
-  // The records of everything that was touched since the last call, one for each key, ascending.
+  // Ends the batch: forgets large results where there are too many, and gives the records of everything that was
+  // touched since the last call, one for each key, ascending.
   [[nodiscard]] std::vector<storage::StateChange> take_changes();
 
-  // Bytes of the large results that the session keeps, and that all sessions keep, apart from its one of this number.
-  [[nodiscard]] ResultBudget::Kept large_bytes(const ClientId& client, SessionId session, RequestNumber except) const;
+  // Bytes of the large results that the session keeps, apart from the one of this number.
+  [[nodiscard]] std::size_t large_bytes(const ClientId& client, SessionId session, RequestNumber except) const;
+  // And that all sessions keep.
+  [[nodiscard]] std::size_t large_bytes() const { return large_.bytes(); }
 
   // Valid until the next change.
   [[nodiscard]] const storage::CachedReply* find(const ClientId& client, SessionId session, RequestNumber number) const;
@@ -44,9 +55,15 @@ class ReplyCache {
   [[nodiscard]] bool has_session(const ClientId& client) const;
   // The session's record, noted as changed; null where there is no such session.
   [[nodiscard]] storage::SessionRecord* change(const Key& key);
+  void keep_bound();
+  // False: there is nothing that may be forgotten.
+  [[nodiscard]] bool forget_first();
 
+  std::size_t table_bytes_;
   std::map<Key, storage::SessionRecord> sessions_;  // Invariant: replies ascend and are not below session.low
-  std::size_t large_ = 0;                           // Invariant: the bytes of all large results in sessions_
+  // Invariant: counts the large results in sessions_, and offers the sessions that keep one which is not in made_.
+  LargeResults large_;
+  std::map<Key, std::set<RequestNumber>> made_;                      // large results of the batch that is running
   std::map<ClientId, std::optional<ClientUpdate>> changed_clients_;  // nothing: the record goes
   std::set<Key> changed_sessions_;
   // The last one that change() gave. Invariant: in sessions_, and noted as changed; or null.

@@ -290,7 +290,7 @@ struct ReadRequest {
 enum class ReplyStatus : std::uint8_t {
   ok = 0,
   failed = 1,           // the plugin says that the operation failed; the result is its message
-  unknown_session = 2,  // never opened, or evicted
+  unknown_session = 2,  // never opened, or evicted; or the reply to this number was forgotten for want of room
   outside_window = 3,   // request number at or above low + session window
   not_a_client = 4,     // the replicated set of clients does not hold this key
   stale_open = 5,       // open_session number not above the client's last; the result is that last number

@@ -479,7 +479,7 @@ storage::Result<void> Driver::run(const Execute& effect, Gathered& replies) {
 
 bool Driver::sends_in_full(const execution::OutgoingReply& reply) const {
   if (parts_.replicas == 0 || reply.result.size() <= small_result_bytes) return true;
-  return (reply.client.bytes[0] + reply.number.value) % parts_.replicas == parts_.self.value;
+  return full_replier(reply, parts_.replicas) == parts_.self;
 }
 
 void Driver::add_reply(Gathered& gathered, const execution::OutgoingReply& reply, bool in_full) {

@@ -90,6 +90,13 @@ class Driver {
   // driver does nothing any more: the replica must stop. The error says what failed.
   [[nodiscard]] storage::Result<void> end_turn();
 
+  // Of that many replicas the one that sends a large result in full. Another one in another session: it may be silent,
+  // and the result be forgotten before the client asks the others for it.
+  [[nodiscard]] static ReplicaId full_replier(const execution::OutgoingReply& reply, std::uint32_t replicas) {
+    const std::uint64_t spread = reply.client.bytes[0] + reply.session.value + reply.number.value;
+    return ReplicaId{static_cast<std::uint32_t>(spread % replicas)};
+  }
+
  private:
   struct Gathered;  // messages by destination, to be sealed together
 

@@ -168,7 +168,7 @@ Loaded<void> Node::open_store() {
   auto store = storage::Store::open(engine_, {config.genesis.cluster_id(), config.id}, options);
   if (!store) return tl::unexpected(store.error().message);
   store_ = std::move(*store);
-  auto executor = execution::Executor::open(*store_, *inputs_.plugin, {config.genesis.parameters.max_sessions});
+  auto executor = execution::Executor::open(*store_, *inputs_.plugin);
   if (!executor) return tl::unexpected(executor.error().message);
   executor_ = std::move(*executor);
   auto recovered = store_->recover(config.genesis.parameters.window);

@@ -45,21 +45,21 @@ inline BundlePtr bundle(const ClientId& client, SessionId::rep session, const st
 struct Replica {
   StoreFixture disk;
   const pbft_plugin_v1* table;
-  ResultBudget::Table budget;
+  std::size_t table_bytes;
   std::unique_ptr<Plugin> plugin;
   std::unique_ptr<Executor> executor;
   std::uint64_t n = 0;
   Digest head = genesis_ledger_head();
 
-  explicit Replica(const pbft_plugin_v1* which = pbft_kv_plugin(), const ResultBudget::Table& kept = {10'000})
-      : table(which), budget(kept) {
+  explicit Replica(const pbft_plugin_v1* which = pbft_kv_plugin(), std::size_t kept = ResultBudget::table_bytes)
+      : table(which), table_bytes(kept) {
     start();
   }
 
   void start() {
     executor.reset();
     plugin = *Plugin::from_table(table, "");
-    auto opened = Executor::open(*disk.store, *plugin, budget);
+    auto opened = Executor::open(*disk.store, *plugin, table_bytes);
     INFO((opened ? "" : opened.error().message));
     REQUIRE(opened);
     executor = *std::move(opened);
@@ -129,6 +129,7 @@ struct Replica {
     CHECK(reply->client == client);
     CHECK(reply->session == session);
     CHECK(reply->number == RequestNumber{number});
+    if (reply->status == ReplyStatus::unknown_session) return "lost:" + std::string(as_text(reply->result.view()));
     return (reply->status == ReplyStatus::ok ? "ok:" : "failed:") + std::string(as_text(reply->result.view()));
   }
 };

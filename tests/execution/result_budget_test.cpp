@@ -1,4 +1,4 @@
-// Results are bounded in bytes: per session, over all sessions, per batch, and the same everywhere.
+// Results are bounded in bytes: per session, per batch, and the same everywhere.
 #include "node/execution/result_budget.h"
 
 #include <catch2/catch.hpp>
@@ -15,7 +15,6 @@ namespace kv = pbft::kv;
 namespace {
 
 constexpr std::size_t most = Limits::max_result_bytes;
-constexpr ResultBudget::Table standard{10'000};
 
 std::string result(std::size_t size) {
   return "result " + std::to_string(size);
@@ -66,64 +65,32 @@ Account many_gets(bool restarts) {
 }  // namespace
 
 TEST_CASE("budget: small results are free", "[budget]") {
-  ResultBudget budget(standard);
-  const ResultBudget::Kept full{most, 2 * ResultBudget::table_bytes};
-  for (int i = 0; i < 100'000; ++i) REQUIRE_FALSE(budget.take(ResultBudget::small_bytes, full));
-  CHECK_FALSE(budget.take(most, {}));
+  ResultBudget budget;
+  for (int i = 0; i < 100'000; ++i) REQUIRE_FALSE(budget.take(ResultBudget::small_bytes, most));
+  CHECK_FALSE(budget.take(most, 0));
 }
 
 TEST_CASE("budget: a session's large results together", "[budget]") {
-  ResultBudget budget(standard);
-  CHECK_FALSE(budget.take(most, {}));
-  CHECK_FALSE(budget.take(most - 1000, {1000, 1000}));
-  const auto refusal = budget.take(most - 1000, {1001, 1001});
+  ResultBudget budget;
+  CHECK_FALSE(budget.take(most, 0));
+  CHECK_FALSE(budget.take(most - 1000, 1000));
+  const auto refusal = budget.take(most - 1000, 1001);
   REQUIRE(refusal);
   CHECK_THAT(*refusal, Contains("too many large results wait to be confirmed") && Contains("send fewer at once"));
   CHECK_FALSE(ResultBudget::is_large(refusal->size()));
 }
 
-TEST_CASE("budget: the large results of all sessions together", "[budget]") {
-  ResultBudget budget({10, 20'000});
-  CHECK_FALSE(budget.take(5'000, {0, 15'000}));
-  CHECK(budget.take(5'000, {0, 15'001}));
-  CHECK(budget.take(257, {2'000, 20'000}));
-  CHECK_FALSE(budget.take(256, {2'000, 20'000}));
-
-  // Its share is a session's own, however much the others keep.
-  CHECK_FALSE(budget.take(2'000, {0, 20'000}));
-  CHECK_FALSE(budget.take(1'000, {1'000, 39'000}));
-  CHECK(budget.take(1'001, {1'000, 20'000}));
-  CHECK(budget.take(2'001, {0, 20'000}));
-}
-
-TEST_CASE("budget: what a full table says is short and names the share", "[budget]") {
-  ResultBudget budget(standard);
-  CHECK_FALSE(budget.take(26'843, {0, 2 * ResultBudget::table_bytes - most}));
-  const auto refusal = budget.take(most, {0, 2 * ResultBudget::table_bytes});
-  REQUIRE(refusal);
-  CHECK(
-      *refusal ==
-      "too many large results wait to be confirmed in all sessions: this one has 1048576 bytes, others have 536870912, "
-      "at most 268435456 are allowed together; confirm results: up to 26843 bytes in a session always find room");
-  CHECK_FALSE(ResultBudget::is_large(refusal->size()));
-  // With as many sessions as a genesis may allow, even the share is more than a small result; with few, it is all that
-  // a session may keep.
-  CHECK(ResultBudget::is_large(ResultBudget::Table{1'000'000}.share_bytes()));
-  CHECK_FALSE(ResultBudget({256}).take(most, {0, ResultBudget::table_bytes}));
-}
-
 TEST_CASE("budget: a batch's large results together", "[budget]") {
-  ResultBudget budget(standard);
-  for (std::size_t i = 0; i < 15; ++i) REQUIRE_FALSE(budget.take(most, {}));
-  CHECK(budget.take(2000, {most, most}));                          // refused, so not counted
-  CHECK(budget.take(most, {0, ResultBudget::table_bytes - 100}));  // nor this one
-  CHECK_FALSE(budget.take(most - 257, {}));
-  CHECK_FALSE(budget.take(257, {}));
-  const auto refusal = budget.take(257, {});
+  ResultBudget budget;
+  for (std::size_t i = 0; i < 15; ++i) REQUIRE_FALSE(budget.take(most, 0));
+  CHECK(budget.take(2000, most));  // refused, so not counted
+  CHECK_FALSE(budget.take(most - 257, 0));
+  CHECK_FALSE(budget.take(257, 0));
+  const auto refusal = budget.take(257, 0);
   REQUIRE(refusal);
   CHECK_THAT(*refusal, Contains("too many large results") && Contains("try again"));
   CHECK_FALSE(ResultBudget::is_large(refusal->size()));
-  CHECK_FALSE(budget.take(256, {}));
+  CHECK_FALSE(budget.take(256, 0));
 }
 
 TEST_CASE("executor: hundreds of large results in one batch, on two replicas, one restarting", "[executor][budget]") {

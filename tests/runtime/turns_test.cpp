@@ -1,5 +1,6 @@
 // What the driver does in one turn and leaves to the next, and how it cuts what is sent into frames.
 #include <catch2/catch.hpp>
+#include <set>
 
 #include "node/pbft/reads.h"
 #include "node/runtime/driver.h"
@@ -27,7 +28,7 @@ struct SentFrames final : Transport {
 // Replica 1 of four, with real parts but for its network.
 struct DrivenReplica {
   DrivenReplica() : authenticator(cluster.replica(1)), core(open_to_all(), LocalParameters{ReplicaId{1}}, recovered()) {
-    auto opened = execution::Executor::open(*disk.store, *plugin, {open_to_all().max_sessions});
+    auto opened = execution::Executor::open(*disk.store, *plugin);
     REQUIRE(opened);
     executor = *std::move(opened);
     driver.emplace(DriverParts{
@@ -105,6 +106,21 @@ TEST_CASE("no frame holds more signed messages than its receivers take") {
     }
   }
   CHECK(reports == clients);
+}
+
+TEST_CASE("large results are sent by another replica in the next session, and for the next number") {
+  const auto sender = [](SessionId::rep session, RequestNumber::rep number) {
+    return Driver::full_replier({ClientId{}, View{}, SessionId{session}, RequestNumber{number}, ReplyStatus::ok, {}},
+                                4);
+  };
+  std::set<ReplicaId> by_session;
+  std::set<ReplicaId> by_number;
+  for (std::uint64_t i = 1; i <= 4; ++i) {
+    by_session.insert(sender(70 + i, 1));
+    by_number.insert(sender(71, i));
+  }
+  CHECK(by_session.size() == 4);
+  CHECK(by_number.size() == 4);
 }
 
 }  // namespace

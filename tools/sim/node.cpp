@@ -128,7 +128,7 @@ std::optional<std::string> Node::open() {
   auto plugin = execution::Plugin::from_table(pbft_kv_plugin(), "");
   if (!plugin) return "plugin: " + plugin.error();
   process.plugin = std::move(*plugin);
-  auto executor = execution::Executor::open(*process.store, *process.plugin, {world_.cluster.max_sessions});
+  auto executor = execution::Executor::open(*process.store, *process.plugin, world_.plan.table_bytes);
   if (!executor) return "executor: " + executor.error().message;
   process.executor = std::move(*executor);
 

@@ -77,6 +77,9 @@ void Node::Process::to_client(Endpoint to, SharedBytes frame) {
     const auto* reply = std::get_if<Reply>(&message);
     if (reply == nullptr) continue;
     if (reply->status == ReplyStatus::sign) ++world.sometimes.told_to_sign;
+    if (reply->status == ReplyStatus::unknown_session && executor->cached(client, reply->session, reply->number)) {
+      ++world.sometimes.result_forgotten;
+    }
     const auto at = node.executed_in_.find({client, reply->session, reply->number});
     if (at == node.executed_in_.end() || reply->view <= at->second) continue;
     ++world.sometimes.cached_in_later_view;

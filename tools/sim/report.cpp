@@ -34,6 +34,7 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("restart with less executed", sometimes.executed_again);
   visit("duplicate ordered", sometimes.duplicate_ordered);
   visit("session evicted", sometimes.session_evicted);
+  visit("result forgotten", sometimes.result_forgotten);
   visit("read sent into the order", sometimes.read_ordered);
   visit("frame refused", sometimes.refused_frames);
   visit("client refused", sometimes.client_refused);

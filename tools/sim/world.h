@@ -38,7 +38,8 @@ struct Sometimes {
   std::uint64_t executed_again = 0;     // a replica came back with less executed than before
   std::uint64_t duplicate_ordered = 0;  // a batch held a request that had taken effect before
   std::uint64_t session_evicted = 0;
-  std::uint64_t read_ordered = 0;  // a read fell back to the order
+  std::uint64_t result_forgotten = 0;  // a client was told so
+  std::uint64_t read_ordered = 0;      // a read fell back to the order
   std::uint64_t refused_frames = 0;
   std::uint64_t client_refused = 0;  // a client was told that its session is gone or such
   std::uint64_t client_timed_out = 0;

@@ -200,7 +200,9 @@ void Session::evicted() {
     } else {
       completions_.push_back(
           {slot.ticket,
-           {OutcomeKind::refused, {}, "the session was evicted; whether the operation took effect is not known"}});
+           {OutcomeKind::refused,
+            {},
+            "the session was evicted, or has lost results; whether the operation took effect is not known"}});
     }
   });
   slots_.clear();

@@ -1,5 +1,5 @@
 // A client's session: opens one when there is something to do, numbers and bundles requests, resends what is not
-// answered, and opens another one when the cluster has evicted it. One thread.
+// answered, and opens another one when the cluster has evicted it or forgotten a result of it. One thread.
 #pragma once
 
 #include <map>
