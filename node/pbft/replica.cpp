@@ -131,7 +131,7 @@ void Replica::Parts::on(const Tick& tick) {
   normal.set_time(now, tick.wall_clock);
   view_changer.on_tick(now, standing(), out);
   if (watch.half_way()) intake.forward_waiting(out);
-  for (const ClientId& client : watch.unsigned_reasons()) suspects.waited_in_vain(client, now, out);
+  for (const ClientId& client : watch.unsigned_reasons()) intake.waited_in_vain(client, now, out);
   retransmission.on_tick(now, out);
   const bool was_active = transfer.active();
   transfer.on_tick(now, catch_up.needs_state_transfer(), retransmission.executed_by_weak_quorum(), out);
@@ -219,7 +219,7 @@ void Replica::Parts::settle() {
 void Replica::Parts::entered_view() {
   entered = view.view;
   reads.lower_barriers(std::max(view.opening.end(), delivery.delivered()));
-  intake.entered_view(out);
+  intake.entered_view(now, out);
 }
 
 // ---- The primary's standing --------------------------------------------------------------------------

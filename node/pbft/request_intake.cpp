@@ -35,9 +35,19 @@ void RequestIntake::on_forward(ReplicaId sender, const Forward& message, Ticks n
   on_request(message.bundle, now, out);
 }
 
-void RequestIntake::entered_view(Outbox& out) {
-  for (const BundlePtr& bundle : queue_.waiting()) watch_.heard(*bundle);
+void RequestIntake::entered_view(Ticks now, Outbox& out) {
+  for (const BundlePtr& bundle : queue_.waiting()) {
+    if (waits_for(*bundle, now)) watch_.heard(*bundle);
+  }
   forward_waiting(out);
+}
+
+void RequestIntake::waited_in_vain(const ClientId& client, Ticks now, Outbox& out) {
+  suspects_.waited_in_vain(client, now, out);
+  watch_.forget_unsigned(client);
+  for (const BundlePtr& bundle : queue_.waiting()) {
+    if (bundle->client == client && !bundle->is_signed()) refuse_all(*bundle, ReplyStatus::sign, out);
+  }
 }
 
 void RequestIntake::forward_waiting(Outbox& out) const {
@@ -118,7 +128,11 @@ void RequestIntake::enqueue(const BundlePtr& bundle, Ticks now, Outbox& out) {
   // client: it may be gone before there is room, and nobody would ever order what nobody holds.
   if (is_full(added)) return watch_.refused(bundle->client);
   // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
-  watch_.heard(*bundle);
+  if (waits_for(*bundle, now)) {
+    watch_.heard(*bundle);
+  } else {
+    refuse_all(*bundle, ReplyStatus::sign, out);
+  }
   if (view_.active) out.send_to(view_.primary(), Forward{bundle, false});
 }
 

@@ -29,7 +29,10 @@ class RequestIntake {
   void on_request(const BundlePtr& bundle, Ticks now, Outbox& out);
   void on_forward(ReplicaId sender, const Forward& message, Ticks now, Outbox& out);
   // What waited under the last primary waits under this one; its clients may not know yet where it is.
-  void entered_view(Outbox& out);
+  void entered_view(Ticks now, Outbox& out);
+  // A view was left because its primary, which is there, did not order what the client did not sign: this replica does
+  // not wait with such a bundle again, nor for those that wait now.
+  void waited_in_vain(const ClientId& client, Ticks now, Outbox& out);
   // The client has to sign from now on: what it did not sign waits no longer, neither to be ordered nor for the
   // primary.
   void forget_unsigned(const ClientId& client, Outbox& out);
@@ -43,6 +46,10 @@ class RequestIntake {
   // anything in the bundle has still to be ordered.
   [[nodiscard]] bool needs_order(const Bundle& bundle, Outbox& out);
   void enqueue(const BundlePtr& bundle, Ticks now, Outbox& out);
+  // Whether this replica waits with its client for the bundle's turn.
+  [[nodiscard]] bool waits_for(const Bundle& bundle, Ticks now) const {
+    return bundle.is_signed() || !suspects_.named_here(bundle.client, now);
+  }
   [[nodiscard]] RequestQueue::Added add_to_queue(const BundlePtr& bundle, Ticks now);
   void refuse(const Bundle& bundle, const Request& request, ReplyStatus status, Outbox& out,
               const Bytes& result = {}) const;
