@@ -25,13 +25,15 @@ void PrimaryWatch::heard(const Bundle& bundle) {
   // Twice, since the primary may have heard of others before.
   const std::uint64_t turn = executed_ + 2 * backlog_;
   backlog_ += request.requests.size();
-  mine.push_back({std::move(request), bundle.is_signed(), now_, now_, turn});
+  mine.push_back({std::move(request), bundle.is_signed(), now_, now_, false, turn});
 }
 
 void PrimaryWatch::refused(const ClientId& client) {
   const auto mine = waiting_.find(client);
   if (mine == waiting_.end()) return;
-  for (Waiting& one : mine->second) one.since = now_;
+  for (Waiting& one : mine->second) {
+    if (std::exchange(one.moved, false)) one.since = now_;
+  }
 }
 
 void PrimaryWatch::forget_unsigned(const ClientId& client) {
@@ -57,6 +59,7 @@ void PrimaryWatch::executed(const Batch& batch) {
     const auto mine = waiting_.find(bundle->client);
     if (mine == waiting_.end()) continue;
     forget(mine->second, [&](const Waiting& one) { return one.request.digest == bundle->digest; });
+    for (Waiting& one : mine->second) one.moved = true;
     if (mine->second.empty()) waiting_.erase(mine);
   }
 }
@@ -133,20 +136,22 @@ void PrimaryWatch::forget_settled() {
   };
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     std::deque<Waiting>& mine = at->second;
-    if (now_ - mine.front().since >= timeout_) forget(mine, settled);
+    if (now_ - std::max(mine.front().heard, entered_) >= timeout_) forget(mine, settled);
     at = mine.empty() ? waiting_.erase(at) : std::next(at);
   }
 }
 
-bool PrimaryWatch::starves(const Waiting& oldest) const {
-  const Ticks waited = now_ - oldest.since;
-  return waited >= starvation * timeout_ && (executed_ >= oldest.turn || waited >= longest_queue * timeout_);
+bool PrimaryWatch::starves(const Waiting& one) const {
+  const bool too_long = now_ - std::max(one.heard, entered_) >= longest_queue * timeout_;
+  return too_long || (now_ - one.since >= starvation * timeout_ && executed_ >= one.turn);
 }
 
 bool PrimaryWatch::someone_starves() {
-  const bool found =
-      std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& entry) { return starves(entry.second.front()); });
-  if (found) name_unsigned([&](const Waiting& one) { return starves(one); });
+  const auto starved = [&](const Waiting& one) { return starves(one); };
+  const bool found = std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& entry) {
+    return std::any_of(entry.second.begin(), entry.second.end(), starved);
+  });
+  if (found) name_unsigned(starved);
   return found;
 }
 

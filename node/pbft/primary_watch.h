@@ -4,7 +4,7 @@
 //      for that, too: backups that have executed its slots have no reason to, and those that have left do not vote;
 //   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make, and
 //      longer than what waited here before it can account for: where there is more to do than can be done at once, a
-//      primary that takes one request after the other starves nobody;
+//      primary that takes one request after the other starves nobody. There is an end to that, too;
 //   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.
 // Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for, pushed
@@ -36,8 +36,9 @@ class PrimaryWatch {
 
   // A request that has still to be ordered came in, from its client or from another replica, and waits in the queue.
   void heard(const Bundle& bundle);
-  // This replica had no room itself for what the client asks for: the primary may have none either, so the client's
-  // patience begins anew. Who asks for little is not refused (request_queue.h), and has a claim on its turn.
+  // This replica had no room itself for what the client asks for: the primary may have none either, so where the
+  // primary has taken others of this client's requests meanwhile, the patience of those that wait begins anew. Who asks
+  // for little is not refused (request_queue.h), and has a claim on its turn.
   void refused(const ClientId& client);
   // The client has to sign from now on: what it did not sign waits for nothing any more.
   void forget_unsigned(const ClientId& client);
@@ -79,7 +80,7 @@ class PrimaryWatch {
   static constexpr std::size_t most_of_one = 4;
   static constexpr std::size_t most_reasons = 8;
   static constexpr Ticks starvation = 4;        // timeouts
-  static constexpr Ticks longest_queue = 32;    // timeouts; what waited before accounts for no more
+  static constexpr Ticks longest_queue = 32;    // timeouts; nothing accounts for more in one view
   static constexpr Ticks period = 100;          // ticks over which throughput is measured
   static constexpr Ticks grace = 5;             // periods of a new view in which the floor rises to its full height
   static constexpr std::size_t remembered = 8;  // earlier views whose best period counts
@@ -90,11 +91,12 @@ class PrimaryWatch {
     bool is_signed = false;
     Ticks heard = 0;
     Ticks since = 0;         // when patience began: as heard, or later
+    bool moved = false;      // since then another request of its client was executed
     std::uint64_t turn = 0;  // so many requests executed, its own turn has come
   };
   void forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which);
   void forget_settled();
-  [[nodiscard]] bool starves(const Waiting& oldest) const;
+  [[nodiscard]] bool starves(const Waiting& one) const;
   [[nodiscard]] bool someone_starves();
   void name_unsigned(const std::function<bool(const Waiting&)>& which);
   [[nodiscard]] bool too_slow(bool waits);

@@ -244,8 +244,8 @@ BUGS = (
     # Mistakes that were in the node (tests/README.md), each back in it behind its switch.
     bug("long_queue_starves", "who stands in a long queue is taken to be starved: a flood changes the view",
         ("node/pbft/primary_watch.cpp",
-         "(executed_ >= oldest.turn || waited",
-         "(planted(\"long_queue_starves\") || executed_ >= oldest.turn || waited"),
+         "starvation * timeout_ && executed_ >= one.turn)",
+         "starvation * timeout_ && (planted(\"long_queue_starves\") || executed_ >= one.turn))"),
         by_test=("test_stories", "a client whose request stands in a long queue is not starved before its turn has come")),
     bug("full_queue_has_no_room", "a full queue has no room for who asks for little",
         ("node/pbft/request_queue.cpp",
