@@ -15,6 +15,11 @@ bool Suspects::must_sign(const ClientId& client, Ticks now) const {
   return false;
 }
 
+bool Suspects::named_here(const ClientId& client, Ticks now) const {
+  const auto said = said_.find(client);
+  return said != said_.end() && now - said->second <= remembered;
+}
+
 void Suspects::found_in_batch(const PrePrepare& message, Ticks now, Outbox& out) {
   const auto& bundles = message.batch->bundles;
   for (std::size_t i = 0; i < bundles.size(); ++i) {
@@ -34,9 +39,15 @@ void Suspects::found_in_forward(ReplicaId from, const Bundle& bundle, Ticks now,
 void Suspects::report(const ClientId& client, Ticks now, Outbox& out) {
   if (cluster_.signed_requests) return;
   const auto said = said_.find(client);
-  if (said != said_.end() && now - said->second < again) return;
-  if (said == said_.end() && said_.size() >= most_reported) said_.clear();
+  if (said != said_.end()) {
+    if (now - said->second < again) return;
+    said_by_time_.erase({said->second, client});
+  } else if (said_.size() >= most_said) {
+    said_.erase(said_by_time_.begin()->second);
+    said_by_time_.erase(said_by_time_.begin());
+  }
   said_[client] = now;
+  said_by_time_.emplace(now, client);
   out.broadcast(ClientReport{client, {}});
 }
 
@@ -77,7 +88,8 @@ void Suspects::invariants() const {
     assert(reporter.counts_alone.size() <= alone);
     for (const ClientId& client : reporter.counts_alone) assert(reporter.clients.contains(client));
   }
-  assert(forwards_.size() <= most_forwards && said_.size() <= most_reported);
+  assert(forwards_.size() <= most_forwards && said_.size() <= most_said);
+  assert(said_.size() == said_by_time_.size());
 }
 
 }  // namespace pbft

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "node/pbft/message_log.h"
@@ -20,6 +21,9 @@ class Suspects {
 
   // Whether requests of this client are taken with a signature only.
   [[nodiscard]] bool must_sign(const ClientId& client, Ticks now) const;
+  // Whether this replica has named the client itself. It believes itself, however many it has named: what such a client
+  // did not sign is ordered where the primary takes it, but is nothing that a backup keeps, or waits for.
+  [[nodiscard]] bool named_here(const ClientId& client, Ticks now) const;
   // Bundles with MACs in this proposal did not hold here: reports their clients to all.
   void found_in_batch(const PrePrepare& message, Ticks now, Outbox& out);
   // A bundle that a backup handed on did not hold here. One backup may have broken it; f+1 of them did not.
@@ -39,6 +43,7 @@ class Suspects {
   // A single replica's word counts for so many clients at a time, so that it cannot push everybody to signatures.
   static constexpr std::size_t alone = 8;
   static constexpr std::size_t most_reported = 4096;  // by one replica; what it says of further ones is not kept
+  static constexpr std::size_t most_said = 4096;      // here; the oldest goes first
   static constexpr std::size_t most_forwards = 1024;
   static constexpr Ticks remembered = 360'000;  // an hour of 10 ms ticks
   static constexpr Ticks again = 100;           // a report may get lost, so it is made again
@@ -52,8 +57,9 @@ class Suspects {
 
   const ClusterParameters& cluster_;
   const Quorum quorum_;
-  std::vector<Reporter> reporters_;  // by replica
-  std::map<ClientId, Ticks> said_;   // own reports: last made at
+  std::vector<Reporter> reporters_;                    // by replica
+  std::map<ClientId, Ticks> said_;                     // own reports: last made at
+  std::set<std::pair<Ticks, ClientId>> said_by_time_;  // Invariant: the same
   std::map<Digest, std::set<ReplicaId>> forwards_;
 };
 

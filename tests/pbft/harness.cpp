@@ -329,16 +329,40 @@ Recovered CoreNode::recover() const {
 
 // ---- CoreCluster -------------------------------------------------------------------------------------
 
+namespace {
+
+ClusterParameters few_clients(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window,
+                              bool signed_requests) {
+  ClusterParameters cluster;
+  cluster.signed_requests = signed_requests;
+  cluster.replicas = replicas;
+  cluster.checkpoint_interval = interval;
+  cluster.window = window;
+  cluster.session_window = 16;
+  cluster.max_sessions = 4;
+  for (std::uint8_t i = 1; i <= 8; ++i) cluster.clients.insert(client_id(i));
+  return cluster;
+}
+
+}  // namespace
+
+ClusterParameters many_clients(std::uint32_t replicas, bool signed_requests) {
+  ClusterParameters cluster;
+  cluster.signed_requests = signed_requests;
+  cluster.replicas = replicas;
+  cluster.checkpoint_interval = 64;
+  cluster.window = 256;
+  for (std::uint8_t i = 1; i <= 60; ++i) cluster.clients.insert(client_id(i));
+  return cluster;
+}
+
 CoreCluster::CoreCluster(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window, bool signed_requests,
-                         std::uint64_t transfer_above, std::uint64_t transfer_bytes_per_tick) {
-  cluster_.signed_requests = signed_requests;
-  cluster_.replicas = replicas;
-  cluster_.checkpoint_interval = interval;
-  cluster_.window = window;
-  cluster_.session_window = 16;
-  cluster_.max_sessions = 4;
-  for (std::uint8_t i = 1; i <= 8; ++i) cluster_.clients.insert(client_id(i));
-  for (std::uint32_t i = 0; i < replicas; ++i) {
+                         std::uint64_t transfer_above, std::uint64_t transfer_bytes_per_tick)
+    : CoreCluster(few_clients(replicas, interval, window, signed_requests), transfer_above, transfer_bytes_per_tick) {}
+
+CoreCluster::CoreCluster(ClusterParameters cluster, std::uint64_t transfer_above, std::uint64_t transfer_bytes_per_tick)
+    : cluster_(std::move(cluster)) {
+  for (std::uint32_t i = 0; i < cluster_.replicas; ++i) {
     LocalParameters local;
     local.self = ReplicaId{i};
     local.status_interval_ticks = 4;

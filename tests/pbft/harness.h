@@ -115,6 +115,9 @@ class CoreNode {
   std::optional<PersistRejoin> rejoin_;
 };
 
+// A cluster of `replicas` for many clients with many requests each.
+ClusterParameters many_clients(std::uint32_t replicas, bool signed_requests);
+
 // A cluster of cores and the messages under way between them.
 class CoreCluster {
  public:
@@ -127,6 +130,8 @@ class CoreCluster {
 
   explicit CoreCluster(std::uint32_t replicas, std::uint64_t interval = 4, std::uint64_t window = 8,
                        bool signed_requests = true, std::uint64_t transfer_above = 1'000'000,
+                       std::uint64_t transfer_bytes_per_tick = 0);
+  explicit CoreCluster(ClusterParameters cluster, std::uint64_t transfer_above = 1'000'000,
                        std::uint64_t transfer_bytes_per_tick = 0);
 
   CoreNode& node(std::uint32_t id) { return nodes_.at(id); }

@@ -151,21 +151,80 @@ TEST_CASE("a client whose request stands in a long queue is not starved before i
   CHECK(left <= 600);
 }
 
-TEST_CASE("whom this replica refuses itself is not starved by the primary; all others may still be", "[watch]") {
-  for (const bool refused : {true, false}) {
+TEST_CASE("whom this replica refuses itself is not starved by the primary while it is served, up to a point",
+          "[watch]") {
+  const auto left_after = [](bool refused, bool served) {
     Watch w;
     for (int view = 0; view < 2; ++view) w.view_at(50, 2000);
     w.watch.entered();
     w.hear(make_open(alice, 1));
-    Ticks left = 0;
-    for (Ticks i = 1; left == 0 && i < 1000; ++i) {
+    for (Ticks i = 1; i < 2000; ++i) {
       if (i % 2 == 0) w.execute(1);
+      if (served && i % 20 == 0) w.watch.executed(*make_batch(1, {make_open(alice, 1000 + i)}));
       if (refused && i % 40 == 0) w.watch.refused(alice);
       w.watch.refused(bob);
-      if (w.watch.on_tick({true, false})) left = i;
+      w.reason = w.watch.on_tick({true, false});
+      if (w.reason) {
+        CHECK(std::string{*w.reason} == "a client's request waits for too long");
+        return i;
+      }
     }
-    CHECK((left == 0) == refused);
+    return Ticks{2000};
+  };
+  constexpr Ticks patience = 4 * 20;
+  CHECK(left_after(true, false) <= patience + 8);  // nothing of it is taken: its asking again is no excuse
+  CHECK(left_after(false, true) <= patience + 8);
+  CHECK(left_after(true, true) >= 32 * 20);
+  CHECK(left_after(true, true) <= 32 * 20 + 8);
+}
+
+TEST_CASE("what a view has renewed the patience for is judged anew in the next one", "[watch]") {
+  Watch w;
+  for (int view = 0; view < 2; ++view) w.view_at(50, 2000);
+  w.hear(make_open(alice, 1));
+  for (Ticks i = 1; i <= 5000; ++i) {
+    if (i % 500 == 1) w.watch.entered();
+    if (i % 2 == 0) w.execute(1);
+    if (i % 20 == 0) w.watch.executed(*make_batch(1, {make_open(alice, 1000 + i)}));
+    w.watch.refused(alice);
+    REQUIRE_FALSE(w.watch.on_tick({true, false}));
   }
+}
+
+TEST_CASE("rule 37: a client that has more outstanding than a backup has room for is not starved for ever", "[watch]") {
+  CoreCluster cluster{many_clients(4, true)};
+  const SessionId session = cluster.open(alice);
+  const SessionId other = cluster.open(bob);
+  const SharedBytes large = SharedBytes::own(Bytes(2U << 20));
+  std::vector<BundlePtr> outstanding;
+  for (std::uint64_t i = 1; i <= 20; ++i) outstanding.push_back(with_body(make_bundle(alice, session, 1, {i}), large));
+  // Replica 2, which is faulty, takes nothing of this client, and serves the other.
+  const auto starves = [](const Flight& m) {
+    const auto* forward = std::get_if<Forward>(&m.message);
+    return forward != nullptr && m.to == ReplicaId{2} && forward->bundle->client == alice;
+  };
+  std::uint64_t asked = 0;
+  std::optional<int> entered;
+  std::optional<int> left;
+  for (int tick = 0; !left && tick < 6000; ++tick) {
+    const ReplicaStatus status = cluster.node(1).status();
+    ++asked;
+    const BundlePtr next = make_bundle(bob, other, asked > 500 ? asked - 500 : 1, {asked});
+    for (std::uint32_t i = 0; i < 4; ++i) cluster.request(i, next);
+    if (!entered && status.view == View{2} && status.active) entered = tick;
+    if (entered && status.view > View{2}) left = tick;
+    // All of them again and again, at different times.
+    for (std::size_t i = 0; entered && i < outstanding.size(); ++i) {
+      if ((static_cast<std::size_t>(tick) + 7 * i) % 48 != 0) continue;
+      for (const std::uint32_t to : {0U, 1U, 3U}) cluster.request(to, outstanding[i]);
+    }
+    cluster.settle(1, starves);
+  }
+  REQUIRE(entered);
+  REQUIRE(left);
+  CHECK(*left - *entered <= 200);
+  cluster.settle(100);
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
 }
 
 TEST_CASE("however long the queue was, no client waits for ever", "[watch]") {
@@ -244,6 +303,42 @@ TEST_CASE("rule 38: where many wait a few of them are named, and others the next
     named.insert(w.watch.unsigned_reasons().begin(), w.watch.unsigned_reasons().end());
   }
   CHECK(named.size() == 20);
+}
+
+TEST_CASE("what has waited for half of the patience is named until the primary was told of it, once in a view",
+          "[watch]") {
+  Watch w;
+  w.hear(make_open(alice, 1));
+  const auto named = [&](Ticks ticks) {
+    std::size_t result = 0;
+    for (Ticks i = 0; i < ticks; ++i) {
+      w.execute(1);
+      REQUIRE_FALSE(w.watch.on_tick({true, false}));
+      w.watch.invariants();
+      result += w.watch.half_starved().size();
+    }
+    return result;
+  };
+  CHECK(named(39) == 0);
+  CHECK(named(16) == 2);  // it is looked at every eighth tick
+  w.watch.told(bob, make_open(alice, 1)->digest);
+  CHECK(named(8) == 1);
+  w.watch.told(alice, make_open(alice, 1)->digest);
+  CHECK(named(10) == 0);
+  w.watch.entered();
+  CHECK(named(39) == 0);
+  CHECK(named(8) == 1);
+}
+
+TEST_CASE("clients of which something was executed are named once", "[watch]") {
+  Watch w;
+  w.hear(make_open(alice, 1));
+  w.hear(make_open(bob, 1));
+  w.execute(5);
+  CHECK(w.watch.take_moved().empty());
+  w.watch.executed(*make_batch(1, {make_open(alice, 1)}));
+  CHECK(w.watch.take_moved() == std::set<ClientId>{alice});
+  CHECK(w.watch.take_moved().empty());
 }
 
 TEST_CASE("rule 37: a primary that executes just often enough for the timeout is left by the floor", "[watch]") {
