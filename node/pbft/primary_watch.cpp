@@ -9,13 +9,14 @@ namespace pbft {
 
 // ---- What waits ------------------------------------------------------------------------------------
 
-void PrimaryWatch::heard(const Bundle& bundle) {
-  if (!waiting_.contains(bundle.client) && waiting_.size() >= most_clients) return;
+PrimaryWatch::Heard PrimaryWatch::heard(const Bundle& bundle) {
+  if (!waiting_.contains(bundle.client) && waiting_.size() >= most_clients) return Heard::before;
   std::deque<Waiting>& mine = waiting_[bundle.client];
   const auto known =
       std::find_if(mine.begin(), mine.end(), [&](const Waiting& one) { return one.request.digest == bundle.digest; });
   if (known != mine.end()) known->is_signed = known->is_signed || bundle.is_signed();
-  if (known != mine.end() || mine.size() >= most_of_one) return;
+  if (known != mine.end()) return Heard::before;
+  if (mine.size() >= most_of_one) return Heard::too_many;
   Bundle request;
   request.client = bundle.client;
   request.session = bundle.session;
@@ -25,7 +26,8 @@ void PrimaryWatch::heard(const Bundle& bundle) {
   // Twice, since the primary may have heard of others before.
   const std::uint64_t turn = executed_ + 2 * backlog_;
   backlog_ += request.requests.size();
-  mine.push_back({std::move(request), bundle.is_signed(), now_, now_, false, turn});
+  mine.push_back({std::move(request), bundle.is_signed(), now_, now_, false, false, turn});
+  return Heard::now;
 }
 
 void PrimaryWatch::refused(const ClientId& client) {
@@ -46,6 +48,7 @@ void PrimaryWatch::forget_unsigned(const ClientId& client) {
 void PrimaryWatch::forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which) {
   std::erase_if(mine, [&](const Waiting& one) {
     if (!which(one)) return false;
+    moved_.insert(one.request.client);
     backlog_ -= one.request.requests.size();
     return true;
   });
@@ -76,7 +79,10 @@ void PrimaryWatch::entered() {
   best_period_ = 0;
   // Every primary gets the whole time for what waits.
   for (auto& [client, mine] : waiting_) {
-    for (Waiting& one : mine) one.since = now_;
+    for (Waiting& one : mine) {
+      one.since = now_;
+      one.told = false;
+    }
   }
 }
 
@@ -98,6 +104,7 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   ++now_;
   unsigned_reasons_.clear();
   half_way_ = false;
+  half_starved_.clear();
   if (std::exchange(executed_since_tick_, false)) {
     progress_ = true;
     timeout_ = local_.view_timeout_ticks;
@@ -123,6 +130,7 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   if (now_ % 8 == 0) {
     forget_settled();
     if (someone_starves()) return "a client's request waits for too long";
+    find_half_starved();
   }
   if (slow) return "less is executed than earlier views achieved";
   return std::nullopt;
@@ -131,14 +139,23 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
 // What has waited for long may have been answered in the meantime, in another bundle or by a transfer; or this replica
 // does not hold it any more. Looked at only when it matters, since it costs something.
 void PrimaryWatch::forget_settled() {
-  const auto settled = [&](const Waiting& one) {
-    return !queue_.knows(one.request.digest) || !clients_.needs_order(one.request);
-  };
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     std::deque<Waiting>& mine = at->second;
-    if (now_ - std::max(mine.front().heard, entered_) >= timeout_) forget(mine, settled);
+    if (now_ - std::max(mine.front().heard, entered_) >= timeout_) forget_settled(mine);
     at = mine.empty() ? waiting_.erase(at) : std::next(at);
   }
+}
+
+void PrimaryWatch::forget_settled(std::deque<Waiting>& mine) {
+  forget(mine,
+         [&](const Waiting& one) { return !queue_.knows(one.request.digest) || !clients_.needs_order(one.request); });
+}
+
+void PrimaryWatch::forget_settled(const ClientId& client) {
+  const auto mine = waiting_.find(client);
+  if (mine == waiting_.end()) return;
+  forget_settled(mine->second);
+  if (mine->second.empty()) waiting_.erase(mine);
 }
 
 bool PrimaryWatch::starves(const Waiting& one) const {
@@ -153,6 +170,22 @@ bool PrimaryWatch::someone_starves() {
   });
   if (found) name_unsigned(starved);
   return found;
+}
+
+void PrimaryWatch::find_half_starved() {
+  for (const auto& [client, mine] : waiting_) {
+    for (const Waiting& one : mine) {
+      if (half_starved_.size() == most_half_starved) return;
+      if (!one.told && now_ - one.since >= starvation * timeout_ / 2)
+        half_starved_.emplace_back(client, one.request.digest);
+    }
+  }
+}
+
+void PrimaryWatch::told(const ClientId& client, const Digest& bundle) {
+  const auto mine = waiting_.find(client);
+  if (mine == waiting_.end()) return;
+  for (Waiting& one : mine->second) one.told = one.told || one.request.digest == bundle;
 }
 
 // In turn: where many wait it is more likely the primary's fault, and the next view is another one's.
@@ -191,6 +224,7 @@ bool PrimaryWatch::too_slow(bool waits) {
 void PrimaryWatch::invariants() const {
   assert(waiting_.size() <= most_clients);
   assert(unsigned_reasons_.size() <= most_reasons);
+  assert(half_starved_.size() <= most_half_starved);
   std::uint64_t requests = 0;
   for (const auto& [client, mine] : waiting_) {
     assert(!mine.empty() && mine.size() <= most_of_one);

@@ -7,10 +7,11 @@
 //      primary that takes one request after the other starves nobody. There is an end to that, too;
 //   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.
-// Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for, pushed
-// out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at one
-// backup only looks like one that the primary does not serve: it is named when a view is left for it, and has to sign
-// then. The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once
+// Of each client the first few bundles count, in the order in which they wait here: the others have no claim to be
+// next. Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for,
+// pushed out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at
+// one backup only looks like one that the primary does not serve: it is named when a view is left for it, and has to
+// sign then. The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once
 // something new is executed. Ticks, not clocks.
 #pragma once
 
@@ -18,6 +19,8 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "node/pbft/client_table.h"
@@ -30,18 +33,24 @@ namespace pbft {
 
 class PrimaryWatch {
  public:
+  static constexpr std::size_t most_of_one = 4;  // bundles of each client
+
   PrimaryWatch(const LocalParameters& local, const ClientTable& clients, const RequestQueue& queue,
                const Quorum& quorum)
       : local_(local), clients_(clients), queue_(queue), probes_(quorum.weak()) {}
 
-  // A request that has still to be ordered came in, from its client or from another replica, and waits in the queue.
-  void heard(const Bundle& bundle);
+  // A request that has still to be ordered is among the first of its client that wait in the queue. Whether the primary
+  // is to hear of it: not where enough others of this client wait already.
+  enum class Heard : std::uint8_t { now, before, too_many };
+  Heard heard(const Bundle& bundle);
   // This replica had no room itself for what the client asks for: the primary may have none either, so where the
   // primary has taken others of this client's requests meanwhile, the patience of those that wait begins anew. Who asks
   // for little is not refused (request_queue.h), and has a claim on its turn.
   void refused(const ClientId& client);
   // The client has to sign from now on: what it did not sign waits for nothing any more.
   void forget_unsigned(const ClientId& client);
+  // What this replica does not hold any more, or what has been answered in the meantime, waits for nothing.
+  void forget_settled(const ClientId& client);
   // A batch was delivered to execution.
   void executed(const Batch& batch);
   // The state was replaced as a whole: what waits is judged anew.
@@ -69,6 +78,12 @@ class PrimaryWatch {
   // Half of the timeout has passed without anything being executed: the primary is to be told again what waits, since
   // it may have had no room for it, or never heard of it.
   [[nodiscard]] bool half_way() const { return half_way_; }
+  // For these, half of the patience has passed, whatever was executed of others: the primary is to be told once more,
+  // of a few at a time.
+  [[nodiscard]] const std::vector<std::pair<ClientId, Digest>>& half_starved() const { return half_starved_; }
+  void told(const ClientId& client, const Digest& bundle);
+  // The clients of which it has forgotten something since this was last asked.
+  [[nodiscard]] std::set<ClientId> take_moved() { return std::exchange(moved_, {}); }
 
   [[nodiscard]] Ticks timeout() const { return timeout_; }
   // Requests that are known to wait; at most a few of each client.
@@ -77,8 +92,8 @@ class PrimaryWatch {
 
  private:
   static constexpr std::size_t most_clients = 10'000;
-  static constexpr std::size_t most_of_one = 4;
   static constexpr std::size_t most_reasons = 8;
+  static constexpr std::size_t most_half_starved = 64;
   static constexpr Ticks starvation = 4;        // timeouts
   static constexpr Ticks longest_queue = 32;    // timeouts; nothing accounts for more in one view
   static constexpr Ticks period = 100;          // ticks over which throughput is measured
@@ -92,12 +107,15 @@ class PrimaryWatch {
     Ticks heard = 0;
     Ticks since = 0;         // when patience began: as heard, or later
     bool moved = false;      // since then another request of its client was executed
+    bool told = false;       // the primary was told once more in this view
     std::uint64_t turn = 0;  // so many requests executed, its own turn has come
   };
   void forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which);
   void forget_settled();
+  void forget_settled(std::deque<Waiting>& mine);
   [[nodiscard]] bool starves(const Waiting& one) const;
   [[nodiscard]] bool someone_starves();
+  void find_half_starved();
   void name_unsigned(const std::function<bool(const Waiting&)>& which);
   [[nodiscard]] bool too_slow(bool waits);
 
@@ -118,6 +136,8 @@ class PrimaryWatch {
   std::vector<ClientId> unsigned_reasons_;
   ClientId named_last_;  // the next ones named are those behind it
   bool half_way_ = false;
+  std::vector<std::pair<ClientId, Digest>> half_starved_;
+  std::set<ClientId> moved_;
 
   // Throughput, in requests executed per period.
   std::uint64_t in_period_ = 0;

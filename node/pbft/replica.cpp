@@ -130,8 +130,7 @@ void Replica::Parts::on(const Tick& tick) {
   ++now;
   normal.set_time(now, tick.wall_clock);
   view_changer.on_tick(now, standing(), out);
-  if (watch.half_way()) intake.forward_waiting(out);
-  for (const ClientId& client : watch.unsigned_reasons()) intake.waited_in_vain(client, now, out);
+  intake.on_tick(now, out);
   retransmission.on_tick(now, out);
   const bool was_active = transfer.active();
   transfer.on_tick(now, catch_up.needs_state_transfer(), retransmission.executed_by_weak_quorum(), out);
@@ -197,7 +196,7 @@ void Replica::Parts::on(const StateInstalled& done) {
   checkpointing.installed(*proof, done.summary, out);
   catch_up.reset();
   watch.forget_requests();
-  intake.tidy();
+  intake.state_replaced(now);
 }
 
 // What was fetched on the ground of this state begins anew, with what can be read of it.

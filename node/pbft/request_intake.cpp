@@ -1,14 +1,15 @@
 #include "node/pbft/request_intake.h"
 
+#include <algorithm>
+#include <set>
+#include <vector>
+
 #include "node/pbft/digests.h"
 
 namespace pbft {
 
 namespace {
 
-// The primary is told at once of so many requests that wait here; their clients tell it of the rest.
-constexpr std::size_t most_forwards = 64;
-constexpr std::size_t most_forwarded_bytes = 4U << 20;
 // A full queue is looked through for what needs no order any more, at most this often.
 constexpr Ticks tidy_interval = 100;
 
@@ -18,10 +19,26 @@ bool is_full(RequestQueue::Added added) {
 
 }  // namespace
 
+// The primary is told at once of so many requests that wait here; their clients tell it of the rest.
+struct RequestIntake::Budget {
+  bool spend(const Bundle& bundle) {
+    if (forwards == 0 || bytes > (4U << 20)) return false;
+    --forwards;
+    bytes += bundle.body.size() + bundle.proof.size();
+    return true;
+  }
+  std::size_t forwards = 64;
+  std::size_t bytes = 0;
+};
+
 void RequestIntake::on_request(const BundlePtr& bundle, Ticks now, Outbox& out) {
+  take(bundle, std::nullopt, now, out);
+}
+
+void RequestIntake::take(const BundlePtr& bundle, std::optional<ReplicaId> handed_on_by, Ticks now, Outbox& out) {
   if (delivery_.stopped()) return;
   if (!clients_.is_client(bundle->client)) return out.reject(Reject::not_a_client);
-  if (needs_order(*bundle, out)) enqueue(bundle, now, out);
+  if (needs_order(*bundle, out)) enqueue(bundle, handed_on_by, now, out);
 }
 
 void RequestIntake::on_forward(ReplicaId sender, const Forward& message, Ticks now, Outbox& out) {
@@ -32,33 +49,86 @@ void RequestIntake::on_forward(ReplicaId sender, const Forward& message, Ticks n
   }
   const ClientId& client = message.bundle->client;
   if (!message.bundle->is_signed() && suspects_.must_sign(client, now)) suspects_.refused_in_forward(client, now, out);
-  on_request(message.bundle, now, out);
+  take(message.bundle, sender, now, out);
 }
 
 void RequestIntake::entered_view(Ticks now, Outbox& out) {
-  for (const BundlePtr& bundle : queue_.waiting()) {
-    if (waits_for(*bundle, now)) watch_.heard(*bundle);
-  }
+  tidy();
+  queue_.keep_only([&](const Bundle& waiting) {
+    if (normal_.is_primary() || waits_for(waiting, now)) return true;
+    refuse_all(waiting, ReplyStatus::sign, out);
+    return false;
+  });
+  watch_all(now);
   forward_waiting(out);
 }
 
-void RequestIntake::waited_in_vain(const ClientId& client, Ticks now, Outbox& out) {
-  suspects_.waited_in_vain(client, now, out);
-  watch_.forget_unsigned(client);
+void RequestIntake::state_replaced(Ticks now) {
+  tidy();
+  watch_all(now);
+}
+
+void RequestIntake::watch_all(Ticks now) {
   for (const BundlePtr& bundle : queue_.waiting()) {
-    if (bundle->client == client && !bundle->is_signed()) refuse_all(*bundle, ReplyStatus::sign, out);
+    if (waits_for(*bundle, now)) static_cast<void>(watch_.heard(*bundle));
   }
 }
 
-void RequestIntake::forward_waiting(Outbox& out) const {
+void RequestIntake::on_tick(Ticks now, Outbox& out) {
+  // A view was left because its primary, which is there, did not order what these did not sign.
+  for (const ClientId& client : watch_.unsigned_reasons()) {
+    suspects_.waited_in_vain(client, now, out);
+    if (suspects_.named_here(client, now)) forget_unsigned(client, out);
+  }
+  std::set<ClientId> moved = watch_.take_moved();
+  moved.merge(queue_.take_moved());
+  if (normal_.is_primary()) return;
+  Budget budget;
+  for (const ClientId& client : moved) watch_first(client, budget, now, out);
+  if (!view_.active) return;
+  if (watch_.half_way()) forward_waiting(out);
+  for (const auto& [client, digest] : watch_.half_starved()) {
+    const BundlePtr bundle = queue_.waiting(digest);
+    if (bundle && !budget.spend(*bundle)) return;
+    watch_.told(client, digest);
+    if (bundle) out.send_to(view_.primary(), Forward{bundle, false});
+  }
+}
+
+// What its client has given up, or has had answered in another bundle, or has to sign, keeps none of the others from
+// being among the first.
+void RequestIntake::watch_first(const ClientId& client, Budget& budget, Ticks now, Outbox& out) {
+  const auto of_no_use = [&](const BundlePtr& bundle) {
+    return !clients_.needs_order(*bundle) || !waits_for(*bundle, now);
+  };
+  std::vector<BundlePtr> first = queue_.waiting_of(client, PrimaryWatch::most_of_one);
+  while (std::any_of(first.begin(), first.end(), of_no_use)) {
+    for (const BundlePtr& bundle : first) {
+      if (of_no_use(bundle)) queue_.forget_waiting(*bundle);
+    }
+    watch_.forget_settled(client);
+    first = queue_.waiting_of(client, PrimaryWatch::most_of_one);
+  }
+  for (const BundlePtr& bundle : first) {
+    if (watch_.heard(*bundle) != PrimaryWatch::Heard::now) continue;
+    if (view_.active && budget.spend(*bundle)) out.send_to(view_.primary(), Forward{bundle, false});
+  }
+}
+
+void RequestIntake::forward_waiting(Outbox& out) {
   if (normal_.is_primary() || !view_.active) return;
-  std::size_t forwarded = 0;
-  std::size_t bytes = 0;
+  Budget budget;
   for (const BundlePtr& bundle : queue_.waiting()) {
-    if (forwarded++ == most_forwards || bytes > most_forwarded_bytes) return;
-    bytes += bundle->body.size() + bundle->proof.size();
+    if (!budget.spend(*bundle)) return;
+    queue_.end_turn(bundle->client);
     out.send_to(view_.primary(), Forward{bundle, false});
   }
+}
+
+bool RequestIntake::is_first(const Bundle& bundle) const {
+  if (!queue_.waiting(bundle.digest)) return true;
+  const std::vector<BundlePtr> first = queue_.waiting_of(bundle.client, PrimaryWatch::most_of_one);
+  return std::any_of(first.begin(), first.end(), [&](const BundlePtr& one) { return one->digest == bundle.digest; });
 }
 
 void RequestIntake::forget_unsigned(const ClientId& client, Outbox& out) {
@@ -110,12 +180,14 @@ bool RequestIntake::needs_order(const Bundle& bundle, Outbox& out) {
   return fresh;
 }
 
-void RequestIntake::enqueue(const BundlePtr& bundle, Ticks now, Outbox& out) {
-  if (!bundle->is_signed() && suspects_.must_sign(bundle->client, now)) {
+void RequestIntake::enqueue(const BundlePtr& bundle, std::optional<ReplicaId> handed_on_by, Ticks now, Outbox& out) {
+  const bool refuses_macs =
+      suspects_.must_sign(bundle->client, now) || !(normal_.is_primary() || waits_for(*bundle, now));
+  if (!bundle->is_signed() && refuses_macs) {
     out.reject(Reject::signature_required);
     return refuse_all(*bundle, ReplyStatus::sign, out);
   }
-  const RequestQueue::Added added = add_to_queue(bundle, now);
+  const RequestQueue::Added added = add_to_queue(bundle, handed_on_by, now);
   if (is_full(added)) {
     out.reject(added == RequestQueue::Added::full ? Reject::queue_full : Reject::client_queue_full);
     refuse_all(*bundle, ReplyStatus::busy, out);
@@ -128,20 +200,17 @@ void RequestIntake::enqueue(const BundlePtr& bundle, Ticks now, Outbox& out) {
   // client: it may be gone before there is room, and nobody would ever order what nobody holds.
   if (is_full(added)) return watch_.refused(bundle->client);
   // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
-  if (waits_for(*bundle, now)) {
-    watch_.heard(*bundle);
-  } else {
-    refuse_all(*bundle, ReplyStatus::sign, out);
-  }
+  if (!is_first(*bundle) || watch_.heard(*bundle) == PrimaryWatch::Heard::too_many) return;
   if (view_.active) out.send_to(view_.primary(), Forward{bundle, false});
 }
 
-RequestQueue::Added RequestIntake::add_to_queue(const BundlePtr& bundle, Ticks now) {
-  const RequestQueue::Added added = queue_.add(bundle);
+RequestQueue::Added RequestIntake::add_to_queue(const BundlePtr& bundle, std::optional<ReplicaId> handed_on_by,
+                                                Ticks now) {
+  const RequestQueue::Added added = queue_.add(bundle, RequestQueue::Proof::holds, handed_on_by);
   if (!is_full(added) || now < tidied_ + tidy_interval) return added;
   tidied_ = now;
   tidy();
-  return queue_.add(bundle);
+  return queue_.add(bundle, RequestQueue::Proof::holds, handed_on_by);
 }
 
 void RequestIntake::refuse(const Bundle& bundle, const Request& request, ReplyStatus status, Outbox& out,

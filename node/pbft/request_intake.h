@@ -3,6 +3,8 @@
 // the primary did not answer its client (TOCS 2002, section 4.2).
 #pragma once
 
+#include <optional>
+
 #include "node/pbft/client_table.h"
 #include "node/pbft/delivery.h"
 #include "node/pbft/normal_operation.h"
@@ -30,27 +32,37 @@ class RequestIntake {
   void on_forward(ReplicaId sender, const Forward& message, Ticks now, Outbox& out);
   // What waited under the last primary waits under this one; its clients may not know yet where it is.
   void entered_view(Ticks now, Outbox& out);
-  // A view was left because its primary, which is there, did not order what the client did not sign: this replica does
-  // not wait with such a bundle again, nor for those that wait now.
-  void waited_in_vain(const ClientId& client, Ticks now, Outbox& out);
   // The client has to sign from now on: what it did not sign waits no longer, neither to be ordered nor for the
   // primary.
   void forget_unsigned(const ClientId& client, Outbox& out);
-  // Tells the primary what waits here, the oldest first.
-  void forward_waiting(Outbox& out) const;
-  // Drops what waits and needs no order any more.
-  void tidy();
+  // What the watch has found out in this tick: tells the primary once more of what waits, or of what waits for long.
+  void on_tick(Ticks now, Outbox& out);
+  // What waits is looked at anew.
+  void state_replaced(Ticks now);
 
  private:
+  struct Budget;
+  void take(const BundlePtr& bundle, std::optional<ReplicaId> handed_on_by, Ticks now, Outbox& out);
+  // Tells the primary what waits here, of each client one bundle before the second of any. The clients take turns.
+  void forward_waiting(Outbox& out);
+  // Whether it is one of the first bundles of its client that wait here, or is in flight. Only with these this replica
+  // waits, and tells the primary of them: what stands behind them has no claim to be executed yet.
+  [[nodiscard]] bool is_first(const Bundle& bundle) const;
+  // Waits with those that have become the first of this client, and tells the primary of them.
+  void watch_first(const ClientId& client, Budget& budget, Ticks now, Outbox& out);
+  void watch_all(Ticks now);
+  // Drops what waits and needs no order any more.
+  void tidy();
   // Answers what is known already: from the cache what was executed, with a refusal what can never be. True where
   // anything in the bundle has still to be ordered.
   [[nodiscard]] bool needs_order(const Bundle& bundle, Outbox& out);
-  void enqueue(const BundlePtr& bundle, Ticks now, Outbox& out);
-  // Whether this replica waits with its client for the bundle's turn.
+  void enqueue(const BundlePtr& bundle, std::optional<ReplicaId> handed_on_by, Ticks now, Outbox& out);
+  // Whether a backup takes the bundle, and waits with its client for its turn.
   [[nodiscard]] bool waits_for(const Bundle& bundle, Ticks now) const {
     return bundle.is_signed() || !suspects_.named_here(bundle.client, now);
   }
-  [[nodiscard]] RequestQueue::Added add_to_queue(const BundlePtr& bundle, Ticks now);
+  [[nodiscard]] RequestQueue::Added add_to_queue(const BundlePtr& bundle, std::optional<ReplicaId> handed_on_by,
+                                                 Ticks now);
   void refuse(const Bundle& bundle, const Request& request, ReplyStatus status, Outbox& out,
               const Bytes& result = {}) const;
   void refuse_all(const Bundle& bundle, ReplyStatus status, Outbox& out) const;

@@ -22,7 +22,7 @@ class Suspects {
   // Whether requests of this client are taken with a signature only.
   [[nodiscard]] bool must_sign(const ClientId& client, Ticks now) const;
   // Whether this replica has named the client itself. It believes itself, however many it has named: what such a client
-  // did not sign is ordered where the primary takes it, but is nothing to wait for.
+  // did not sign is ordered where the primary takes it, but is nothing that a backup keeps, or waits for.
   [[nodiscard]] bool named_here(const ClientId& client, Ticks now) const;
   // Bundles with MACs in this proposal did not hold here: reports their clients to all.
   void found_in_batch(const PrePrepare& message, Ticks now, Outbox& out);

@@ -305,6 +305,42 @@ TEST_CASE("rule 38: where many wait a few of them are named, and others the next
   CHECK(named.size() == 20);
 }
 
+TEST_CASE("what has waited for half of the patience is named until the primary was told of it, once in a view",
+          "[watch]") {
+  Watch w;
+  w.hear(make_open(alice, 1));
+  const auto named = [&](Ticks ticks) {
+    std::size_t result = 0;
+    for (Ticks i = 0; i < ticks; ++i) {
+      w.execute(1);
+      REQUIRE_FALSE(w.watch.on_tick({true, false}));
+      w.watch.invariants();
+      result += w.watch.half_starved().size();
+    }
+    return result;
+  };
+  CHECK(named(39) == 0);
+  CHECK(named(16) == 2);  // it is looked at every eighth tick
+  w.watch.told(bob, make_open(alice, 1)->digest);
+  CHECK(named(8) == 1);
+  w.watch.told(alice, make_open(alice, 1)->digest);
+  CHECK(named(10) == 0);
+  w.watch.entered();
+  CHECK(named(39) == 0);
+  CHECK(named(8) == 1);
+}
+
+TEST_CASE("clients of which something was executed are named once", "[watch]") {
+  Watch w;
+  w.hear(make_open(alice, 1));
+  w.hear(make_open(bob, 1));
+  w.execute(5);
+  CHECK(w.watch.take_moved().empty());
+  w.watch.executed(*make_batch(1, {make_open(alice, 1)}));
+  CHECK(w.watch.take_moved() == std::set<ClientId>{alice});
+  CHECK(w.watch.take_moved().empty());
+}
+
 TEST_CASE("rule 37: a primary that executes just often enough for the timeout is left by the floor", "[watch]") {
   Watch w;
   // Two primaries are measured at a good rate, which f+1 views have to be.

@@ -10,7 +10,7 @@ using namespace pbft;
 using namespace pbft::testing;
 using Added = RequestQueue::Added;
 
-TEST_CASE("bundles leave in the order of their arrival, within the limits of a batch") {
+TEST_CASE("a client's bundles leave in the order of their arrival, within the limits of a batch") {
   LocalParameters local;
   local.max_batch_requests = 3;
   RequestQueue queue{local};
@@ -97,9 +97,119 @@ TEST_CASE("where the queue is full, who asks for little pushes out the last of w
   }
   const auto taken = queue.take_batch(SequenceNumber{1});
   REQUIRE(taken.size() == 9);
-  CHECK(taken[5]->requests[0].number == RequestNumber{6});  // the seventh and the eighth of the first client are gone
-  CHECK(taken[6]->client == client_id(2));
+  // One of each in turn. The seventh and the eighth of the first client are gone.
+  const std::vector<std::pair<std::uint8_t, std::uint64_t>> order{{1, 1}, {2, 1}, {3, 1}, {1, 2}, {3, 2},
+                                                                  {1, 3}, {1, 4}, {1, 5}, {1, 6}};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    CHECK(taken[i]->client == client_id(order[i].first));
+    CHECK(taken[i]->requests[0].number == RequestNumber{order[i].second});
+  }
   CHECK(queue.add(make_bundle(client_id(1), SessionId{1}, 1, {8})) == Added::yes);  // and may come again
+}
+
+namespace {
+
+// Alice's number i, which a backup hands on.
+Added hand_on(RequestQueue& queue, std::uint32_t backup, std::uint64_t i) {
+  return queue.add(make_bundle(alice, SessionId{1}, 1, {i}), RequestQueue::Proof::holds, ReplicaId{backup});
+}
+
+std::vector<std::uint64_t> numbers(const std::vector<BundlePtr>& bundles) {
+  std::vector<std::uint64_t> result;
+  for (const BundlePtr& bundle : bundles) result.push_back(bundle->requests[0].number.value);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("rule 38: however much a client has waiting, each other has its turn before the client's next bundle") {
+  LocalParameters local;
+  local.max_batch_requests = 4;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 100; ++i) CHECK(queue.add(make_bundle(alice, SessionId{1}, 1, {i})) == Added::yes);
+  for (std::uint64_t i = 1; i <= 3; ++i) CHECK(queue.add(make_bundle(bob, SessionId{2}, 1, {i})) == Added::yes);
+  // The batch ends in the middle of a round, and one client comes anew for each.
+  std::vector<std::uint64_t> taken;
+  for (std::uint8_t k = 3; k <= 8; ++k) {
+    CHECK(queue.add(make_bundle(client_id(k), SessionId{3}, 1, {1000U + k})) == Added::yes);
+    for (const std::uint64_t number : numbers(queue.take_batch(SequenceNumber{k}))) taken.push_back(number);
+    queue.invariants();
+  }
+  CHECK(taken == std::vector<std::uint64_t>{1, 1,    1003, 2, 2,  3,    1004, 3,  4,  1005, 5,  6,
+                                            7, 1006, 8,    9, 10, 1007, 11,   12, 13, 1008, 14, 15});
+}
+
+TEST_CASE("who has had a turn comes behind the others") {
+  LocalParameters local;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 2; ++i) CHECK(queue.add(make_bundle(alice, SessionId{1}, 1, {i})) == Added::yes);
+  for (std::uint64_t i = 3; i <= 4; ++i) CHECK(queue.add(make_bundle(bob, SessionId{1}, 1, {i})) == Added::yes);
+  CHECK(numbers(queue.waiting()) == std::vector<std::uint64_t>{1, 3, 2, 4});
+  queue.end_turn(alice);
+  queue.end_turn(client_id(3));
+  queue.invariants();
+  CHECK(numbers(queue.waiting()) == std::vector<std::uint64_t>{3, 1, 4, 2});
+}
+
+TEST_CASE("rule 38: what a backup hands on goes ahead of what else its client has waiting, once") {
+  LocalParameters local;
+  local.max_queued_requests_per_client = 4;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 4; ++i) CHECK(queue.add(make_bundle(alice, SessionId{1}, 1, {i})) == Added::yes);
+  CHECK(queue.add(make_bundle(alice, SessionId{1}, 1, {9})) == Added::client_full);
+  CHECK(queue.add(make_bundle(bob, SessionId{1}, 1, {1})) == Added::yes);
+  CHECK(hand_on(queue, 1, 5) == Added::yes);  // takes the place of the fourth
+  CHECK(hand_on(queue, 2, 3) == Added::known);
+  queue.invariants();
+  CHECK(numbers(queue.waiting_of(alice, 9)) == std::vector<std::uint64_t>{5, 3, 1, 2});
+  for (int i = 0; i < 10; ++i) CHECK(hand_on(queue, 1, 3) == Added::known);
+  CHECK(numbers(queue.waiting_of(alice, 9)) == std::vector<std::uint64_t>{5, 3, 1, 2});
+  CHECK(queue.requests() == 5);  // nothing of the other client is gone
+  CHECK(numbers(queue.take_batch(SequenceNumber{1})) == std::vector<std::uint64_t>{5, 1, 3, 1, 2});
+  CHECK(hand_on(queue, 1, 5) == Added::known);  // in flight
+  CHECK(queue.empty());
+}
+
+TEST_CASE("rule 38: what is handed on is refused where only such bundles are ahead of it, and then takes nothing") {
+  LocalParameters local;
+  local.max_queued_requests_per_client = 4;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 4; ++i) CHECK(hand_on(queue, 3, i) == Added::yes);
+  CHECK(hand_on(queue, 3, 5) == Added::client_full);
+  CHECK(numbers(queue.waiting_of(alice, 9)) == std::vector<std::uint64_t>{1, 2, 3, 4});
+  // The backups take turns: what one has handed on leaves the others their share.
+  CHECK(hand_on(queue, 1, 6) == Added::yes);
+  CHECK(hand_on(queue, 2, 7) == Added::yes);
+  CHECK(hand_on(queue, 2, 8) == Added::client_full);
+  queue.invariants();
+  CHECK(numbers(queue.waiting_of(alice, 9)) == std::vector<std::uint64_t>{1, 6, 7, 2});
+  CHECK(hand_on(queue, 1, 2) == Added::known);
+  CHECK(queue.take_batch(SequenceNumber{1}).size() == 4);
+  CHECK(hand_on(queue, 3, 5) == Added::yes);
+}
+
+TEST_CASE("rule 38: a bundle with a signature keeps the place of its copy without one") {
+  LocalParameters local;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 3; ++i) CHECK(queue.add(make_bundle(alice, SessionId{1}, 1, {i})) == Added::yes);
+  CHECK(queue.add(signed_copy(make_bundle(alice, SessionId{1}, 1, {1}))) == Added::yes);
+  CHECK(hand_on(queue, 1, 3) == Added::known);
+  CHECK(queue.add(signed_copy(make_bundle(alice, SessionId{1}, 1, {3}))) == Added::yes);
+  queue.invariants();
+  CHECK(numbers(queue.waiting()) == std::vector<std::uint64_t>{3, 1, 2});
+}
+
+TEST_CASE("where the queue is full for all, a client that hands much on makes room for it itself") {
+  LocalParameters local;
+  local.max_queued_requests = 4;
+  RequestQueue queue{local};
+  for (std::uint64_t i = 1; i <= 2; ++i) CHECK(queue.add(make_bundle(alice, SessionId{1}, 1, {i})) == Added::yes);
+  for (std::uint64_t i = 1; i <= 2; ++i) CHECK(queue.add(make_bundle(bob, SessionId{1}, 1, {i})) == Added::yes);
+  CHECK(hand_on(queue, 1, 3) == Added::yes);
+  CHECK(hand_on(queue, 1, 4) == Added::yes);
+  CHECK(hand_on(queue, 1, 5) == Added::full);
+  queue.invariants();
+  CHECK(numbers(queue.waiting()) == std::vector<std::uint64_t>{3, 1, 4, 2});
 }
 
 TEST_CASE("what waits is bounded in bytes as well") {

@@ -154,9 +154,48 @@ TEST_CASE("requests that the primary never orders do not keep a backup from hand
   for (std::uint64_t i = 1; i <= 12; ++i) cluster.request(2, make_bundle(alice, session, 1, {i}));
   cluster.network.clear();
   cluster.restart(0);
-  cluster.request(2, make_bundle(alice, session, 1, {13}));
+  cluster.request(2, make_open(bob, 1));
   cluster.run();
   CHECK(cluster.node(3).executed.size() == 2);
+  // Nor, in the end, those of the same client.
+  cluster.settle(20);
+  for (std::uint64_t i = 1; i <= 12; ++i) CHECK(runs_of(cluster.node(3), session, i) == 1);
+  CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
+}
+
+TEST_CASE("what a client has given up keeps a backup from handing on nothing of what it asks for later") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  const auto no_forwards = [](const CoreCluster::InFlight& m) { return std::holds_alternative<Forward>(m.message); };
+  for (std::uint64_t i = 1; i <= 8; ++i) cluster.request(2, make_bundle(alice, session, 1, {i}));
+  cluster.run(no_forwards);
+  cluster.request(0, make_bundle(alice, session, 9, {9}));  // it waits for nothing below
+  cluster.run();
+  cluster.request(2, make_bundle(alice, session, 9, {10}));
+  cluster.settle(2);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CHECK(runs_of(cluster.node(i), session, 8) == 0);
+    CHECK(runs_of(cluster.node(i), session, 10) == 1);
+  }
+  CHECK(cluster.node(2).status().queued_requests == 0);
+  CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
+}
+
+TEST_CASE("a backup hands on the first few bundles of a client, and the next ones as those are executed") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  for (std::uint64_t i = 1; i <= 12; ++i) cluster.request(2, make_bundle(alice, session, 1, {i}));
+  CHECK(under_way<Forward>(cluster, 2).size() == 4);
+  cluster.request(2, make_bundle(alice, session, 1, {12}));  // asking again for what is not its turn
+  CHECK(under_way<Forward>(cluster, 2).size() == 4);
+  cluster.run();
+  CHECK(runs_of(cluster.node(2), session, 4) == 1);
+  CHECK(runs_of(cluster.node(2), session, 5) == 0);
+  cluster.settle(1);
+  CHECK(runs_of(cluster.node(2), session, 8) == 1);
+  CHECK(runs_of(cluster.node(2), session, 9) == 0);
+  cluster.settle(1);
+  CHECK(runs_of(cluster.node(2), session, 12) == 1);
 }
 
 TEST_CASE("rule 35: a peer gets so many bytes of fetched batches in a tick, and one batch however large it is") {
@@ -195,4 +234,46 @@ TEST_CASE("what the primary was told of in vain is handed on again before it is 
   cluster.settle(90);
   CHECK(cluster.node(2).executed.size() == 2);
   CHECK(cluster.node(2).status().view == View{});
+}
+
+TEST_CASE("what waits for long is handed on again although others are served, once in a view") {
+  CoreCluster cluster{many_clients(4, true)};
+  const SessionId session = cluster.open(alice);
+  const SessionId other = cluster.open(bob);
+  std::size_t lost = 0;
+  std::size_t most_lost = 1;
+  const auto loses = [&](const CoreCluster::InFlight& m) {
+    return std::holds_alternative<Forward>(m.message) && lost < most_lost && ++lost > 0;
+  };
+  cluster.request(2, make_bundle(alice, session, 1, {1}));
+  for (std::uint64_t i = 1; i <= 70; ++i) {
+    cluster.request(0, make_bundle(bob, other, 1, {i}));
+    cluster.settle(1, loses);
+  }
+  CHECK(lost == 1);
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
+  CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
+  // Where that is in vain, it is not said a third time.
+  most_lost = 100;
+  cluster.request(2, make_bundle(alice, session, 1, {2}));
+  for (std::uint64_t i = 71; i <= 145; ++i) {
+    cluster.request(0, make_bundle(bob, other, 1, {i}));
+    cluster.settle(1, loses);
+  }
+  CHECK(lost == 3);
+}
+
+TEST_CASE("however much of one client waits, what others have waiting is handed on again with it") {
+  CoreCluster cluster{many_clients(4, true)};
+  const SessionId session = cluster.open(alice);
+  const SessionId other = cluster.open(bob);
+  const auto loses = [&](const CoreCluster::InFlight& m) {
+    const auto* forward = std::get_if<Forward>(&m.message);
+    return forward != nullptr && forward->bundle->client == alice;
+  };
+  for (std::uint64_t i = 1; i <= 100; ++i) cluster.request(2, make_bundle(alice, session, 1, {i}));
+  cluster.request(2, make_bundle(bob, other, 1, {1}));
+  cluster.network.clear();
+  cluster.settle(15, loses);
+  for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), other, 1) == 1);
 }
