@@ -7,11 +7,11 @@
 //      primary that takes one request after the other starves nobody. There is an end to that, too;
 //   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.
-// Of each client the first few bundles count, in the order in which they wait here: the others have no claim to be next.
-// Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for, pushed
-// out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at one
-// backup only looks like one that the primary does not serve: it is named when a view is left for it, and has to sign
-// then. The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once
+// Of each client the first few bundles count, in the order in which they wait here: the others have no claim to be
+// next. Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for,
+// pushed out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at
+// one backup only looks like one that the primary does not serve: it is named when a view is left for it, and has to
+// sign then. The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once
 // something new is executed. Ticks, not clocks.
 #pragma once
 

@@ -156,6 +156,11 @@ inline void transfer(Replica& from, Replica& to) {
   to.head = from.head;
 }
 
+// The operation that gives a result of so many bytes.
+inline std::string ask_result(std::size_t size) {
+  return "result " + std::to_string(size);
+}
+
 inline std::string text(const OutgoingReply& reply) {
   return std::string(as_text(reply.result.view()));
 }

@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::size_t most = Limits::max_result_bytes;
 
-std::string result(std::size_t size) {
-  return "result " + std::to_string(size);
-}
-
 Execute with_low(Execute what, const ClientId& client, SessionId session, RequestNumber::rep low) {
   what.sessions.push_back({client, session, RequestNumber{1}, RequestNumber{low}, what.n});
   return what;
@@ -129,17 +125,17 @@ TEST_CASE("executor: a client that confirms each result may have any size", "[ex
   for (RequestNumber::rep i = 1; i <= 20; ++i) {
     if (i % 7 == 0) replica.restart();
     const auto replies =
-        replica.run(with_low(replica.effect({bundle(alice, s.value, {{i, result(most)}})}), alice, s, i));
+        replica.run(with_low(replica.effect({bundle(alice, s.value, {{i, ask_result(most)}})}), alice, s, i));
     CHECK(replies.at(0).status == ReplyStatus::ok);
     CHECK(replies.at(0).result.size() == most);
   }
   // Small ones that wait are no obstacle; a large one that waits is, until it is confirmed, after a restart too.
-  replica.run(with_low(replica.effect({bundle(alice, s.value, {{21, result(256)}})}), alice, s, 21));
-  CHECK(replica.run({bundle(alice, s.value, {{22, result(most)}})}).at(0).status == ReplyStatus::ok);
+  replica.run(with_low(replica.effect({bundle(alice, s.value, {{21, ask_result(256)}})}), alice, s, 21));
+  CHECK(replica.run({bundle(alice, s.value, {{22, ask_result(most)}})}).at(0).status == ReplyStatus::ok);
   replica.restart();
-  CHECK(replica.run({bundle(alice, s.value, {{23, result(257)}})}).at(0).status == ReplyStatus::failed);
-  CHECK(replica.run({bundle(alice, s.value, {{24, result(256)}})}).at(0).status == ReplyStatus::ok);
-  const auto after = with_low(replica.effect({bundle(alice, s.value, {{25, result(257)}})}), alice, s, 23);
+  CHECK(replica.run({bundle(alice, s.value, {{23, ask_result(257)}})}).at(0).status == ReplyStatus::failed);
+  CHECK(replica.run({bundle(alice, s.value, {{24, ask_result(256)}})}).at(0).status == ReplyStatus::ok);
+  const auto after = with_low(replica.effect({bundle(alice, s.value, {{25, ask_result(257)}})}), alice, s, 23);
   CHECK(replica.run(after).at(0).status == ReplyStatus::ok);
 }
 
@@ -148,7 +144,7 @@ TEST_CASE("executor: the large results of one batch, over all sessions", "[execu
   std::vector<BundlePtr> bundles;
   for (std::uint8_t i = 1; i <= 18; ++i) {
     const SessionId s = replica.open_session(client_id(i), 1);
-    bundles.push_back(bundle(client_id(i), s.value, {{1, i == 18 ? result(256) : "put_then_result 1048576"}}));
+    bundles.push_back(bundle(client_id(i), s.value, {{1, i == 18 ? ask_result(256) : "put_then_result 1048576"}}));
   }
   const auto replies = replica.run(bundles);
   REQUIRE(replies.size() == 18);
@@ -156,5 +152,5 @@ TEST_CASE("executor: the large results of one batch, over all sessions", "[execu
   CHECK_THAT(text(replies[16]), Contains("too many large results") && Contains("try again"));
   // The next batch has a budget of its own.
   const SessionId refused = replies[16].session;
-  CHECK(replica.run({bundle(client_id(17), refused.value, {{2, result(most)}})}).at(0).status == ReplyStatus::ok);
+  CHECK(replica.run({bundle(client_id(17), refused.value, {{2, ask_result(most)}})}).at(0).status == ReplyStatus::ok);
 }

@@ -17,14 +17,10 @@ namespace {
 
 const ClientId carol = client_id(3);
 
-std::string result(std::size_t size) {
-  return "result " + std::to_string(size);
-}
-
 // What one request of the session answers, where those below `low` are confirmed.
 OutgoingReply ask(Replica& replica, const ClientId& client, SessionId session, RequestNumber::rep number,
                   std::size_t size, RequestNumber::rep low = 1) {
-  Execute what = replica.effect({bundle(client, session.value, {{number, result(size)}})});
+  Execute what = replica.effect({bundle(client, session.value, {{number, ask_result(size)}})});
   what.sessions.push_back({client, session, RequestNumber{1}, RequestNumber{low}, what.n});
   OutgoingReply reply = replica.run(what).at(0);
   CHECK(reply.status == ReplyStatus::ok);  // nothing is refused, whatever others keep
@@ -128,7 +124,7 @@ TEST_CASE("executor: what a batch has made is spared until the next, as long as 
   CHECK(kept(replica, alice, a, 2) == 2'500);
 
   // The bound holds even where one batch makes more: its replies are sent, and forgotten.
-  const auto replies = replica.run({bundle(bob, b.value, {{2, result(5'000)}, {3, result(4'000)}})});
+  const auto replies = replica.run({bundle(bob, b.value, {{2, ask_result(5'000)}, {3, ask_result(4'000)}})});
   for (const OutgoingReply& reply : replies) CHECK(reply.result.size() >= 4'000);
   CHECK(kept(replica, alice, a, 2) == 0);
   CHECK(kept(replica, bob, b, 2) == 0);
@@ -149,14 +145,14 @@ TEST_CASE("executor: confirmations and evictions make room in their own batch", 
     CHECK(kept(replica, bob, b, 1) == 3'000);
   }
   SECTION("an eviction") {
-    Execute last = replica.effect({bundle(bob, b.value, {{2, result(7'000)}})});
+    Execute last = replica.effect({bundle(bob, b.value, {{2, ask_result(7'000)}})});
     last.evicted.push_back({alice, a});
     replica.run(last);
     CHECK(kept(replica, bob, b, 1) == 3'000);
     CHECK(kept(replica, bob, b, 2) == 7'000);
   }
   SECTION("what a session leaves behind that goes in the batch that uses it does not count") {
-    Execute last = replica.effect({bundle(alice, a.value, {{2, result(3'000)}})});
+    Execute last = replica.effect({bundle(alice, a.value, {{2, ask_result(3'000)}})});
     last.sessions.push_back({alice, a, RequestNumber{1}, RequestNumber{1}, last.n});
     last.evicted.push_back({alice, a});
     CHECK(replica.run(last).at(0).status == ReplyStatus::ok);
@@ -269,7 +265,7 @@ class Traffic {
     std::vector<Made> made;
     for (std::size_t i = below(4); i > 0; --i) {
       constexpr std::array<std::size_t, 6> sizes{100, 257, 500, 999, 1'500, 6'000};
-      made.push_back({session.low + below(9), result(sizes.at(below(sizes.size())))});
+      made.push_back({session.low + below(9), ask_result(sizes.at(below(sizes.size())))});
     }
     auto bundle = std::make_shared<Bundle>(*execution::bundle(session.client, session.id, made));
     bundle->low = RequestNumber{session.low};
@@ -304,7 +300,7 @@ TEST_CASE("executor: what is forgotten never runs again, and says that its sessi
     member.recover();
   }
   // The session itself is still there.
-  CHECK(member.run({bundle(alice, a.value, {{2, result(10)}})}).at(0).first == ReplyStatus::ok);
+  CHECK(member.run({bundle(alice, a.value, {{2, ask_result(10)}})}).at(0).first == ReplyStatus::ok);
 }
 
 namespace {
