@@ -45,6 +45,7 @@ Session::Session(Quorum quorum, const CoreOptions& options, crypto::ClientAuthen
       budget_(&budget),
       open_number_(std::max<std::uint64_t>(options.open_number, 1)),
       spread_((open_number_.value * 0x9E3779B97F4A7C15U) >> 52U),
+      bump_(1 + ((open_number_.value * 0x9E3779B97F4A7C15U) >> 40U)),
       repliers_(quorum, spread_) {}
 
 // ---- what goes in --------------------------------------------------------------------------------------
@@ -79,10 +80,6 @@ void Session::receive(const Reply& reply, ReplicaId from) {
 }
 
 // ---- opening ---------------------------------------------------------------------------------------------
-
-std::uint64_t Session::bump() const {
-  return 1 + spread_;
-}
 
 void Session::open_session(Outbox& outbox) {
   Request request;
@@ -126,7 +123,7 @@ void Session::opening_answered(const Votes::Agreed& agreed) {
     return;
   }
   const std::uint64_t last = std::max(open_number_.value, value.value_or(0));
-  const std::uint64_t next = saturating_add(last, bump() + 1);
+  const std::uint64_t next = saturating_add(last, bump_ + 1);
   if (agreed.status == ReplyStatus::stale_open && value && next != never) {
     open_number_ = RequestNumber{next};
     return;
@@ -210,7 +207,7 @@ void Session::evicted() {
   flights_.clear();
   schedule_.clear();
   id_.reset();
-  open_number_ = RequestNumber{saturating_add(open_number_.value, bump())};
+  open_number_ = RequestNumber{saturating_add(open_number_.value, bump_)};
 }
 
 Outcome Session::outcome_of(Votes::Agreed agreed) const {

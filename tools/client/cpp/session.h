@@ -81,7 +81,6 @@ class Session {
   [[nodiscard]] Outcome outcome_of(Votes::Agreed agreed) const;
   [[nodiscard]] bool window_open() const;
   [[nodiscard]] RequestNumber low() const;
-  [[nodiscard]] std::uint64_t bump() const;
   [[nodiscard]] Votes new_votes() const { return {quorum_.replicas(), quorum_.weak(), *budget_}; }
   [[nodiscard]] bool something_outstanding() const { return !waiting_.empty() || !slots_.empty(); }
 
@@ -93,8 +92,11 @@ class Session {
   std::uint64_t now_ = 0;
   View view_;
   std::optional<SessionId> id_;
-  RequestNumber open_number_;     // of the last open_session, or of the next one where none was sent yet
-  std::uint64_t spread_;          // differs between processes of one client
+  RequestNumber open_number_;  // of the last open_session, or of the next one where none was sent yet
+  std::uint64_t spread_;       // differs between processes of one client
+  // What the next open_session number is higher by: two processes with one number would share the session, and take
+  // each other's answers for their own. Milliseconds of the clock that the first numbers are made of, at most.
+  std::uint64_t bump_;
   std::optional<Votes> opening_;  // present while an open_session is not answered
   FlightId opening_flight_;
   std::uint64_t opened_at_ = 0;
