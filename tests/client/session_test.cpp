@@ -1,4 +1,6 @@
 // Sessions: opening, eviction, refusals.
+#include <set>
+
 #include "tests/client/scripted_cluster.h"
 
 namespace pbft::client::testing {
