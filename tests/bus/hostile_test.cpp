@@ -250,16 +250,20 @@ TEST_CASE("who sends more than is taken and hangs up ends nobody") {
   check_service(cluster);
 }
 
+// A client with room for one frame that it has not read, which the only node has heard of.
+Origin connect_deaf(Outsider& deaf, Cluster& cluster) {
+  deaf.with_curve(crypto::Identity::generate(), cluster.curve_key(0));
+  deaf.socket.set(zmq::sockopt::rcvhwm, 1);
+  deaf.connect(cluster.buses[0]->bound().client).send("hello");
+  REQUIRE(cluster.until([&] { return cluster.recorders[0].client_frames.size() == 1; }));
+  return cluster.recorders[0].client_frames[0].origin;
+}
+
 TEST_CASE("a client that does not read its replies loses them, and nobody else's") {
   Cluster cluster(1, [](NodeBusOptions& options) { options.client_send_mark = 10; });
   NodeBus& node = *cluster.buses[0];
   Outsider deaf(zmq::socket_type::dealer);
-  deaf.socket.set(zmq::sockopt::rcvhwm, 1);
-  deaf.with_curve(crypto::Identity::generate(), cluster.curve_key(0));
-  deaf.socket.set(zmq::sockopt::rcvhwm, 1);
-  deaf.connect(node.bound().client).send("hello");
-  REQUIRE(cluster.until([&] { return cluster.recorders[0].client_frames.size() == 1; }));
-  const Origin origin = cluster.recorders[0].client_frames[0].origin;
+  const Origin origin = connect_deaf(deaf, cluster);
   REQUIRE(cluster.until([&] {
     for (int i = 0; i < 100; ++i) node.answer(origin, Bytes(100'000));
     return counter(node, "client.queue_full") > 100;
@@ -275,11 +279,7 @@ TEST_CASE("what waits for a client that does not read is bounded in bytes, and i
   });
   NodeBus& node = *cluster.buses[0];
   Outsider deaf(zmq::socket_type::dealer);
-  deaf.with_curve(crypto::Identity::generate(), cluster.curve_key(0));
-  deaf.socket.set(zmq::sockopt::rcvhwm, 1);
-  deaf.connect(node.bound().client).send("hello");
-  REQUIRE(cluster.until([&] { return cluster.recorders[0].client_frames.size() == 1; }));
-  const Origin origin = cluster.recorders[0].client_frames[0].origin;
+  const Origin origin = connect_deaf(deaf, cluster);
   REQUIRE(cluster.until([&] {
     for (int i = 0; i < 100; ++i) node.answer(origin, Bytes(frame));
     return counter(node, "client.queue_full") > 1'000;

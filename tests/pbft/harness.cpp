@@ -331,29 +331,29 @@ Recovered CoreNode::recover() const {
 
 namespace {
 
-ClusterParameters few_clients(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window,
-                              bool signed_requests) {
+ClusterParameters with_clients(std::uint8_t clients, std::uint32_t replicas, std::uint64_t interval,
+                               std::uint64_t window, bool signed_requests) {
   ClusterParameters cluster;
   cluster.signed_requests = signed_requests;
   cluster.replicas = replicas;
   cluster.checkpoint_interval = interval;
   cluster.window = window;
+  for (std::uint8_t i = 1; i <= clients; ++i) cluster.clients.insert(client_id(i));
+  return cluster;
+}
+
+ClusterParameters few_clients(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window,
+                              bool signed_requests) {
+  ClusterParameters cluster = with_clients(8, replicas, interval, window, signed_requests);
   cluster.session_window = 16;
   cluster.max_sessions = 4;
-  for (std::uint8_t i = 1; i <= 8; ++i) cluster.clients.insert(client_id(i));
   return cluster;
 }
 
 }  // namespace
 
 ClusterParameters many_clients(std::uint32_t replicas, bool signed_requests) {
-  ClusterParameters cluster;
-  cluster.signed_requests = signed_requests;
-  cluster.replicas = replicas;
-  cluster.checkpoint_interval = 64;
-  cluster.window = 256;
-  for (std::uint8_t i = 1; i <= 60; ++i) cluster.clients.insert(client_id(i));
-  return cluster;
+  return with_clients(60, replicas, 64, 256, signed_requests);
 }
 
 CoreCluster::CoreCluster(std::uint32_t replicas, std::uint64_t interval, std::uint64_t window, bool signed_requests,
