@@ -11,13 +11,15 @@ Bytes encode_number(std::uint64_t value) {
   return bytes;
 }
 
-ClientTable::ClientTable(const ClusterParameters& parameters, const std::vector<ClientUpdate>& clients,
-                         const std::vector<RecoveredSession>& sessions)
+ClientTable::ClientTable(const ClusterParameters& parameters, SequenceNumber applied,
+                         const std::vector<ClientUpdate>& clients, const std::vector<RecoveredSession>& sessions)
     : parameters_(parameters) {
-  load(clients, sessions);
+  load(applied, clients, sessions);
 }
 
-void ClientTable::load(const std::vector<ClientUpdate>& clients, const std::vector<RecoveredSession>& sessions) {
+void ClientTable::load(SequenceNumber applied, const std::vector<ClientUpdate>& clients,
+                       const std::vector<RecoveredSession>& sessions) {
+  applied_ = applied;
   clients_.clear();
   by_use_.clear();
   idle_.clear();
@@ -41,11 +43,8 @@ void ClientTable::load(const std::vector<ClientUpdate>& clients, const std::vect
 }
 
 bool ClientTable::needs_order(const Bundle& bundle) const {
-  return std::any_of(bundle.requests.begin(), bundle.requests.end(), [&](const Request& request) {
-    const RequestState state = state_of(bundle, request);
-    // A session that is unknown may be opened by a batch that is not executed here yet.
-    return state == RequestState::fresh || state == RequestState::unknown_session;
-  });
+  return std::any_of(bundle.requests.begin(), bundle.requests.end(),
+                     [&](const Request& request) { return state_of(bundle, request) == RequestState::fresh; });
 }
 
 bool ClientTable::is_client(const ClientId& client) const {
@@ -207,6 +206,7 @@ class ClientTable::Decision {
 };
 
 void ClientTable::apply(SequenceNumber n, const Batch& batch, Execute& execute) {
+  applied_ = n;
   std::size_t requests = 0;
   for (const BundlePtr& bundle : batch.bundles) requests += bundle->requests.size();
   execute.run.reserve(requests);
@@ -227,7 +227,10 @@ RequestState ClientTable::state_of(const Bundle& bundle, const Request& request)
   if (!is_client(bundle.client)) return RequestState::not_a_client;
   if (bundle.session == SessionId{}) return state_of_opening(bundle.client, request.number);
   const Session* session = find(bundle.client, bundle.session);
-  if (session == nullptr) return RequestState::unknown_session;
+  if (session == nullptr) {
+    // The number of a session is at least that of the batch that opens it, so one above may still be opened.
+    return bundle.session > SessionId{applied_.value} ? RequestState::fresh : RequestState::unknown_session;
+  }
   if (request.number < session->low) return RequestState::forgotten;
   // The bundle's own low mark counts as well: it will be raised to it when the bundle is executed.
   const RequestNumber low = std::max(session->low, bundle.low);

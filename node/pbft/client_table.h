@@ -20,14 +20,15 @@ enum class RequestState : std::uint8_t {
   executed,   // has a cached reply
   forgotten,  // below the session's low mark: its client said that it has the answer
   outside_window,
-  unknown_session,  // never opened or evicted, as far as this replica has executed
+  unknown_session,  // never opened, or evicted; no batch that is still to come opens it
   stale_open,
   not_a_client,
 };
 
 class ClientTable {
  public:
-  ClientTable(const ClusterParameters& parameters, const std::vector<ClientUpdate>& clients,
+  // The table behind batch `applied`.
+  ClientTable(const ClusterParameters& parameters, SequenceNumber applied, const std::vector<ClientUpdate>& clients,
               const std::vector<RecoveredSession>& sessions);
 
   [[nodiscard]] bool is_client(const ClientId& client) const;
@@ -38,8 +39,9 @@ class ClientTable {
   [[nodiscard]] RequestState state_of(const Bundle& bundle, const Request& request) const;
   // Whether anything in it may still take effect, as far as this replica has executed.
   [[nodiscard]] bool needs_order(const Bundle& bundle) const;
-  // The table as a transfer has brought it.
-  void load(const std::vector<ClientUpdate>& clients, const std::vector<RecoveredSession>& sessions);
+  // The table behind batch `applied`, as a transfer has brought it.
+  void load(SequenceNumber applied, const std::vector<ClientUpdate>& clients,
+            const std::vector<RecoveredSession>& sessions);
   [[nodiscard]] RequestNumber last_open(const ClientId& client) const;
   [[nodiscard]] std::size_t sessions() const { return by_use_.size(); }
 
@@ -73,6 +75,7 @@ class ClientTable {
   [[nodiscard]] std::optional<Use> over_limit(const ClientId& opening) const;
 
   const ClusterParameters& parameters_;
+  SequenceNumber applied_;
   std::map<ClientId, Client> clients_;
   // Invariant: exactly the sessions in clients_, ordered by use; the first is the next to be evicted.
   std::set<Use> by_use_;

@@ -22,7 +22,8 @@ void Delivery::deliver(SequenceNumber n, View view, const BatchPtr& batch, bool 
   clients_.apply(n, *batch, execute);
   for (const BundlePtr& bundle : batch->bundles) queue_.executed(*bundle);
   queue_.settled(n);
-  watch_.executed(*batch);
+  watch_.executed(*batch, static_cast<std::size_t>(std::count_if(execute.run.begin(), execute.run.end(),
+                                                                 [](const auto& run) { return !run.decided; })));
 
   delivered_ = n;
   time_ = execute.time;

@@ -68,10 +68,10 @@ const char* to_string(Reject reason) {
       return "rejoining";
     case Reject::bad_tree:
       return "bad_tree";
+    case Reject::no_room:
+      return "no_room";
     case Reject::signature_required:
       return "signature_required";
-    case Reject::too_many_reports:
-      return "too_many_reports";
     case Reject::stray_completion:
       return "stray_completion";
     case Reject::count_:

@@ -224,8 +224,8 @@ enum class Reject : std::uint8_t {
   not_active,          // the view has been left
   rejoining,           // this replica has lost its memory and does not vote yet
   bad_tree,            // digests of buckets that do not hash to the proven state
+  no_room,             // for a proposal whose turn is far away: it is asked for again
   signature_required,  // a client under suspicion did not sign
-  too_many_reports,
   stray_completion,
   count_  // number of reasons
 };

@@ -27,6 +27,7 @@ struct Slot {
   struct KnownBatch {
     BatchPtr batch;
     bool durable = false;  // in the journal
+    std::size_t bytes = 0;
   };
 
   explicit Slot(std::uint32_t replicas, Ticks seen)

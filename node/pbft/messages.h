@@ -345,7 +345,7 @@ struct Limits {
   static constexpr std::size_t max_new_view_bytes = 12U << 20;
   // Entries of P and Q together that a VIEW-CHANGE has room for in its part, below a proof of n votes.
   static constexpr std::uint64_t most_marks(std::uint32_t replicas) {
-    constexpr std::uint64_t mark_bytes = 41;
+    constexpr std::uint64_t mark_bytes = 1 + 9 + (2 + Digest::size) + 9;  // with the longest numbers
     constexpr std::uint64_t vote_bytes = 192;
     const std::uint64_t part = max_new_view_bytes / replicas;
     return (part - 1024 - vote_bytes * replicas) / mark_bytes;

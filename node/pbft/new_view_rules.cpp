@@ -142,13 +142,19 @@ std::uint64_t slots_to_decide(const std::vector<NewView::Signed>& view_changes, 
   return std::min(last.value - start.value, window);
 }
 
-// Clause 6: how many slots are filled, where clause 2 binds `bound` of them. Beyond slots_to_decide() nobody in S has
-// an entry in P, so that clause 3 holds there.
-std::uint64_t slots_to_fill(const std::vector<NewView::Signed>& view_changes, std::uint64_t bound, const Room& room) {
-  const bool crowded = std::any_of(view_changes.begin(), view_changes.end(),
-                                   [&](const NewView::Signed& each) { return each.message.voted.size() > room.votes; });
+// Clause 6: how many slots above `start` are filled, where clause 2 binds `bound` of them. Beyond slots_to_decide()
+// nobody in S has an entry in P, so that clause 3 holds there.
+std::uint64_t slots_to_fill(const std::vector<NewView::Signed>& view_changes, SequenceNumber start, std::uint64_t bound,
+                            const Room& room) {
+  bool crowded = false;
+  SequenceNumber last{start.value + std::max<std::uint64_t>(bound, 1)};
+  for (const NewView::Signed& each : view_changes) {
+    const std::vector<SlotMark>& voted = each.message.voted;
+    crowded = crowded || voted.size() > room.votes;
+    if (!voted.empty()) last = std::max(last, voted.back().n);
+  }
   if (!crowded) return bound;
-  const std::uint64_t intervals = std::max<std::uint64_t>(1, (bound + room.interval - 1) / room.interval);
+  const std::uint64_t intervals = (last.value - start.value + room.interval - 1) / room.interval;
   return std::min(intervals * room.interval, room.window);
 }
 
@@ -196,7 +202,7 @@ std::optional<Decision> decide(const std::vector<NewView::Signed>& view_changes,
     }
   }
   decision.slots.resize(bound);  // clause 5
-  decision.slots.resize(slots_to_fill(view_changes, bound, room), null_batch_digest());
+  decision.slots.resize(slots_to_fill(view_changes, decision.start, bound, room), null_batch_digest());
   return decision;
 }
 

@@ -13,9 +13,9 @@
 //   5. Slots above the last one that was chosen by clause 2 are free. (By clause 2, whatever was chosen: a null batch
 //      that had prepared binds like any other; the null batches that clause 3 puts behind it do not.)
 //   6. Not in the paper: where some Q set in S has more than so many entries, null batches fill the slots up to the
-//   next
-//      checkpoint, at which those Q sets end. Without it faulty primaries, each of which may have other batches voted
-//      for in every slot of the window, make Q larger than a message, where nobody has anything ordered in between.
+//      first checkpoint at or above all that any Q set in S names: once it is stable, those Q sets are empty. Without
+//      it faulty primaries, each of which may have other batches voted for in every slot of the window, make Q larger
+//      than a message, where nobody has anything ordered in between.
 #pragma once
 
 #include <optional>

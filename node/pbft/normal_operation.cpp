@@ -9,10 +9,11 @@ namespace pbft {
 
 namespace {
 
-// Proposals that are not authentic here are kept for so many of the next slots whatever their size, and for those
-// behind them up to so many bytes together.
-constexpr std::uint64_t always_held = 4;
+// Proposals are kept for so many of the next slots whatever their size, and for those behind them up to so many bytes
+// together: those that are not authentic here, and batches that were voted for, with those of earlier views.
+constexpr std::uint64_t always_kept = 4;
 constexpr std::size_t most_held_bytes = 64U << 20;
+constexpr std::size_t most_undelivered_bytes = 256U << 20;
 
 // Keeps the first vote of a sender in the highest view that it voted in; false where the vote is no news.
 bool record(std::optional<Vote>& place, const Vote& vote, ReplicaId sender, Outbox& out) {
@@ -54,7 +55,7 @@ void NormalOperation::recover(const Recovered& recovered) {
 
 void NormalOperation::recover_slot(SequenceNumber n, const RecoveredSlot& remembered) {
   Slot& slot = log_.slot(n, now_);
-  for (const auto& [digest, batch] : remembered.batches) slot.batches[digest] = {batch, true};
+  for (const auto& [digest, batch] : remembered.batches) slot.batches[digest] = {batch, true, bytes_of(*batch)};
   for (const auto& [view, digest] : remembered.accepted) slot.voted[digest] = view;  // views ascend
   if (const auto mark = remembered.accepted.find(view_.view); mark != remembered.accepted.end() && view_.active) {
     slot.accepted = Vote{view_.view, mark->second};
@@ -154,8 +155,25 @@ bool NormalOperation::on_pre_prepare(ReplicaId sender, const PrePrepare& message
     accept_if_vouched(message.n, slot, out);
     return false;
   }
+  if (!has_room(message.n, bytes_of(*message.batch))) {
+    out.reject(Reject::no_room, sender);
+    return false;
+  }
   accept(message.n, slot, message.batch, out);
   return false;
+}
+
+bool NormalOperation::is_near(SequenceNumber n) const {
+  return n > delivery_.delivered() && n.value - delivery_.delivered().value <= always_kept;
+}
+
+bool NormalOperation::has_room(SequenceNumber n, std::size_t bytes) const {
+  if (is_near(n)) return true;
+  std::size_t kept = bytes;
+  for (auto at = log_.slots().upper_bound(delivery_.delivered()); at != log_.slots().end(); ++at) {
+    for (const auto& [digest, known] : at->second.batches) kept += known.bytes;
+  }
+  return kept <= most_undelivered_bytes;
 }
 
 // Kept for the case that it is vouched for. Of slots whose turn is far away only so much is kept: for the others it is
@@ -172,8 +190,7 @@ void NormalOperation::hold(const PrePrepare& message, Slot& slot) {
   const Digest* vouched_for = vouched(message.n, slot);
   const Digest& digest = message.batch->digest;
   const bool wanted = slot.committed == digest || (vouched_for != nullptr && *vouched_for == digest);
-  const bool near = message.n > delivered && message.n.value - delivered.value <= always_held;
-  if (!near && !wanted && held + bytes > most_held_bytes) return;
+  if (!is_near(message.n) && !wanted && held + bytes > most_held_bytes) return;
   slot.held = message;
   slot.held_bytes = bytes;
 }
@@ -206,7 +223,7 @@ void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch
   slot.held.reset();
   Slot::KnownBatch& known = slot.batches[batch->digest];
   if (!known.durable) out.persist(PersistBatch{n, batch});
-  known = {batch, true};
+  known = {batch, true, bytes_of(*batch)};
   out.persist(PersistAccepted{vote.view, n, vote.digest});
   for (const BundlePtr& bundle : batch->bundles) {
     if (n > delivery_.delivered()) queue_.mark_in_flight(*bundle, n);
@@ -274,7 +291,7 @@ void NormalOperation::check_committed(Slot& slot) {
   }
   // Everybody has the null batch.
   if (slot.committed == null_batch_digest()) {
-    slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true});
+    slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true, 0});
   }
 }
 
@@ -304,14 +321,14 @@ bool NormalOperation::wants(SequenceNumber n, const Digest& digest) const {
   if (slot == nullptr || slot->batch(digest)) return false;
   if (slot->committed == digest) return true;
   const Digest* asked = view_.opened_with(n);
-  if (asked == nullptr) asked = vouched(n, *slot);
+  if (asked == nullptr && has_room(n, 0)) asked = vouched(n, *slot);
   return asked != nullptr && *asked == digest;
 }
 
 void NormalOperation::on_batch(SequenceNumber n, const BatchPtr& batch, Outbox& out) {
   Slot* slot = log_.find(n);
   assert(slot != nullptr);
-  slot->batches.try_emplace(batch->digest, Slot::KnownBatch{batch, false});
+  slot->batches.try_emplace(batch->digest, Slot::KnownBatch{batch, false, bytes_of(*batch)});
   vote_on_opening(out);
   accept_if_vouched(n, *slot, out);
   deliver_committed(out);

@@ -73,6 +73,9 @@ class NormalOperation {
   [[nodiscard]] std::optional<Reject> time_invalid(SequenceNumber n, Timestamp time) const;
   void accept(SequenceNumber n, Slot& slot, const BatchPtr& batch, Outbox& out);
   void hold(const PrePrepare& message, Slot& slot);
+  // Whether a fresh batch of so many bytes is taken for slot n: of slots whose turn is far away only so much is kept.
+  [[nodiscard]] bool is_near(SequenceNumber n) const;
+  [[nodiscard]] bool has_room(SequenceNumber n, std::size_t bytes) const;
   void accept_if_vouched(SequenceNumber n, Slot& slot, Outbox& out);
   void check_prepared(SequenceNumber n, Slot& slot, Outbox& out);
   void check_committed(Slot& slot);

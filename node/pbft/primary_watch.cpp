@@ -10,7 +10,7 @@ namespace pbft {
 // ---- What waits ------------------------------------------------------------------------------------
 
 PrimaryWatch::Heard PrimaryWatch::heard(const Bundle& bundle) {
-  if (!waiting_.contains(bundle.client) && waiting_.size() >= most_clients) return Heard::before;
+  assert(has_room_for(bundle.client));
   std::deque<Waiting>& mine = waiting_[bundle.client];
   const auto known =
       std::find_if(mine.begin(), mine.end(), [&](const Waiting& one) { return one.request.digest == bundle.digest; });
@@ -28,6 +28,12 @@ PrimaryWatch::Heard PrimaryWatch::heard(const Bundle& bundle) {
   backlog_ += request.requests.size();
   mine.push_back({std::move(request), bundle.is_signed(), now_, now_, false, false, turn});
   return Heard::now;
+}
+
+bool PrimaryWatch::waits_with(const Bundle& bundle) const {
+  const auto mine = waiting_.find(bundle.client);
+  return mine != waiting_.end() && std::any_of(mine->second.begin(), mine->second.end(),
+                                               [&](const Waiting& one) { return one.request.digest == bundle.digest; });
 }
 
 void PrimaryWatch::refused(const ClientId& client) {
@@ -54,10 +60,10 @@ void PrimaryWatch::forget(std::deque<Waiting>& mine, const std::function<bool(co
   });
 }
 
-void PrimaryWatch::executed(const Batch& batch) {
+void PrimaryWatch::executed(const Batch& batch, std::size_t take_effect) {
   executed_since_tick_ = true;
+  in_period_ += take_effect;
   for (const BundlePtr& bundle : batch.bundles) {
-    in_period_ += bundle->requests.size();
     executed_ += bundle->requests.size();
     const auto mine = waiting_.find(bundle->client);
     if (mine == waiting_.end()) continue;
@@ -213,12 +219,20 @@ bool PrimaryWatch::too_slow(bool waits) {
   if (!judged) return false;
   const Ticks age = std::min<Ticks>((now_ - entered_) / period, grace);
   if (probes_ > 0) return age == grace;
-  if (best_of_views_.empty()) return false;
+  if (best_of_views_.empty() || now_ < no_floor_until_) return false;
   const std::uint64_t best = *std::max_element(best_of_views_.begin(), best_of_views_.end());
   const bool below = executed * 10 * grace < best * 9 * age;
+  if (!below) {
+    if (age == grace) below_in_row_ = floors_forgotten_ = 0;
+    return false;
+  }
   // Whoever comes next is measured by less, or a load that has fallen would drive the view round and round.
-  if (below) best_of_views_.assign(1, best / 2);
-  return below;
+  best_of_views_.assign(1, best / 2);
+  if (++below_in_row_ < weak_) return true;
+  below_in_row_ = 0;
+  best_of_views_.clear();
+  no_floor_until_ = now_ + ((longest_queue * timeout_) << std::min<std::uint32_t>(floors_forgotten_++, 5));
+  return true;
 }
 
 void PrimaryWatch::invariants() const {

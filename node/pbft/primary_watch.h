@@ -5,8 +5,10 @@
 //   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make, and
 //      longer than what waited here before it can account for: where there is more to do than can be done at once, a
 //      primary that takes one request after the other starves nobody. There is an end to that, too;
-//   3. requests wait here, and what is executed stays below a floor that rises towards what earlier views achieved. As
-//      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow.
+//   3. requests wait here, and what takes effect stays below a floor that rises towards what earlier views achieved. As
+//      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow. Where
+//      f+1 views in a row were left for the floor, one of them had a correct primary: the floor is forgotten for a
+//      while, and for twice as long the next time.
 // Of each client the first few bundles count, in the order in which they wait here: the others have no claim to be
 // next. Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for,
 // pushed out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at
@@ -37,12 +39,17 @@ class PrimaryWatch {
 
   PrimaryWatch(const LocalParameters& local, const ClientTable& clients, const RequestQueue& queue,
                const Quorum& quorum)
-      : local_(local), clients_(clients), queue_(queue), probes_(quorum.weak()) {}
+      : local_(local), clients_(clients), queue_(queue), weak_(quorum.weak()), probes_(quorum.weak()) {}
 
-  // A request that has still to be ordered is among the first of its client that wait in the queue. Whether the primary
-  // is to hear of it: not where enough others of this client wait already.
+  // A request that has still to be ordered is among the first of its client that wait in the queue, and the primary is
+  // told of it. Precondition: there is room for the client. `too_many`: enough others of it wait already.
   enum class Heard : std::uint8_t { now, before, too_many };
   Heard heard(const Bundle& bundle);
+  [[nodiscard]] bool waits_with(const Bundle& bundle) const;
+  // Clients take turns where there are more than can be watched.
+  [[nodiscard]] bool has_room_for(const ClientId& client) const {
+    return waiting_.size() < most_clients || waiting_.contains(client);
+  }
   // This replica had no room itself for what the client asks for: the primary may have none either, so where the
   // primary has taken others of this client's requests meanwhile, the patience of those that wait begins anew. Who asks
   // for little is not refused (request_queue.h), and has a claim on its turn.
@@ -51,8 +58,8 @@ class PrimaryWatch {
   void forget_unsigned(const ClientId& client);
   // What this replica does not hold any more, or what has been answered in the meantime, waits for nothing.
   void forget_settled(const ClientId& client);
-  // A batch was delivered to execution.
-  void executed(const Batch& batch);
+  // A batch was delivered to execution, in which so many requests take effect.
+  void executed(const Batch& batch, std::size_t take_effect);
   // The state was replaced as a whole: what waits is judged anew.
   void forget_requests() {
     waiting_.clear();
@@ -86,7 +93,7 @@ class PrimaryWatch {
   [[nodiscard]] std::set<ClientId> take_moved() { return std::exchange(moved_, {}); }
 
   [[nodiscard]] Ticks timeout() const { return timeout_; }
-  // Requests that are known to wait; at most a few of each client.
+  // Clients of which a request is known to wait.
   [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
   void invariants() const;
 
@@ -122,6 +129,7 @@ class PrimaryWatch {
   const LocalParameters& local_;
   const ClientTable& clients_;
   const RequestQueue& queue_;
+  const std::uint32_t weak_;
   Ticks now_ = 0;
   Ticks entered_ = 0;
   std::optional<Ticks> stalled_since_;  // since when something waits without anything being executed
@@ -146,6 +154,10 @@ class PrimaryWatch {
   std::uint64_t best_period_ = 0;  // of the present view
   std::deque<std::uint64_t> best_of_views_;
   std::uint32_t probes_;  // views that are still to be measured before the floor is known
+  // Views in a row that were left for the floor. f+1 of them, and it is more than a correct primary achieves now.
+  std::uint32_t below_in_row_ = 0;
+  std::uint32_t floors_forgotten_ = 0;  // since one was met
+  Ticks no_floor_until_ = 0;
 };
 
 }  // namespace pbft

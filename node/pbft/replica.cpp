@@ -31,7 +31,7 @@ struct Replica::Parts {
         local(local_parameters),
         view(Quorum{cluster.replicas}),
         log(cluster.replicas, cluster.window, recovered.stable ? recovered.stable->proof.n : SequenceNumber{}),
-        clients(cluster, recovered.clients, recovered.sessions),
+        clients(cluster, recovered.executed, recovered.clients, recovered.sessions),
         queue(local),
         suspects(cluster),
         watch(local, clients, queue, view.quorum),
@@ -192,11 +192,11 @@ void Replica::Parts::on(const StateInstalled& done) {
   const auto proof = transfer.on_installed(done, out);
   if (!proof) return;
   delivery.installed(done.summary);
-  clients.load(done.clients, done.sessions);
+  clients.load(done.summary.n, done.clients, done.sessions);
   checkpointing.installed(*proof, done.summary, out);
   catch_up.reset();
   watch.forget_requests();
-  intake.state_replaced(now);
+  intake.state_replaced(now, out);
 }
 
 // What was fetched on the ground of this state begins anew, with what can be read of it.

@@ -1,7 +1,6 @@
 #include "node/pbft/request_intake.h"
 
 #include <algorithm>
-#include <set>
 #include <vector>
 
 #include "node/pbft/digests.h"
@@ -19,7 +18,7 @@ bool is_full(RequestQueue::Added added) {
 
 }  // namespace
 
-// The primary is told at once of so many requests that wait here; their clients tell it of the rest.
+// The primary is told at once of so many requests that wait here.
 struct RequestIntake::Budget {
   bool spend(const Bundle& bundle) {
     if (forwards == 0 || bytes > (4U << 20)) return false;
@@ -59,18 +58,35 @@ void RequestIntake::entered_view(Ticks now, Outbox& out) {
     refuse_all(waiting, ReplyStatus::sign, out);
     return false;
   });
-  watch_all(now);
-  forward_waiting(out);
+  watch_.forget_requests();
+  line_up_all();
+  serve_line(now, out);
 }
 
-void RequestIntake::state_replaced(Ticks now) {
+void RequestIntake::state_replaced(Ticks now, Outbox& out) {
   tidy();
-  watch_all(now);
+  line_up_all();
+  serve_line(now, out);
 }
 
-void RequestIntake::watch_all(Ticks now) {
-  for (const BundlePtr& bundle : queue_.waiting()) {
-    if (waits_for(*bundle, now)) static_cast<void>(watch_.heard(*bundle));
+void RequestIntake::line_up(const ClientId& client) {
+  if (in_line_.insert(client).second) line_.push_back(client);
+}
+
+void RequestIntake::line_up_all() {
+  for (const BundlePtr& bundle : queue_.waiting()) line_up(bundle->client);
+}
+
+void RequestIntake::serve_line(Ticks now, Outbox& out) {
+  if (normal_.is_primary()) {
+    line_.clear();
+    in_line_.clear();
+  }
+  if (!view_.active) return;
+  Budget budget;
+  while (!line_.empty() && watch_first(line_.front(), budget, now, out)) {
+    in_line_.erase(line_.front());
+    line_.pop_front();
   }
 }
 
@@ -80,13 +96,12 @@ void RequestIntake::on_tick(Ticks now, Outbox& out) {
     suspects_.waited_in_vain(client, now, out);
     if (suspects_.named_here(client, now)) forget_unsigned(client, out);
   }
-  std::set<ClientId> moved = watch_.take_moved();
-  moved.merge(queue_.take_moved());
-  if (normal_.is_primary()) return;
-  Budget budget;
-  for (const ClientId& client : moved) watch_first(client, budget, now, out);
-  if (!view_.active) return;
+  for (const ClientId& client : watch_.take_moved()) line_up(client);
+  for (const ClientId& client : queue_.take_moved()) line_up(client);
+  serve_line(now, out);
+  if (normal_.is_primary() || !view_.active) return;
   if (watch_.half_way()) forward_waiting(out);
+  Budget budget;
   for (const auto& [client, digest] : watch_.half_starved()) {
     const BundlePtr bundle = queue_.waiting(digest);
     if (bundle && !budget.spend(*bundle)) return;
@@ -97,7 +112,7 @@ void RequestIntake::on_tick(Ticks now, Outbox& out) {
 
 // What its client has given up, or has had answered in another bundle, or has to sign, keeps none of the others from
 // being among the first.
-void RequestIntake::watch_first(const ClientId& client, Budget& budget, Ticks now, Outbox& out) {
+bool RequestIntake::watch_first(const ClientId& client, Budget& budget, Ticks now, Outbox& out) {
   const auto of_no_use = [&](const BundlePtr& bundle) {
     return !clients_.needs_order(*bundle) || !waits_for(*bundle, now);
   };
@@ -110,13 +125,13 @@ void RequestIntake::watch_first(const ClientId& client, Budget& budget, Ticks no
     first = queue_.waiting_of(client, PrimaryWatch::most_of_one);
   }
   for (const BundlePtr& bundle : first) {
-    if (watch_.heard(*bundle) != PrimaryWatch::Heard::now) continue;
-    if (view_.active && budget.spend(*bundle)) out.send_to(view_.primary(), Forward{bundle, false});
+    if (!watch_.waits_with(*bundle) && (!watch_.has_room_for(client) || !budget.spend(*bundle))) return false;
+    if (watch_.heard(*bundle) == PrimaryWatch::Heard::now) out.send_to(view_.primary(), Forward{bundle, false});
   }
+  return true;
 }
 
 void RequestIntake::forward_waiting(Outbox& out) {
-  if (normal_.is_primary() || !view_.active) return;
   Budget budget;
   for (const BundlePtr& bundle : queue_.waiting()) {
     if (!budget.spend(*bundle)) return;
@@ -165,13 +180,8 @@ bool RequestIntake::needs_order(const Bundle& bundle, Outbox& out) {
         refuse(bundle, request, ReplyStatus::stale_open, out, encode_number(clients_.last_open(bundle.client).value));
         break;
       case RequestState::unknown_session:
-        // A session that this replica has not executed the opening of yet is not unknown.
-        if (bundle.session > SessionId{delivery_.delivered().value}) {
-          fresh = true;
-        } else {
-          out.reject(Reject::unknown_session);
-          refuse(bundle, request, ReplyStatus::unknown_session, out);
-        }
+        out.reject(Reject::unknown_session);
+        refuse(bundle, request, ReplyStatus::unknown_session, out);
         break;
       case RequestState::not_a_client:
         break;  // checked before
@@ -200,8 +210,10 @@ void RequestIntake::enqueue(const BundlePtr& bundle, std::optional<ReplicaId> ha
   // client: it may be gone before there is room, and nobody would ever order what nobody holds.
   if (is_full(added)) return watch_.refused(bundle->client);
   // A client turns to a backup when the primary did not answer it: perhaps it cannot reach the primary.
-  if (!is_first(*bundle) || watch_.heard(*bundle) == PrimaryWatch::Heard::too_many) return;
-  if (view_.active) out.send_to(view_.primary(), Forward{bundle, false});
+  if (!is_first(*bundle)) return;
+  if (!view_.active || !line_.empty() || !watch_.has_room_for(bundle->client)) return line_up(bundle->client);
+  if (watch_.heard(*bundle) == PrimaryWatch::Heard::too_many) return;
+  out.send_to(view_.primary(), Forward{bundle, false});
 }
 
 RequestQueue::Added RequestIntake::add_to_queue(const BundlePtr& bundle, std::optional<ReplicaId> handed_on_by,

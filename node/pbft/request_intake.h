@@ -3,7 +3,9 @@
 // the primary did not answer its client (TOCS 2002, section 4.2).
 #pragma once
 
+#include <deque>
 #include <optional>
+#include <set>
 
 #include "node/pbft/client_table.h"
 #include "node/pbft/delivery.h"
@@ -30,7 +32,7 @@ class RequestIntake {
 
   void on_request(const BundlePtr& bundle, Ticks now, Outbox& out);
   void on_forward(ReplicaId sender, const Forward& message, Ticks now, Outbox& out);
-  // What waited under the last primary waits under this one; its clients may not know yet where it is.
+  // What waited under the last primary is told to this one: its clients may not know yet where it is.
   void entered_view(Ticks now, Outbox& out);
   // The client has to sign from now on: what it did not sign waits no longer, neither to be ordered nor for the
   // primary.
@@ -38,7 +40,7 @@ class RequestIntake {
   // What the watch has found out in this tick: tells the primary once more of what waits, or of what waits for long.
   void on_tick(Ticks now, Outbox& out);
   // What waits is looked at anew.
-  void state_replaced(Ticks now);
+  void state_replaced(Ticks now, Outbox& out);
 
  private:
   struct Budget;
@@ -48,9 +50,13 @@ class RequestIntake {
   // Whether it is one of the first bundles of its client that wait here, or is in flight. Only with these this replica
   // waits, and tells the primary of them: what stands behind them has no claim to be executed yet.
   [[nodiscard]] bool is_first(const Bundle& bundle) const;
-  // Waits with those that have become the first of this client, and tells the primary of them.
-  void watch_first(const ClientId& client, Budget& budget, Ticks now, Outbox& out);
-  void watch_all(Ticks now);
+  // A backup waits only with what it has told the primary of, and tells it of so much in a tick: clients stand in line.
+  void line_up(const ClientId& client);
+  void line_up_all();
+  void serve_line(Ticks now, Outbox& out);
+  // Tells the primary of those that have become the first of this client, and waits with them. False where there was
+  // no room for all of them.
+  [[nodiscard]] bool watch_first(const ClientId& client, Budget& budget, Ticks now, Outbox& out);
   // Drops what waits and needs no order any more.
   void tidy();
   // Answers what is known already: from the cache what was executed, with a refusal what can never be. True where
@@ -75,6 +81,9 @@ class RequestIntake {
   Suspects& suspects_;
   PrimaryWatch& watch_;
   Ticks tidied_ = 0;  // when a full queue was last looked through
+  // Clients whose first bundles are to be looked at. Invariant: the same in both.
+  std::deque<ClientId> line_;
+  std::set<ClientId> in_line_;
 };
 
 }  // namespace pbft

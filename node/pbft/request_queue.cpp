@@ -62,9 +62,18 @@ void RequestQueue::put(const BundlePtr& bundle, const Place& place, std::optiona
   }
   if (handed_on_by) mine.handed_on[*handed_on_by] = std::max(mine.handed_on[*handed_on_by], place.first);
   mine.bundles.emplace(place, bundle);
-  mine.load.add(*bundle);
-  total_.add(*bundle);
+  change_load(bundle->client, mine, [&](Load& load) { load.add(*bundle); });
   waiting_.emplace(bundle->digest, std::pair{bundle->client, place});
+}
+
+void RequestQueue::change_load(const ClientId& client, Client& mine, const std::function<void(Load&)>& change) {
+  by_requests_.erase({mine.load.requests, client});
+  by_bytes_.erase({mine.load.bytes, client});
+  change(mine.load);
+  change(total_);
+  if (mine.bundles.empty()) return;
+  by_requests_.emplace(mine.load.requests, client);
+  by_bytes_.emplace(mine.load.bytes, client);
 }
 
 void RequestQueue::move_ahead(const Bundle& bundle, ReplicaId handed_on_by) {
@@ -114,11 +123,10 @@ bool RequestQueue::fits_total(const Bundle& bundle, const Place& place) {
     if (!too_many && total.bytes <= parameters_.max_queued_bytes) break;
     // Who has most waiting makes room for who has less than half of that, and loses what is last. So a flood leaves
     // room for those who ask for little.
-    const auto share = [too_many](const Load& load) { return too_many ? load.requests : load.bytes; };
-    auto most = std::max_element(clients_.begin(), clients_.end(), [&](const auto& a, const auto& b) {
-      return share(a.second.load) < share(b.second.load);
-    });
-    if (share(most->second.load) <= 2 * share(load_with(bundle))) {
+    const auto [share, largest] = *(too_many ? by_requests_ : by_bytes_).rbegin();
+    const Load mine = load_with(bundle);
+    auto most = clients_.find(largest);
+    if (share <= 2 * (too_many ? mine.requests : mine.bytes)) {
       most = clients_.find(bundle.client);
       if (most == clients_.end() || most->second.bundles.rbegin()->first < place) return false;
     }
@@ -230,9 +238,9 @@ void RequestQueue::forget_waiting(const Bundle& bundle) {
   moved_.insert(known->first);
   Client& mine = known->second;
   const auto place = mine.bundles.find(found->second.second);
-  mine.load.remove(*place->second);
-  total_.remove(*place->second);
+  const BundlePtr gone = place->second;
   mine.bundles.erase(place);
+  change_load(known->first, mine, [&](Load& load) { load.remove(*gone); });
   waiting_.erase(found);
   if (!mine.bundles.empty()) return;
   turns_.erase(mine.turn);
@@ -245,7 +253,9 @@ void RequestQueue::invariants() const {
   Load sum;
   std::size_t bundles = 0;
   assert(turns_.size() == clients_.size());
+  assert(by_requests_.size() == clients_.size() && by_bytes_.size() == clients_.size());
   for (const auto& [client, mine] : clients_) {
+    assert(by_requests_.contains({mine.load.requests, client}) && by_bytes_.contains({mine.load.bytes, client}));
     assert(!mine.bundles.empty() && turns_.at(mine.turn) == client);
     bundles += mine.bundles.size();
     sum.requests += mine.load.requests;

@@ -108,10 +108,14 @@ class RequestQueue {
   [[nodiscard]] bool fits_client(const Bundle& bundle, const Place& place);
   [[nodiscard]] bool fits_total(const Bundle& bundle, const Place& place);
   [[nodiscard]] Load load_with(const Bundle& bundle) const;
+  void change_load(const ClientId& client, Client& mine, const std::function<void(Load&)>& change);
 
   const LocalParameters& parameters_;
   std::map<ClientId, Client> clients_;
   std::map<std::uint64_t, ClientId> turns_;  // Invariant: exactly those in clients_; the first is the next
+  // Invariant: exactly those in clients_, by how much waits.
+  std::set<std::pair<std::size_t, ClientId>> by_requests_;
+  std::set<std::pair<std::size_t, ClientId>> by_bytes_;
   // Invariant: exactly the bundles in clients_.
   std::map<Digest, std::pair<ClientId, Place>> waiting_;
   std::uint64_t arrivals_ = 0;

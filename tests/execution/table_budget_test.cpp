@@ -210,7 +210,7 @@ struct Member {
   void recover() {
     const auto recovered = replica.disk.store->recover();
     REQUIRE(recovered);
-    table.emplace(parameters, recovered->clients, recovered->sessions);
+    table.emplace(parameters, recovered->executed, recovered->clients, recovered->sessions);
     replica.n = recovered->executed.value;
     replica.head = recovered->ledger_head;
   }

@@ -10,7 +10,7 @@ using namespace pbft::testing;
 namespace {
 
 struct Table {
-  Table() : parameters(make()), table(parameters, {}, {}) {}
+  Table() : parameters(make()), table(parameters, {}, {}, {}) {}
   static ClusterParameters make() {
     ClusterParameters p;
     p.session_window = 8;
@@ -94,7 +94,7 @@ TEST_CASE("who is not a client of the genesis is refused, unless clients are ope
   CHECK(e.run[0].decided->first == ReplyStatus::not_a_client);
   ClusterParameters open;
   open.open_clients = true;
-  ClientTable table{open, {}, {}};
+  ClientTable table{open, {}, {}, {}};
   Execute execute;
   table.apply(SequenceNumber{1}, *make_batch(1, {make_open(client_id(77), 1)}), execute);
   CHECK(execute.run.at(0).decided->first == ReplyStatus::ok);
@@ -143,7 +143,7 @@ TEST_CASE("the table that storage gives back decides like the one that was lost"
   (void)t.apply(2, {make_bundle(alice, s, 2, {2, 5})});
   RecoveredSession session{{alice, s, RequestNumber{100}, RequestNumber{2}, SequenceNumber{2}},
                            {RequestNumber{2}, RequestNumber{5}}};
-  ClientTable again{t.parameters, {{alice, RequestNumber{100}, s}}, {session}};
+  ClientTable again{t.parameters, SequenceNumber{2}, {{alice, RequestNumber{100}, s}}, {session}};
   again.invariants();
   for (ClientTable* table : {&t.table, &again}) {
     Execute e;
@@ -163,7 +163,8 @@ TEST_CASE("requests are told apart when they come in") {
   CHECK(state(make_bundle(alice, s, 3, {11})) == RequestState::outside_window);
   CHECK(state(make_bundle(alice, s, 9, {11})) == RequestState::fresh);
   CHECK(state(make_bundle(alice, s, 9, {3})) == RequestState::outside_window);
-  CHECK(state(make_bundle(alice, SessionId{9}, 1, {1})) == RequestState::unknown_session);
+  CHECK(state(make_bundle(alice, SessionId{2}, 1, {1})) == RequestState::unknown_session);
+  CHECK(state(make_bundle(alice, SessionId{9}, 1, {1})) == RequestState::fresh);  // batch 9 may open it
   CHECK(state(make_bundle(client_id(99), s, 1, {1})) == RequestState::not_a_client);
   CHECK(state(make_open(alice, 100)) == RequestState::executed);
   CHECK(state(make_open(alice, 99)) == RequestState::stale_open);
@@ -184,7 +185,7 @@ TEST_CASE("a session that is opened, used and evicted in one batch gets its reco
 TEST_CASE("one client cannot push out the sessions of the others") {
   ClusterParameters parameters = Table::make();
   parameters.max_sessions = 32;  // two for each client
-  ClientTable table{parameters, {}, {}};
+  ClientTable table{parameters, {}, {}, {}};
   const auto open = [&](std::uint64_t n, ClientId client) {
     Execute execute;
     table.apply(SequenceNumber{n}, *make_batch(n, {make_open(client, n)}), execute);
@@ -204,7 +205,7 @@ TEST_CASE("where clients are open, those without sessions are bounded, and no se
   parameters.max_sessions = 2;
   parameters.max_idle_clients = 5;
   parameters.session_window = 8;
-  ClientTable table{parameters, {}, {}};
+  ClientTable table{parameters, {}, {}, {}};
   std::size_t forgotten = 0;
   std::set<std::pair<ClientId, SessionId>> ids;
   for (std::uint64_t n = 1; n <= 60; ++n) {

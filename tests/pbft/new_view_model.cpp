@@ -1,5 +1,6 @@
 #include "tests/pbft/new_view_model.h"
 
+#include <algorithm>
 #include <set>
 #include <tuple>
 
@@ -84,9 +85,17 @@ std::optional<new_view_rules::Decision> Model::decide(const S& s) const {
     }
   }
   std::size_t filled = chosen;
-  for (const NewView::Signed& each : s) {
-    if (each.message.voted.size() <= votes) continue;
-    while (filled < window && (filled == 0 || filled % interval != 0)) ++filled;
+  const bool crowded =
+      std::any_of(s.begin(), s.end(), [&](const NewView::Signed& each) { return each.message.voted.size() > votes; });
+  const auto somebody_voted_above = [&](std::uint64_t n) {
+    return std::any_of(s.begin(), s.end(), [&](const NewView::Signed& each) {
+      return std::any_of(each.message.voted.begin(), each.message.voted.end(),
+                         [&](const SlotMark& mark) { return mark.n.value > n; });
+    });
+  };
+  while (crowded && filled < window &&
+         (filled == 0 || filled % interval != 0 || somebody_voted_above(decision.start.value + filled))) {
+    ++filled;
   }
   while (decision.slots.size() > chosen) decision.slots.pop_back();
   while (decision.slots.size() < filled) decision.slots.push_back(null_batch_digest());

@@ -250,7 +250,7 @@ TEST_CASE("the largest cluster and window are decided, whatever f liars put into
   std::cout << "the largest decision took " << took.count() << " ms\n";
 }
 
-TEST_CASE("clause 6: where many votes have gathered, null batches bind up to the next checkpoint") {
+TEST_CASE("clause 6: where many votes have gathered, null batches bind up to the checkpoint above all of them") {
   constexpr Room narrow{window, interval, 2};
   const auto with = [&](Marks p, Marks q, std::uint64_t low = 0) {
     return decide({from(0, p, q, low), from(1, p, {}, low), from(2, p, {}, low)}, of_four, narrow);
@@ -258,9 +258,9 @@ TEST_CASE("clause 6: where many votes have gathered, null batches bind up to the
   const Marks three{mark(1, a, 1), mark(1, b, 2), mark(7, c, 0)};
   const Marks two{mark(1, a, 1), mark(7, c, 0)};
   CHECK(with({}, two)->slots.empty());
-  CHECK(with({}, three)->slots == std::vector<Digest>(interval, null));
+  CHECK(with({}, three)->slots == std::vector<Digest>(2 * interval, null));
   CHECK(decide({from(0, {}, three), from(1), from(2)}, of_four, {window, interval, 3})->slots.empty());
-  // Behind what binds, and no further than the next checkpoint.
+  // Behind what binds, and no further than that.
   const auto chosen = [&](std::uint64_t n) {
     const Marks p{mark(n, a, 1)};
     Marks q{mark(n, a, 1), mark(n, b, 0), mark(n, c, 0)};

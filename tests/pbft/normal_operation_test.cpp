@@ -407,3 +407,27 @@ TEST_CASE("rule 35: proposals that are not authentic here are held within a budg
   CHECK(fetched == 7);
   CHECK(records_of<PersistAccepted>(node).size() == 20);
 }
+
+TEST_CASE("rule 35: what a primary has voted for far ahead is taken within a budget, and asked for again beyond it") {
+  ClusterParameters cluster;
+  cluster.window = 64;
+  cluster.checkpoint_interval = 16;
+  cluster.signed_requests = false;
+  cluster.clients = {alice};
+  LocalParameters local;
+  local.self = ReplicaId{1};
+  CoreNode node{cluster, local};
+  const SharedBytes body = SharedBytes::own(Bytes(7U << 20));
+  static_cast<void>(node.step(Tick{Timestamp{1'000'000}}));
+  const auto propose = [&](std::uint64_t n) {
+    const auto batch = make_batch(1'000'000 + n, {with_body(make_bundle(alice, SessionId{1}, 1, {n}), body)});
+    static_cast<void>(
+        node.step(PeerInput{Forge::peer(ReplicaId{0}, PrePrepare{View{}, SequenceNumber{n}, batch, {true}})}));
+  };
+  for (std::uint64_t n = 60; n > 0; --n) propose(n);
+  // The four that are next, and of the others so many as 256 MiB are for.
+  CHECK(records_of<PersistAccepted>(node).size() == 4 + 36);
+  CHECK(node.count(Reject::no_room) == 20);
+  for (std::uint64_t n = 60; n > 0; --n) propose(n);
+  CHECK(records_of<PersistAccepted>(node).size() == 4 + 36);
+}

@@ -32,7 +32,7 @@ struct Watch {
   }
   void execute(std::uint64_t requests) {
     for (std::uint64_t i = 0; i < requests; ++i)
-      watch.executed(*make_batch(1, {make_bundle(bob, SessionId{9}, 1, {1})}));
+      watch.executed(*make_batch(1, {make_bundle(bob, SessionId{9}, 1, {1})}), 1);
   }
   // A view in which requests wait all the time and `rate` of them are executed each period; ticks until it is left.
   Ticks view_at(std::uint64_t rate, Ticks most) {
@@ -59,7 +59,7 @@ struct Watch {
     parameters.view_timeout_max_ticks = 70;
     return parameters;
   }();
-  ClientTable clients{cluster, {}, {}};
+  ClientTable clients{cluster, {}, {}, {}};
   RequestQueue queue{local};
   PrimaryWatch watch{local, clients, queue, Quorum{4}};
   std::optional<const char*> reason;
@@ -137,7 +137,7 @@ TEST_CASE("a client whose request stands in a long queue is not starved before i
   w.hear(make_open(alice, 1));
   // One request in every tick: the four hundred are through after five times the patience for a single one.
   for (Ticks i = 1; i <= 400; ++i) {
-    w.watch.executed(*make_batch(i, {i % 100 == 1 ? queue[i / 100] : number(i)}));
+    w.watch.executed(*make_batch(i, {i % 100 == 1 ? queue[i / 100] : number(i)}), 1);
     REQUIRE_FALSE(w.watch.on_tick({true, false}));
     w.watch.invariants();
   }
@@ -160,7 +160,7 @@ TEST_CASE("whom this replica refuses itself is not starved by the primary while 
     w.hear(make_open(alice, 1));
     for (Ticks i = 1; i < 2000; ++i) {
       if (i % 2 == 0) w.execute(1);
-      if (served && i % 20 == 0) w.watch.executed(*make_batch(1, {make_open(alice, 1000 + i)}));
+      if (served && i % 20 == 0) w.watch.executed(*make_batch(1, {make_open(alice, 1000 + i)}), 1);
       if (refused && i % 40 == 0) w.watch.refused(alice);
       w.watch.refused(bob);
       w.reason = w.watch.on_tick({true, false});
@@ -185,7 +185,7 @@ TEST_CASE("what a view has renewed the patience for is judged anew in the next o
   for (Ticks i = 1; i <= 5000; ++i) {
     if (i % 500 == 1) w.watch.entered();
     if (i % 2 == 0) w.execute(1);
-    if (i % 20 == 0) w.watch.executed(*make_batch(1, {make_open(alice, 1000 + i)}));
+    if (i % 20 == 0) w.watch.executed(*make_batch(1, {make_open(alice, 1000 + i)}), 1);
     w.watch.refused(alice);
     REQUIRE_FALSE(w.watch.on_tick({true, false}));
   }
@@ -236,7 +236,7 @@ TEST_CASE("however long the queue was, no client waits for ever", "[watch]") {
   const BundlePtr before = make_bundle(bob, SessionId{9}, 1, numbers);
   w.hear(before);
   w.hear(make_open(alice, 1));
-  w.watch.executed(*make_batch(1, {before}));
+  w.watch.executed(*make_batch(1, {before}), 1);
   Ticks left = 0;
   for (Ticks i = 1; left == 0 && i < 2000; ++i) {
     if (i % 10 == 0) w.execute(1);
@@ -251,7 +251,7 @@ TEST_CASE("however long the queue was, no client waits for ever", "[watch]") {
 TEST_CASE("what was answered on another path starves nobody", "[watch]") {
   Watch w;
   w.hear(make_open(alice, 1));
-  w.clients.load({{alice, RequestNumber{1}, SessionId{4}}}, {});
+  w.clients.load({}, {{alice, RequestNumber{1}, SessionId{4}}}, {});
   CHECK(w.wait(1000) == 1000);
   CHECK(w.watch.waiting() == 0);
 }
@@ -336,7 +336,7 @@ TEST_CASE("clients of which something was executed are named once", "[watch]") {
   w.hear(make_open(bob, 1));
   w.execute(5);
   CHECK(w.watch.take_moved().empty());
-  w.watch.executed(*make_batch(1, {make_open(alice, 1)}));
+  w.watch.executed(*make_batch(1, {make_open(alice, 1)}), 1);
   CHECK(w.watch.take_moved() == std::set<ClientId>{alice});
   CHECK(w.watch.take_moved().empty());
 }
@@ -372,6 +372,40 @@ TEST_CASE("rule 37: a load that falls drives no view, and one view change is eno
   CHECK(views <= 5);
 }
 
+TEST_CASE("rule 37: batches in which nothing takes effect raise no floor", "[watch]") {
+  Watch w;
+  const auto junk = make_batch(1, {make_bundle(bob, SessionId{9}, 1, {1, 2, 3, 4, 5, 6, 7, 8})});
+  for (int view = 0; view < 2; ++view) {
+    w.watch.entered();
+    for (Ticks i = 1; !(w.reason = w.watch.on_tick({true, true})); ++i) {
+      if (i % 10 == 0) w.execute(1);
+      w.watch.executed(*junk, 0);
+    }
+    w.watch.left();
+  }
+  CHECK(w.view_at(10, 5000) == 5000);
+}
+
+TEST_CASE("rule 37: where f+1 views in a row were left for the floor, it is forgotten for a while", "[watch]") {
+  Watch w;
+  for (int view = 0; view < 2; ++view) CHECK(w.view_at(50, 2000) <= 600);
+  // Ever again somebody makes a burst of what costs nothing in the first period of a view.
+  int left = 0;
+  Ticks in_view = 0;
+  w.watch.entered();
+  for (Ticks i = 0; i < 20'000; ++i, ++in_view) {
+    if (in_view < 90) w.execute(20);
+    if (i % 10 == 0) w.execute(1);
+    if (!w.watch.on_tick({true, true})) continue;
+    w.watch.left();
+    w.watch.entered();
+    ++left;
+    in_view = 0;
+  }
+  CHECK(left > 2);
+  CHECK(left <= 12);
+}
+
 TEST_CASE("rule 35: what waits is bounded, of one client and of all", "[watch]") {
   Watch w;
   for (std::uint64_t i = 1; i <= 100; ++i) w.hear(make_bundle(alice, SessionId{1}, 1, {i}));
@@ -379,10 +413,11 @@ TEST_CASE("rule 35: what waits is bounded, of one client and of all", "[watch]")
     ClientId id;
     id.bytes[0] = static_cast<std::uint8_t>(i);
     id.bytes[1] = static_cast<std::uint8_t>(i >> 8);
-    w.hear(make_open(id, 1));
+    if (w.watch.has_room_for(id)) w.hear(make_open(id, 1));
   }
   w.watch.invariants();  // asserts the bounds
   CHECK(w.watch.waiting() == 10'000);
+  CHECK(w.watch.has_room_for(alice));
 }
 
 TEST_CASE("rule 37: no view change in an idle cluster, nor in one that is asked all the time", "[watch]") {
@@ -427,6 +462,55 @@ TEST_CASE("rule 38: a client that talks to backups only cannot cause view change
   }
   for (std::uint32_t i = 0; i < 4; ++i) CHECK(cluster.node(i).status().waiting_clients == 0);
   CHECK(views_left(cluster) == 0);
+}
+
+TEST_CASE("rule 38: what names a session that no batch to come can open waits for nothing", "[watch]") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  cluster.settle(10);
+  // At first a batch may still open it; with the four before it, which are enough to wait with, it is settled.
+  const SessionId next{cluster.node(2).status().executed.value + 1};
+  for (const std::uint32_t to : {2U, 3U}) {
+    for (std::uint64_t i = 1; i <= 4; ++i) cluster.request(to, make_bundle(alice, session, 1, {i}));
+    cluster.request(to, make_bundle(alice, next, 1, {1}));
+  }
+  cluster.settle(500);
+  CHECK(runs_of(cluster.node(0), session, 4) == 1);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CHECK(cluster.node(i).status().waiting_clients == 0);
+    CHECK(cluster.node(i).status().queued_requests == 0);
+  }
+  CHECK(views_left(cluster) == 0);
+}
+
+TEST_CASE("rule 38: a backup waits only with what it has told the primary of", "[watch]") {
+  CoreCluster cluster{many_clients(4, true)};
+  std::vector<SessionId> sessions;
+  for (std::uint8_t i = 1; i <= 60; ++i) sessions.push_back(cluster.open(client_id(i)));
+  // The primary is gone when all come with as much as is waited with.
+  cluster.crash(0);
+  for (std::uint8_t i = 1; i <= 60; ++i) {
+    for (std::uint64_t number = 1; number <= 4; ++number) {
+      const BundlePtr bundle = make_bundle(client_id(i), sessions[i - 1U], 1, {number});
+      for (std::uint32_t to = 1; to < 4; ++to) cluster.request(to, bundle);
+    }
+  }
+  // The next one hears of nothing that it did not have itself.
+  std::set<Digest> told;
+  bool in_view_1 = false;
+  for (int tick = 0; tick < 300 && told.size() < 240; ++tick) {
+    cluster.settle(1, [&](const CoreCluster::InFlight& m) {
+      in_view_1 = in_view_1 || cluster.node(2).status().view == View{1};
+      if (const auto* forward = std::get_if<Forward>(&m.message);
+          forward != nullptr && m.from == ReplicaId{2} && in_view_1) {
+        told.insert(forward->bundle->digest);
+      }
+      return in_view_1 && (is<PrePrepare>(m) || is<Forward>(m));
+    });
+    if (!cluster.node(2).status().active || cluster.node(2).status().view != View{1}) continue;
+    CHECK(4 * cluster.node(2).status().waiting_clients <= told.size() + 3);
+  }
+  CHECK(told.size() == 240);
 }
 
 TEST_CASE("rule 38: garbage that a backup hands on drives no primary out", "[watch]") {

@@ -264,7 +264,7 @@ TEST_CASE("a state that is installed settles the slots that it jumps over") {
   ClusterParameters cluster;
   const LocalParameters local;
   RequestQueue queue{local};
-  ClientTable clients{cluster, {}, {}};
+  ClientTable clients{cluster, {}, {}, {}};
   PrimaryWatch watch{local, clients, queue, Quorum{4}};
   Delivery delivery{cluster, clients, queue, watch, Recovered{}};
   const auto bundle = make_bundle(client_id(1), SessionId{1}, 1, {1});
