@@ -220,7 +220,10 @@ Result<void> RocksEngine::write(const WriteBatch& batch, Sync sync) {
 
 Result<void> RocksEngine::perform(const WriteBatch& batch, Sync sync) {
   if (const auto failed = background_->first()) return tl::unexpected(blame(*failed));
-  rocksdb::WriteBatch operations;
+  constexpr std::size_t most_kept_bytes = 8U << 20;
+  rocksdb::WriteBatch& operations = operations_;
+  if (operations.Data().capacity() > most_kept_bytes) operations = rocksdb::WriteBatch{};
+  operations.Clear();
   for (const auto& operation : batch.operations) {
     const Family family = std::visit([](const auto& one) { return one.family; }, operation);
     const FamilyHandle of = handle(family);

@@ -5,6 +5,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
+#include <rocksdb/write_batch.h>
 
 #include <array>
 #include <mutex>
@@ -109,6 +110,7 @@ class RocksEngine final : public Engine {
   mutable std::shared_mutex handles_mutex_;  // of handles_: reads of other threads go on while a family is made anew
   FamilyHandles handles_;
   std::unique_ptr<SyncedMark> mark_;
+  rocksdb::WriteBatch operations_;  // of the write that is under way; kept for its memory
   std::optional<StorageError> failure_;
   bool damage_noted_ = false;
 };
