@@ -39,8 +39,8 @@ class Executor {
   // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of
   // those before it, and gives state, results, client table and ledger entry to the store in one piece. A request whose
   // plugin call fails or exceeds a limit leaves no change behind and has a failed result; the same on every replica. So
-  // has one whose result finds no room (ResultBudget). After an error nothing of the batch is written and every further
-  // call gives the same error: the replica must stop.
+  // has one whose result finds no room (ResultBudget), or that asks for too much (WorkBudget). After an error nothing
+  // of the batch is written and every further call gives the same error: the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
 
   // The plugin's answer from the state as executed now. What stops execute is an error here, and is not to be answered.
