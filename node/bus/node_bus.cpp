@@ -98,8 +98,8 @@ void NodeBus::reply(const ClientId& client, SessionId session, RequestNumber num
   if (!impl_->send_to_client(*origin, std::move(frame))) impl_->routes.forget(client, session, number, *origin);
 }
 
-void NodeBus::answer(Origin origin, Bytes frame) {
-  static_cast<void>(impl_->send_to_client(origin, std::move(frame)));
+bool NodeBus::answer(Origin origin, Bytes frame) {
+  return impl_->send_to_client(origin, std::move(frame));
 }
 
 void NodeBus::learn_route(const ClientId& client, SessionId session, RequestNumber number, Origin origin) {

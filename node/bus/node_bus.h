@@ -96,7 +96,7 @@ class NodeBus final : public runtime::Transport {
   void broadcast(Bytes frame) override;
   void send(ReplicaId to, Bytes frame) override;
   void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override;
-  void answer(Origin origin, Bytes frame) override;
+  bool answer(Origin origin, Bytes frame) override;
 
   // Where replies to this session (session 0: to this open_session number) go from now on. Only to be called after a
   // message from there was authenticated and the connection's key is that of the client.

@@ -198,17 +198,18 @@ storage::Result<std::vector<OutgoingReply>> Executor::execute(const Execute& eff
   return outgoing;
 }
 
-storage::Result<ReadReply> Executor::try_query(const ClientId& client, RequestNumber number,
-                                               BytesView operation) const {
+storage::Result<ReadReply> Executor::try_query(const ClientId& client, RequestNumber number, BytesView operation,
+                                               WorkBudget& work) const {
   if (impl_->broken) return tl::unexpected(*impl_->broken);
   const Overlay state(impl_->store);
-  auto outcome = impl_->plugin.query({impl_->executed, impl_->time, client}, state, operation);
+  auto outcome = impl_->plugin.query({impl_->executed, impl_->time, client}, state, operation, work);
   if (!outcome) return tl::unexpected(outcome.error());
   return ReadReply{number, status_of(*outcome), impl_->executed, SharedBytes::own(std::move(outcome->result))};
 }
 
 ReadReply Executor::query(const ClientId& client, RequestNumber number, BytesView operation) const {
-  auto reply = try_query(client, number, operation);
+  WorkBudget work;
+  auto reply = try_query(client, number, operation, work);
   return reply ? *std::move(reply) : ReadReply{number, ReplyStatus::busy, impl_->executed, {}};
 }
 

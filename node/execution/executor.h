@@ -43,10 +43,11 @@ class Executor {
   // of the batch is written and every further call gives the same error: the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
 
-  // The plugin's answer from the state as executed now. What stops execute is an error here, and is not to be answered.
-  [[nodiscard]] storage::Result<ReadReply> try_query(const ClientId& client, RequestNumber number,
-                                                     BytesView operation) const;
-  // The same; where that is an error, the status is busy, which no client counts as an answer.
+  // The plugin's answer from the state as executed now; what it costs counts for `work`. What stops execute is an error
+  // here, and is not to be answered.
+  [[nodiscard]] storage::Result<ReadReply> try_query(const ClientId& client, RequestNumber number, BytesView operation,
+                                                     WorkBudget& work) const;
+  // The same, alone; where that is an error, the status is busy, which no client counts as an answer.
   [[nodiscard]] ReadReply query(const ClientId& client, RequestNumber number, BytesView operation) const;
 
   // The cached reply, or nothing. One that was forgotten for want of room says unknown_session. Session 0 asks for the

@@ -106,9 +106,9 @@ void LyingBus::reply(const ClientId& client, SessionId session, RequestNumber nu
   bus_.reply(client, session, number, lie(client, std::move(frame)));
 }
 
-void LyingBus::answer(Origin origin, Bytes frame) {
+bool LyingBus::answer(Origin origin, Bytes frame) {
   const auto client = clients_.find(origin.value);
-  bus_.answer(origin, client == clients_.end() ? std::move(frame) : lie(client->second, std::move(frame)));
+  return bus_.answer(origin, client == clients_.end() ? std::move(frame) : lie(client->second, std::move(frame)));
 }
 
 void LyingBus::turn_ended() {

@@ -31,7 +31,7 @@ class LyingBus final : public runtime::Interceptor {
   void broadcast(Bytes frame) override;
   void send(ReplicaId to, Bytes frame) override;
   void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override;
-  void answer(Origin origin, Bytes frame) override;
+  bool answer(Origin origin, Bytes frame) override;
 
  private:
   using Clock = std::chrono::steady_clock;
