@@ -219,11 +219,11 @@ void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_
       learn(hello->session, hello->number);
       quiet_.set(client, hello->session, hello->quiet);
       const ReplicaStatus status = parts_.replica.status();
-      parts_.transport.answer(origin,
+      parts_.transport.answer(client, origin,
                               parts_.authenticator.seal_to_client(client, {Welcome{status.view, status.executed}}));
     } else if (const auto* info = std::get_if<InfoRequest>(&message)) {
       InfoReply reply{info->number, parts_.info ? parts_.info() : "{}"};
-      parts_.transport.answer(origin, parts_.authenticator.seal_to_client(client, {std::move(reply)}));
+      parts_.transport.answer(client, origin, parts_.authenticator.seal_to_client(client, {std::move(reply)}));
     } else {
       if (const auto* request = std::get_if<ClientRequest>(&message)) {
         learn(request->bundle->session, request->bundle->requests.front().number);
@@ -445,7 +445,8 @@ storage::Result<void> Driver::answer_reads() {
     const auto reply = parts_.executor.try_query(read.client, read.number, read.operation.view(), work);
     if (!reply) return tl::unexpected(reply.error());
     read_cost_ += work.spent() + reply->result.size();
-    if (!parts_.transport.answer(read.origin, parts_.authenticator.seal_to_client(read.client, {*reply}))) {
+    if (!parts_.transport.answer(read.client, read.origin,
+                                 parts_.authenticator.seal_to_client(read.client, {*reply}))) {
       if (gone_.size() >= most_gone) gone_.clear();
       gone_.insert(read.origin);
     }

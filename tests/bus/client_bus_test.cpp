@@ -31,7 +31,7 @@ TEST_CASE("a client's frame arrives with its key, and the answer comes from that
     cluster.recorders[i].on_client = [&, i](const ClientFrame& frame) {
       CHECK(frame.channel == identity.curve().public_key);
       CHECK(frame.text == "request");
-      cluster.buses[i]->answer(frame.origin, to_bytes("answer of " + std::to_string(i)));
+      cluster.buses[i]->answer({}, frame.origin, to_bytes("answer of " + std::to_string(i)));
     };
     // Sent once, before any connection can stand.
     CHECK(client.bus->send(ReplicaId{i}, to_bytes("request")));
@@ -62,7 +62,7 @@ TEST_CASE("clients that share a bus have keys and connections of their own") {
     cluster.recorders[node].on_client = [&cluster, &identities, node](const ClientFrame& frame) {
       const std::size_t client = std::stoul(frame.text);
       CHECK(frame.channel == identities[client].curve().public_key);
-      cluster.buses[node]->answer(frame.origin, to_bytes(std::to_string(node) + " to " + frame.text));
+      cluster.buses[node]->answer({}, frame.origin, to_bytes(std::to_string(node) + " to " + frame.text));
     };
   }
   const auto replicas = {ReplicaId{0}, ReplicaId{1}};
@@ -151,9 +151,9 @@ TEST_CASE("the route of a process that is gone is dropped and counted") {
   CHECK(counter(node, "client.no_route") == 0);
   node.reply(identity.client_id(), SessionId{1}, RequestNumber{1}, to_bytes("later"));
   CHECK(counter(node, "client.no_route") == 1);
-  node.answer(origin, to_bytes("latest"));
+  node.answer({}, origin, to_bytes("latest"));
   CHECK(counter(node, "client.unroutable") == 2);
-  node.answer(Origin{}, to_bytes("never was"));
+  node.answer({}, Origin{}, to_bytes("never was"));
   CHECK(counter(node, "client.unroutable") == 3);
 }
 
@@ -251,7 +251,7 @@ void check_answer_while_sending(Cluster& cluster) {
   cluster.open(0);
   bool answered = false;
   cluster.recorders[0].on_client = [&](const ClientFrame& frame) {
-    if (!std::exchange(answered, true)) cluster.buses[0]->answer(frame.origin, to_bytes("answer"));
+    if (!std::exchange(answered, true)) cluster.buses[0]->answer({}, frame.origin, to_bytes("answer"));
   };
   std::atomic<bool> stop{false};
   std::thread node([&] {

@@ -20,7 +20,7 @@ struct SentFrames final : Transport {
   void broadcast(Bytes frame) override { broadcasts.push_back(std::move(frame)); }
   void send(ReplicaId, Bytes) override {}
   void reply(const ClientId&, SessionId, RequestNumber, Bytes) override {}
-  bool answer(Origin, Bytes) override {
+  bool answer(const ClientId&, Origin, Bytes) override {
     ++answers;
     return somebody_is_there;
   }

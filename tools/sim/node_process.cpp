@@ -61,7 +61,7 @@ void Node::Process::reply(const ClientId& client, SessionId session, RequestNumb
   for (const Endpoint to : route->second) to_client(to, shared);
 }
 
-bool Node::Process::answer(Origin origin, Bytes frame) {
+bool Node::Process::answer(const ClientId&, Origin origin, Bytes frame) {
   to_client(static_cast<Endpoint>(origin.value), SharedBytes::own(std::move(frame)));
   return true;
 }
