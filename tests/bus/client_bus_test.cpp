@@ -271,6 +271,35 @@ TEST_CASE("an answer that comes in while waiting frames are sent is seen") {
   for (int round = 0; round < 5; ++round) check_answer_while_sending(cluster);
 }
 
+TEST_CASE("what waits for a replica that does not read is bounded in bytes, and it is sent more once it reads") {
+  constexpr std::size_t frame = 100'000;
+  Cluster cluster(1);
+  auto options = cluster.client_options();
+  options.high_water_mark = 0;  // the mark is not what refuses
+  options.max_unsent_bytes = 10 * frame;
+  auto opened = ClientBus::open(crypto::Identity::generate(), options);
+  REQUIRE(opened);
+  ClientBus& client = **opened;
+  const auto poll_client = [&] { client.poll(0us, 10, [](const SharedBytes&, ReplicaId, std::size_t) {}); };
+  CHECK(client.send(ReplicaId{0}, to_bytes("first")));
+  REQUIRE(until([&] { return cluster.recorders[0].client_frames.size() == 1; },
+                [&] {
+                  cluster.poll();
+                  poll_client();
+                }));
+  // Nobody polls the replica: its queue and the kernel's fill, and then what the client may keep.
+  std::size_t sent = 0;
+  while (sent < 1'000 && client.send(ReplicaId{0}, Bytes(frame))) ++sent;
+  CHECK(sent >= 10);
+  REQUIRE(sent < 1'000);
+  CHECK(counter(client, "peer.send_dropped") == 1);
+  REQUIRE(until([&] { return client.send(ReplicaId{0}, Bytes(frame)); },
+                [&] {
+                  cluster.poll();
+                  poll_client();
+                }));
+}
+
 TEST_CASE("the longest frame of a client arrives, a longer one is not sent") {
   Cluster cluster(1);
   Process client(cluster, crypto::Identity::generate());
