@@ -155,7 +155,7 @@ void ClientBus::Impl::flush(std::size_t position) {
     line.waiting.pop_front();
   }
   // Sending, also in vain, may have taken the signal of a frame that came in meanwhile.
-  if ((line.link->socket().get(zmq::sockopt::events) & ZMQ_POLLIN) != 0) set_ready(position);
+  if (readable(line.link->socket())) set_ready(position);
 }
 
 void ClientBus::Impl::upkeep(Clock::time_point now) {

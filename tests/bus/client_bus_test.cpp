@@ -1,8 +1,12 @@
 #include "node/bus/client_bus.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <atomic>
 #include <thread>
 
+#include "node/bus/sockets.h"
 #include "tests/bus/bus_fixture.h"
 
 namespace pbft::bus::testing {
@@ -298,6 +302,32 @@ TEST_CASE("what waits for a replica that does not read is bounded in bytes, and 
                   cluster.poll();
                   poll_client();
                 }));
+}
+
+// A signal may come while libzmq takes in what its threads have to tell.
+TEST_CASE("signals do not keep a socket from saying that there is something to read") {
+  struct sigaction ignore {};
+  struct sigaction before {};
+  ignore.sa_handler = [](int) {};
+  REQUIRE(sigaction(SIGUSR1, &ignore, &before) == 0);
+  zmq::context_t context;
+  zmq::socket_t out(context, zmq::socket_type::pair);
+  zmq::socket_t in(context, zmq::socket_type::pair);
+  out.bind("inproc://signals");
+  in.connect("inproc://signals");
+  zmq::message_t message("x", 1);
+  REQUIRE(send(out, message) == Sent::ok);
+  REQUIRE(until([&] { return readable(in); }, [] {}));
+  std::atomic<bool> stop{false};
+  std::thread interrupter([&stop, reader = pthread_self()] {
+    while (!stop) pthread_kill(reader, SIGUSR1);
+  });
+  std::size_t unseen = 0;
+  for (int i = 0; i < 100'000; ++i) unseen += readable(in) ? 0 : 1;
+  stop = true;
+  interrupter.join();
+  sigaction(SIGUSR1, &before, nullptr);
+  CHECK(unseen == 0);
 }
 
 TEST_CASE("the longest frame of a client arrives, a longer one is not sent") {
