@@ -6,6 +6,7 @@
 #include <set>
 
 #include "node/crypto/keys.h"
+#include "node/execution/result_budget.h"
 #include "node/pbft/messages.h"
 #include "tools/pbftctl/cluster_maker.h"
 #include "tools/pbftctl/commands.h"
@@ -281,7 +282,7 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
       ->type_name("L")
       ->check(CLI::Range(std::size_t{2}, 4 * Limits::max_ledger_range));
   command->add_option("--session-window", options->session_window, "Requests a session may have outstanding (1024)")
-      ->check(CLI::Range(1, 65'536));
+      ->check(CLI::Range(std::uint64_t{1}, execution::ResultBudget::largest_session_window));
   command->add_option("--max-sessions", options->max_sessions, "Client sessions that are kept (10000)")
       ->check(CLI::Range(1, 1'000'000));
   command
