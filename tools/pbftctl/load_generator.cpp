@@ -53,6 +53,7 @@ class Lane {
     report.refused += counts_.refused;
     report.timed_out += counts_.timed_out;
     report.busy += counts_.busy;
+    report.unknown += counts_.unknown;
     report.latency.merge(counts_.latency);
     if (report.first_trouble.empty()) report.first_trouble = counts_.first_trouble;
   }
@@ -102,6 +103,7 @@ class Lane {
     if (outcome.kind == client::OutcomeKind::refused) ++counts_.refused;
     if (outcome.kind == client::OutcomeKind::timed_out) ++counts_.timed_out;
     if (outcome.kind == client::OutcomeKind::busy) ++counts_.busy;
+    if (outcome.kind == client::OutcomeKind::unknown) ++counts_.unknown;
     if (counts_.first_trouble.empty()) {
       counts_.first_trouble = outcome.message.empty() ? std::string{as_text(outcome.result)} : outcome.message;
     }

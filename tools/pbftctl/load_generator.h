@@ -33,6 +33,7 @@ struct LoadReport {
   std::uint64_t refused = 0;    // by the cluster; this and the next are of the whole run, too
   std::uint64_t timed_out = 0;
   std::uint64_t busy = 0;
+  std::uint64_t unknown = 0;  // sent, and the result is lost
   std::string first_trouble;  // what the first that did not end well said
   Histogram latency;          // microseconds, of those that were due while it was measured and completed
 
