@@ -41,7 +41,8 @@ struct LoadReport {
 };
 
 // Runs the load to its end. `progress` is called about once a second on the caller's thread with what has completed
-// since the last time and the seconds since the start. The error says which operation the plugin does not understand.
+// since the last time and the seconds since the start. The error says which operation the plugin does not understand:
+// where there is one, the run ends with it.
 [[nodiscard]] Result<LoadReport> run_load(const std::vector<std::unique_ptr<client::Client>>& clients,
                                           const execution::Plugin& plugin, const LoadOptions& options,
                                           const std::function<void(double seconds, double per_second)>& progress);
