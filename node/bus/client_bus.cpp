@@ -90,8 +90,10 @@ Status ClientBus::Impl::open(std::span<const crypto::Identity> clients) {
 Status ClientBus::Impl::allow_sockets(std::size_t count) {
   const auto most = static_cast<std::size_t>(context.get(zmq::ctxopt::socket_limit));
   if (count > most) {
+    const std::size_t clients = most / (sockets_per_line * options.replicas.size());
     return tl::unexpected("more clients in one process than ZeroMQ has sockets for: they take " +
-                          std::to_string(count) + " of " + std::to_string(most));
+                          std::to_string(count) + " of " + std::to_string(most) + "; open at most " +
+                          std::to_string(clients) + ", or spread them over several processes");
   }
   if (count > static_cast<std::size_t>(context.get(zmq::ctxopt::max_sockets))) {
     context.set(zmq::ctxopt::max_sockets, static_cast<int>(count));

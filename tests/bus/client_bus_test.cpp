@@ -376,6 +376,15 @@ TEST_CASE("wake ends a client's poll from another thread") {
   waker.join();
 }
 
+TEST_CASE("more clients than there are sockets are refused, and told how many may be") {
+  Cluster cluster(1);
+  auto options = cluster.client_options();
+  const std::vector<crypto::Identity> identities(30'000, crypto::Identity::generate());
+  const auto bus = ClientBus::open(identities, options);
+  REQUIRE_FALSE(bus);
+  CHECK(bus.error().find("open at most 21845, or spread them") != std::string::npos);
+}
+
 TEST_CASE("a client without replicas, or with a key that is none, is told so") {
   CHECK_FALSE(ClientBus::open(crypto::Identity::generate(), {}));
   ClientBusOptions options;

@@ -10,6 +10,7 @@
 #include "node/pbft/messages.h"
 #include "tools/pbftctl/cluster_maker.h"
 #include "tools/pbftctl/commands.h"
+#include "tools/pbftctl/output.h"
 
 namespace pbft::ctl {
 
@@ -169,7 +170,7 @@ void print_as_json(const std::filesystem::path& directory, const MadeCluster& ma
                                  {"http", replica.http}});
   }
   for (const auto& file : made.client_files) value["clients"].push_back(std::filesystem::absolute(file).string());
-  fmt::print("{}\n", value.dump(2));
+  print_json(value, 2);
 }
 
 void print_text(const std::filesystem::path& directory, const ClusterSpec& spec, const MadeCluster& made) {

@@ -18,8 +18,8 @@ int usage_error(const std::string& message) {
   return exit_usage;
 }
 
-void print_json(const nlohmann::json& value) {
-  fmt::print("{}\n", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+void print_json(const nlohmann::json& value, int indent) {
+  fmt::print("{}\n", value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 bool stdout_is_terminal() {
