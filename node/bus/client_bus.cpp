@@ -10,6 +10,7 @@
 #include "node/bus/link.h"
 #include "node/bus/monitor.h"
 #include "node/bus/poll_set.h"
+#include "node/bus/send_budget.h"
 #include "node/bus/sockets.h"
 
 namespace pbft::bus {
@@ -38,7 +39,7 @@ struct Line {
 
 struct ClientBus::Impl {
   Impl(ClientBusOptions given, PollSet poll)
-      : options(std::move(given)), monitors(context), poll_set(std::move(poll)) {}
+      : options(std::move(given)), monitors(context), poll_set(std::move(poll)), budget({options.max_unsent_bytes}) {}
 
   Status open(std::span<const crypto::Identity> clients);
   Status allow_sockets(std::size_t count);
@@ -61,6 +62,7 @@ struct ClientBus::Impl {
   PollSet poll_set;               // of each line its socket and then its monitor
   std::vector<Line> lines;        // those of the first client, by ReplicaId, then those of the second
   std::deque<std::size_t> queue;  // of the lines that are ready, in the order of their turns
+  SendBudget budget;              // by position in lines
   Clock::time_point next_upkeep = Clock::now();
 };
 
@@ -88,8 +90,10 @@ Status ClientBus::Impl::open(std::span<const crypto::Identity> clients) {
 Status ClientBus::Impl::allow_sockets(std::size_t count) {
   const auto most = static_cast<std::size_t>(context.get(zmq::ctxopt::socket_limit));
   if (count > most) {
+    const std::size_t clients = most / (sockets_per_line * options.replicas.size());
     return tl::unexpected("more clients in one process than ZeroMQ has sockets for: they take " +
-                          std::to_string(count) + " of " + std::to_string(most));
+                          std::to_string(count) + " of " + std::to_string(most) + "; open at most " +
+                          std::to_string(clients) + ", or spread them over several processes");
   }
   if (count > static_cast<std::size_t>(context.get(zmq::ctxopt::max_sockets))) {
     context.set(zmq::ctxopt::max_sockets, static_cast<int>(count));
@@ -153,12 +157,13 @@ void ClientBus::Impl::flush(std::size_t position) {
     line.waiting.pop_front();
   }
   // Sending, also in vain, may have taken the signal of a frame that came in meanwhile.
-  if ((line.link->socket().get(zmq::sockopt::events) & ZMQ_POLLIN) != 0) set_ready(position);
+  if (readable(line.link->socket())) set_ready(position);
 }
 
 void ClientBus::Impl::upkeep(Clock::time_point now) {
   if (now < next_upkeep) return;
   next_upkeep = now + client_upkeep_interval;
+  budget.sweep();
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].link->renew_if_down(now, options.renew_after)) set_ready(i);
     drop_stale(lines[i], now);
@@ -236,22 +241,26 @@ bool ClientBus::send(ReplicaId to, Bytes frame, std::size_t client) {
     impl_->counters.add(Counter::send_oversized);
     return false;
   }
-  zmq::message_t message = to_message(std::move(frame));
   impl_->flush(*position);
+  auto message = impl_->budget.take(*position, std::move(frame));
+  if (!message) {
+    impl_->counters.add(Counter::peer_send_dropped);
+    return false;
+  }
   // Sending may take the signal of a frame that came in meanwhile.
   impl_->set_ready(*position);
   Line& line = impl_->lines[*position];
-  if (line.waiting.empty() && bus::send(line.link->socket(), message) == Sent::ok) {
+  if (line.waiting.empty() && bus::send(line.link->socket(), *message) == Sent::ok) {
     impl_->counters.add(Counter::peer_frames_sent);
     return true;
   }
   if (line.waiting.size() >= impl_->options.max_waiting_frames ||
-      line.waiting_bytes + message.size() > impl_->options.max_waiting_bytes) {
+      line.waiting_bytes + message->size() > impl_->options.max_waiting_bytes) {
     impl_->counters.add(Counter::peer_send_dropped);
     return false;
   }
-  line.waiting_bytes += message.size();
-  line.waiting.push_back({std::move(message), Clock::now()});
+  line.waiting_bytes += message->size();
+  line.waiting.push_back({*std::move(message), Clock::now()});
   return true;
 }
 

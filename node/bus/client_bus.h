@@ -31,6 +31,9 @@ struct ClientBusOptions {
   std::chrono::milliseconds max_wait{1'000};
   std::size_t max_waiting_frames = 256;
   std::size_t max_waiting_bytes = 4U << 20;
+  // Of frames of 1 KiB or more that wait to be sent to a replica, connected or not. One that reads nothing gets no
+  // more.
+  std::size_t max_unsent_bytes = 64U << 20;
   std::chrono::milliseconds renew_after{5'000};            // as in NodeBusOptions
   std::size_t max_frame_bytes = Limits::max_packet_bytes;  // of what a replica sends
   std::size_t max_sent_frame_bytes = max_client_frame_bytes;

@@ -16,10 +16,10 @@ bool NodeBus::Impl::fits(const Bytes& bytes) {
   return false;
 }
 
-Sent NodeBus::Impl::hand_to_client(Origin origin, Bytes bytes) {
+Sent NodeBus::Impl::hand_to_client(const ClientId& client, Origin origin, Bytes bytes) {
   auto id = to_routing_id(origin);
   if (!id) return Sent::unreachable;
-  auto message = to_clients.take(origin.value, std::move(bytes));
+  auto message = to_clients.take(origin.value, std::move(bytes), client);
   if (!message) return Sent::full;
   // Sending may take the signal of a frame that came in meanwhile.
   schedule.set_ready(clients_input);
@@ -27,9 +27,9 @@ Sent NodeBus::Impl::hand_to_client(Origin origin, Bytes bytes) {
   return bus::send(client_router, *message);
 }
 
-bool NodeBus::Impl::send_to_client(Origin origin, Bytes bytes) {
+bool NodeBus::Impl::send_to_client(const ClientId& client, Origin origin, Bytes bytes) {
   if (!fits(bytes)) return true;
-  const Sent sent = hand_to_client(origin, std::move(bytes));
+  const Sent sent = hand_to_client(client, origin, std::move(bytes));
   counters.add(sent == Sent::ok     ? Counter::client_frames_sent
                : sent == Sent::full ? Counter::client_queue_full
                                     : Counter::client_unroutable);
@@ -95,11 +95,11 @@ void NodeBus::reply(const ClientId& client, SessionId session, RequestNumber num
     impl_->counters.add(Counter::client_no_route);
     return;
   }
-  if (!impl_->send_to_client(*origin, std::move(frame))) impl_->routes.forget(client, session, number, *origin);
+  if (!impl_->send_to_client(client, *origin, std::move(frame))) impl_->routes.forget(client, session, number, *origin);
 }
 
-void NodeBus::answer(Origin origin, Bytes frame) {
-  static_cast<void>(impl_->send_to_client(origin, std::move(frame)));
+bool NodeBus::answer(const ClientId& client, Origin origin, Bytes frame) {
+  return impl_->send_to_client(client, origin, std::move(frame));
 }
 
 void NodeBus::learn_route(const ClientId& client, SessionId session, RequestNumber number, Origin origin) {

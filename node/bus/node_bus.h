@@ -44,10 +44,13 @@ struct NodeBusOptions {
   // waits or loses its own frames.
   int client_send_mark = 1024;
   int client_receive_mark = 16;
-  // Bytes of frames of 1 KiB or more that wait to be sent: over a connection to a client, over all of these together
-  // (beyond that each may have one frame), and to a replica point to point.
-  std::size_t client_send_bytes = 32U << 20;
+  // Bytes of frames of 1 KiB or more that wait to be sent: over a connection to a client, over all connections of a
+  // client, over those of all clients together (beyond that each client has its share), and to a replica point to
+  // point.
+  std::size_t connection_send_bytes = 32U << 20;
+  std::size_t client_send_bytes = 64U << 20;
   std::size_t clients_send_bytes = 256U << 20;
+  std::size_t client_send_share = 4U << 20;
   std::size_t peer_send_bytes = 64U << 20;
   std::size_t max_frame_bytes = Limits::max_packet_bytes;
   // Of a frame that a client sends, if max_frame_bytes is not less.
@@ -96,7 +99,7 @@ class NodeBus final : public runtime::Transport {
   void broadcast(Bytes frame) override;
   void send(ReplicaId to, Bytes frame) override;
   void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override;
-  void answer(Origin origin, Bytes frame) override;
+  bool answer(const ClientId& client, Origin origin, Bytes frame) override;
 
   // Where replies to this session (session 0: to this open_session number) go from now on. Only to be called after a
   // message from there was authenticated and the connection's key is that of the client.

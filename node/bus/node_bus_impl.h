@@ -48,7 +48,8 @@ struct NodeBus::Impl {
         schedule(options.max_handing_over),
         routes(options.max_routes, options.max_routes_per_client),
         to_peers({options.peer_send_bytes}),
-        to_clients({options.client_send_bytes, options.clients_send_bytes}) {
+        to_clients({options.connection_send_bytes, options.client_send_bytes, options.clients_send_bytes,
+                    options.client_send_share}) {
     if (!options.clock) options.clock = Clock::now;
   }
   ~Impl();
@@ -75,9 +76,9 @@ struct NodeBus::Impl {
   bool read_clients(Input& input, NodeBusHandler& handler);
 
   [[nodiscard]] bool fits(const Bytes& bytes);
-  [[nodiscard]] Sent hand_to_client(Origin origin, Bytes bytes);
+  [[nodiscard]] Sent hand_to_client(const ClientId& client, Origin origin, Bytes bytes);
   // False: nobody is there any more.
-  [[nodiscard]] bool send_to_client(Origin origin, Bytes bytes);
+  [[nodiscard]] bool send_to_client(const ClientId& client, Origin origin, Bytes bytes);
 
   // The order of the members is the order in which they must come up.
   NodeBusOptions options;
@@ -97,7 +98,7 @@ struct NodeBus::Impl {
   std::map<std::string, ReplicaId, std::less<>> replica_of_user;
   RouteTable routes;
   SendBudget to_peers;    // by replica
-  SendBudget to_clients;  // by origin
+  SendBudget to_clients;  // by origin and client
   Endpoints bound;
   Clock::time_point next_upkeep = Clock::now();
   zmq::message_t routing_id;

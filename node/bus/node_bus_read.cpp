@@ -33,7 +33,7 @@ void NodeBus::Impl::note_signals() {
       schedule.set_ready(index - 1);
     } else {
       // Nothing is read from PUB, but its subscriptions are taken in only when somebody asks.
-      static_cast<void>(publisher.get(zmq::sockopt::events));
+      static_cast<void>(readable(publisher));
     }
   }
 }

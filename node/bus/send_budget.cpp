@@ -1,5 +1,6 @@
 #include "node/bus/send_budget.h"
 
+#include <array>
 #include <utility>
 
 #include "node/bus/sockets.h"
@@ -8,30 +9,29 @@ namespace pbft::bus {
 
 struct SendBudget::Counted {
   pbft::Bytes frame;
-  Count connection;
-  Count all;
+  std::array<Count, 3> counts;
 
-  Counted(pbft::Bytes bytes, Count of_connection, Count of_all)
-      : frame(std::move(bytes)), connection(std::move(of_connection)), all(std::move(of_all)) {
-    *connection += frame.size();
-    *all += frame.size();
+  Counted(pbft::Bytes bytes, std::array<Count, 3> of) : frame(std::move(bytes)), counts(std::move(of)) {
+    for (const Count& count : counts) *count += frame.size();
   }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
   ~Counted() {
-    *connection -= frame.size();
-    *all -= frame.size();
+    for (const Count& count : counts) *count -= frame.size();
   }
 };
 
-std::optional<zmq::message_t> SendBudget::take(std::uint64_t connection, pbft::Bytes frame) {
+std::optional<zmq::message_t> SendBudget::take(std::uint64_t connection, pbft::Bytes frame, const ClientId& party) {
   const std::size_t size = frame.size();
   if (size < copy_below) return to_message(std::move(frame));
-  Count& count = connections_[connection];
-  if (!count) count = std::make_shared<std::atomic<std::size_t>>(0);
-  const std::size_t waiting = *count;
-  if (waiting > 0 && (waiting + size > limits_.connection || *all_ + size > limits_.all)) return std::nullopt;
-  auto counted = std::make_unique<Counted>(std::move(frame), count, all_);
+  Count& of_connection = connections_[connection];
+  if (!of_connection) of_connection = std::make_shared<std::atomic<std::size_t>>(0);
+  Count& of_party = parties_[party];
+  if (!of_party) of_party = std::make_shared<std::atomic<std::size_t>>(0);
+  const auto fits = [size](const Count& count, std::size_t limit) { return *count == 0 || *count + size <= limit; };
+  if (!fits(of_connection, limits_.connection) || !fits(of_party, limits_.party)) return std::nullopt;
+  if (!fits(all_, limits_.all) && !fits(of_party, limits_.share)) return std::nullopt;
+  auto counted = std::make_unique<Counted>(std::move(frame), std::array{of_connection, of_party, all_});
   zmq::message_t message(
       counted->frame.data(), size, [](void*, void* hint) { delete static_cast<Counted*>(hint); }, counted.get());
   static_cast<void>(counted.release());
@@ -39,7 +39,9 @@ std::optional<zmq::message_t> SendBudget::take(std::uint64_t connection, pbft::B
 }
 
 void SendBudget::sweep() {
-  std::erase_if(connections_, [](const auto& one) { return *one.second == 0; });
+  const auto idle = [](const auto& one) { return *one.second == 0; };
+  std::erase_if(connections_, idle);
+  std::erase_if(parties_, idle);
 }
 
 }  // namespace pbft::bus

@@ -147,6 +147,15 @@ void drop_rest(zmq::socket_t& socket) {
   }
 }
 
+bool readable(zmq::socket_t& socket) {
+  int events = 0;
+  std::size_t size = sizeof events;
+  while (zmq_getsockopt(socket.handle(), ZMQ_EVENTS, &events, &size) != 0) {
+    if (errno != EINTR) return false;
+  }
+  return (events & ZMQ_POLLIN) != 0;
+}
+
 zmq::message_t to_message(Bytes frame) {
   if (frame.size() < copy_below) return {frame.data(), frame.size()};
   auto owner = std::make_unique<Bytes>(std::move(frame));

@@ -51,6 +51,9 @@ Received receive(zmq::socket_t& socket, zmq::message_t& message);
 // After `more`: takes and drops what is left of the message.
 void drop_rest(zmq::socket_t& socket);
 
+// Whether there is something to receive. Also takes in what libzmq's threads have to tell, such as subscriptions.
+bool readable(zmq::socket_t& socket);
+
 // Without copying, but for small ones.
 inline constexpr std::size_t copy_below = 1'024;
 [[nodiscard]] zmq::message_t to_message(Bytes frame);

@@ -1,5 +1,6 @@
 #include "node/execution/executor.h"
 
+#include <set>
 #include <utility>
 
 #include "node/execution/overlay.h"
@@ -31,6 +32,8 @@ struct Running {
   const Execute& effect;
   Overlay overlay;
   ResultBudget budget;
+  WorkBudget work;
+  std::set<ClientId> ended;       // clients that an operation of was ended (WorkBudget)
   Bytes results;                  // of all replies so far, one after the other
   std::vector<std::size_t> ends;  // of each in `results`
 };
@@ -101,9 +104,15 @@ storage::Result<Outcome> Executor::Impl::ask_plugin(Running& batch, const Bundle
 }
 
 storage::Result<Outcome> Executor::Impl::call_plugin(Running& batch, const Bundle& bundle, const Request& request) {
+  if (batch.work.used_up() || batch.ended.contains(bundle.client)) {
+    return Outcome{false, to_bytes(WorkBudget::refusal())};
+  }
   const Context context{batch.effect.n, batch.effect.time, bundle.client};
-  if (request.kind == RequestKind::query) return plugin.query(context, batch.overlay, request.operation.view());
-  return plugin.execute(context, batch.overlay, request.operation.view());
+  const BytesView operation = request.operation.view();
+  auto outcome = request.kind == RequestKind::query ? plugin.query(context, batch.overlay, operation, batch.work)
+                                                    : plugin.execute(context, batch.overlay, operation, batch.work);
+  if (batch.work.ended()) batch.ended.insert(bundle.client);
+  return outcome;
 }
 
 void Executor::Impl::weigh(Running& batch, const Bundle& bundle, const Request& request, Outcome& outcome) const {
@@ -136,7 +145,7 @@ storage::Result<std::vector<OutgoingReply>> Executor::Impl::execute(const Execut
   for (const ClientUpdate& client : effect.clients) replies.update(client);
   for (const SessionUpdate& session : effect.sessions) replies.update(session);
 
-  Running batch{effect, Overlay(store), {}, {}, {}};
+  Running batch{effect, Overlay(store), {}, {}, {}, {}, {}};
   std::vector<OutgoingReply> outgoing;
   outgoing.reserve(effect.run.size());
   for (const RunRequest& entry : effect.run) {
@@ -189,17 +198,18 @@ storage::Result<std::vector<OutgoingReply>> Executor::execute(const Execute& eff
   return outgoing;
 }
 
-storage::Result<ReadReply> Executor::try_query(const ClientId& client, RequestNumber number,
-                                               BytesView operation) const {
+storage::Result<ReadReply> Executor::try_query(const ClientId& client, RequestNumber number, BytesView operation,
+                                               WorkBudget& work) const {
   if (impl_->broken) return tl::unexpected(*impl_->broken);
   const Overlay state(impl_->store);
-  auto outcome = impl_->plugin.query({impl_->executed, impl_->time, client}, state, operation);
+  auto outcome = impl_->plugin.query({impl_->executed, impl_->time, client}, state, operation, work);
   if (!outcome) return tl::unexpected(outcome.error());
   return ReadReply{number, status_of(*outcome), impl_->executed, SharedBytes::own(std::move(outcome->result))};
 }
 
 ReadReply Executor::query(const ClientId& client, RequestNumber number, BytesView operation) const {
-  auto reply = try_query(client, number, operation);
+  WorkBudget work;
+  auto reply = try_query(client, number, operation, work);
   return reply ? *std::move(reply) : ReadReply{number, ReplyStatus::busy, impl_->executed, {}};
 }
 

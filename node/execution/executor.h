@@ -39,14 +39,15 @@ class Executor {
   // Runs the batch after the last one that was executed. Runs the listed requests in order, each seeing the writes of
   // those before it, and gives state, results, client table and ledger entry to the store in one piece. A request whose
   // plugin call fails or exceeds a limit leaves no change behind and has a failed result; the same on every replica. So
-  // has one whose result finds no room (ResultBudget). After an error nothing of the batch is written and every further
-  // call gives the same error: the replica must stop.
+  // has one whose result finds no room (ResultBudget), or that asks for too much (WorkBudget). After an error nothing
+  // of the batch is written and every further call gives the same error: the replica must stop.
   [[nodiscard]] storage::Result<std::vector<OutgoingReply>> execute(const Execute& effect);
 
-  // The plugin's answer from the state as executed now. What stops execute is an error here, and is not to be answered.
-  [[nodiscard]] storage::Result<ReadReply> try_query(const ClientId& client, RequestNumber number,
-                                                     BytesView operation) const;
-  // The same; where that is an error, the status is busy, which no client counts as an answer.
+  // The plugin's answer from the state as executed now; what it costs counts for `work`. What stops execute is an error
+  // here, and is not to be answered.
+  [[nodiscard]] storage::Result<ReadReply> try_query(const ClientId& client, RequestNumber number, BytesView operation,
+                                                     WorkBudget& work) const;
+  // The same, alone; where that is an error, the status is busy, which no client counts as an answer.
   [[nodiscard]] ReadReply query(const ClientId& client, RequestNumber number, BytesView operation) const;
 
   // The cached reply, or nothing. One that was forgotten for want of room says unknown_session. Session 0 asks for the

@@ -10,6 +10,8 @@ namespace pbft::execution {
 
 static_assert(PBFT_MAX_OPERATION_BYTES == Limits::max_operation_bytes);
 static_assert(PBFT_MAX_RESULT_BYTES == Limits::max_result_bytes);
+static_assert(PBFT_MAX_WORK_BYTES == WorkBudget::large_bytes);
+static_assert(PBFT_WORK_OF_CALL == WorkBudget::call_bytes && PBFT_WORK_OF_PAIR == WorkBudget::pair_bytes);
 
 namespace {
 
@@ -48,6 +50,7 @@ struct HostState::Calls {
   static int guarded(void* handle, Body&& body) noexcept {
     auto& self = *static_cast<HostState*>(handle);
     if (self.storage_error_ || self.exhausted_) return PBFT_REFUSED;
+    if (self.work(WorkBudget::call_bytes) != PBFT_OK) return PBFT_REFUSED;
     try {
       return body(self);
     } catch (const std::exception& e) {
@@ -60,6 +63,7 @@ struct HostState::Calls {
       if (const int status = self.check_key(key); status != PBFT_OK) return status;
       auto found = self.state_.get(view(key));
       if (!found) return self.broken(found.error());
+      if (const int status = self.work(key.size + (*found ? (*found)->size() : 0)); status != PBFT_OK) return status;
       if (!found->has_value()) return PBFT_NOT_FOUND;
       self.value_ = *std::move(*found);
       *value = pass(self.value_);
@@ -75,6 +79,7 @@ struct HostState::Calls {
         return self.refuse("a value of " + bytes_text(value.size) + " is too large; at most " +
                            bytes_text(PBFT_MAX_VALUE_BYTES) + " are allowed");
       }
+      if (const int status = self.work(key.size + value.size); status != PBFT_OK) return status;
       self.changes_->put(view(key), view(value));
       return PBFT_OK;
     });
@@ -84,6 +89,7 @@ struct HostState::Calls {
     return guarded(handle, [&](HostState& self) -> int {
       if (const int status = self.check_change("erase"); status != PBFT_OK) return status;
       if (const int status = self.check_key(key); status != PBFT_OK) return status;
+      if (const int status = self.work(key.size); status != PBFT_OK) return status;
       self.changes_->erase(view(key));
       return PBFT_OK;
     });
@@ -94,9 +100,12 @@ struct HostState::Calls {
     return guarded(handle, [&](HostState& self) -> int {
       ++self.open_scans_;
       std::exception_ptr thrown;
-      const auto step = [&](BytesView key, BytesView value) {
+      const auto step = [&](BytesView key, const std::optional<BytesView>& value) {
+        const std::size_t size = key.size() + (value ? value->size() : 0);
+        if (self.work(WorkBudget::pair_bytes + size) != PBFT_OK) return false;
+        if (!value) return true;
         try {
-          return visit(user, pass(key), pass(value)) != 0 && !self.storage_error_ && !self.exhausted_;
+          return visit(user, pass(key), pass(*value)) != 0 && !self.lost();
         } catch (const std::bad_alloc&) {
           self.exhausted_ = true;
           return false;
@@ -109,14 +118,14 @@ struct HostState::Calls {
       --self.open_scans_;
       if (!scanned) return self.broken(scanned.error());
       if (thrown) return self.refuse("an exception left the visitor of a scan");
-      return self.storage_error_ || self.exhausted_ ? PBFT_REFUSED : PBFT_OK;
+      return self.lost() ? PBFT_REFUSED : PBFT_OK;
     });
   }
 };
 
-HostState::HostState(const StateView& state, StateView* changes)
-    : state_(state), changes_(changes), functions_{sizeof(pbft_state), this,          &Calls::get,
-                                                   &Calls::put,        &Calls::erase, &Calls::scan} {}
+HostState::HostState(const StateView& state, StateView* changes, WorkBudget& work)
+    : state_(state), changes_(changes), work_(work), functions_{sizeof(pbft_state), this,          &Calls::get,
+                                                                &Calls::put,        &Calls::erase, &Calls::scan} {}
 
 int HostState::refuse(std::string why) {
   if (!refusal_) refusal_ = std::move(why);
@@ -126,6 +135,10 @@ int HostState::refuse(std::string why) {
 int HostState::broken(storage::StorageError error) {
   if (!storage_error_) storage_error_ = std::move(error);
   return PBFT_REFUSED;
+}
+
+int HostState::work(std::size_t bytes) {
+  return work_.take(bytes) ? PBFT_OK : refuse(WorkBudget::refusal());
 }
 
 int HostState::check_key(pbft_bytes key) {

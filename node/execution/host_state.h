@@ -31,8 +31,8 @@ class Collector {
 // The state as one operation sees it. Lives as long as the call.
 class HostState {
  public:
-  // `changes` is null in queries.
-  HostState(const StateView& state, StateView* changes);
+  // `changes` is null in queries. All three must outlive it.
+  HostState(const StateView& state, StateView* changes, WorkBudget& work);
 
   [[nodiscard]] const pbft_state& functions() const { return functions_; }
   // A broken storage: the replica must stop.
@@ -45,14 +45,19 @@ class HostState {
  private:
   struct Calls;  // the C functions
 
+  // No call does anything any more.
+  [[nodiscard]] bool lost() const { return storage_error_ || exhausted_ || work_.ended(); }
   int refuse(std::string why);
   int broken(storage::StorageError error);
   // PBFT_OK if a key or value of this size may be used, or this call may change the state.
   int check_key(pbft_bytes key);
   int check_change(const char* call);
+  // PBFT_OK if so much work may still be done for the operation.
+  int work(std::size_t bytes);
 
   const StateView& state_;
   StateView* changes_;
+  WorkBudget& work_;
   pbft_state functions_;
   Bytes value_;  // what get has handed out
   int open_scans_ = 0;

@@ -68,8 +68,7 @@ class Overlay::Cursor {
   Changes::const_iterator end_;
 };
 
-storage::Result<void> Overlay::scan(BytesView from, BytesView to,
-                                    const std::function<bool(BytesView, BytesView)>& visit) const {
+storage::Result<void> Overlay::scan(BytesView from, BytesView to, const Visit& visit) const {
   const Less less;
   if (!to.empty() && !less(from, to)) return {};  // A range that ends before it starts is empty.
   Cursor newest(request_, from, to);
@@ -94,9 +93,9 @@ storage::Result<void> Overlay::scan(BytesView from, BytesView to,
     const bool in_below = below->valid() && same(below->key(), key);
     bool go_on = true;
     if (in_newest) {
-      if (newest.value()) go_on = visit(key, *newest.value());
+      go_on = visit(key, newest.value());
     } else if (in_newer) {
-      if (newer.value()) go_on = visit(key, *newer.value());
+      go_on = visit(key, newer.value());
     } else {
       go_on = visit(key, below->value());
     }

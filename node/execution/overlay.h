@@ -18,8 +18,7 @@ class Overlay final : public StateView {
   explicit Overlay(const storage::Store& store) : store_(store) {}
 
   [[nodiscard]] storage::Result<std::optional<Bytes>> get(BytesView key) const override;
-  [[nodiscard]] storage::Result<void> scan(BytesView from, BytesView to,
-                                           const std::function<bool(BytesView, BytesView)>& visit) const override;
+  [[nodiscard]] storage::Result<void> scan(BytesView from, BytesView to, const Visit& visit) const override;
   void put(BytesView key, BytesView value) override;
   void erase(BytesView key) override;
 

@@ -35,10 +35,11 @@ storage::StorageError out_of_memory(const Callee& callee) {
 
 // Calls execute or query and decides, from what the host saw and not only from what the plugin says, how it ended.
 storage::Result<Outcome> call(const Callee& callee, const Context& context, const StateView& state, StateView* changes,
-                              BytesView operation) {
+                              BytesView operation, WorkBudget& work) {
   pbft_context given{sizeof(pbft_context), context.n.value, context.time.value, {}};
   std::copy(context.client.bytes.begin(), context.client.bytes.end(), given.client);
-  HostState host(state, changes);
+  work.begin(operation.size());
+  HostState host(state, changes, work);
   Collector result(Limits::max_result_bytes);
 
   int status = PBFT_FAILED;
@@ -151,13 +152,26 @@ Digest Plugin::identity() const {
   return tagged_digest("pbft plugin identity", data);
 }
 
+storage::Result<Outcome> Plugin::execute(const Context& context, StateView& state, BytesView operation,
+                                         WorkBudget& work) {
+  return call({impl_->table().execute, "execute", impl_->name, impl_->instance}, context, state, &state, operation,
+              work);
+}
+
+storage::Result<Outcome> Plugin::query(const Context& context, const StateView& state, BytesView operation,
+                                       WorkBudget& work) const {
+  if (impl_->table().query == nullptr) return failure("the plugin " + impl_->name + " answers no queries");
+  return call({impl_->table().query, "query", impl_->name, impl_->instance}, context, state, nullptr, operation, work);
+}
+
 storage::Result<Outcome> Plugin::execute(const Context& context, StateView& state, BytesView operation) {
-  return call({impl_->table().execute, "execute", impl_->name, impl_->instance}, context, state, &state, operation);
+  WorkBudget work;
+  return execute(context, state, operation, work);
 }
 
 storage::Result<Outcome> Plugin::query(const Context& context, const StateView& state, BytesView operation) const {
-  if (impl_->table().query == nullptr) return failure("the plugin " + impl_->name + " answers no queries");
-  return call({impl_->table().query, "query", impl_->name, impl_->instance}, context, state, nullptr, operation);
+  WorkBudget work;
+  return query(context, state, operation, work);
 }
 
 }  // namespace pbft::execution

@@ -10,6 +10,7 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "node/execution/work_budget.h"
 #include "node/pbft/types.h"
 #include "storage/engine.h"
 
@@ -22,9 +23,10 @@ class StateView {
  public:
   virtual ~StateView() = default;
   [[nodiscard]] virtual storage::Result<std::optional<Bytes>> get(BytesView key) const = 0;
+  // Shown without a value: a key that the batch has erased. It is no part of the state, but costs time like one.
+  using Visit = std::function<bool(BytesView key, const std::optional<BytesView>& value)>;
   // Ascending keys in [from, to), empty `to`: no end. The visitor returns false to stop.
-  [[nodiscard]] virtual storage::Result<void> scan(BytesView from, BytesView to,
-                                                   const std::function<bool(BytesView, BytesView)>& visit) const = 0;
+  [[nodiscard]] virtual storage::Result<void> scan(BytesView from, BytesView to, const Visit& visit) const = 0;
   // Not called in queries.
   virtual void put(BytesView key, BytesView value) = 0;
   virtual void erase(BytesView key) = 0;
@@ -64,7 +66,13 @@ class Plugin {
   [[nodiscard]] Digest identity() const;
 
   // Never throws. An error of the storage below is an error here, and so is memory that runs out in the plugin (io):
-  // both are this replica's own trouble and no result, and the replica must stop.
+  // both are this replica's own trouble and no result, and the replica must stop. What the operation does counts for
+  // `work`; an operation that goes beyond it fails.
+  [[nodiscard]] storage::Result<Outcome> execute(const Context& context, StateView& state, BytesView operation,
+                                                 WorkBudget& work);
+  [[nodiscard]] storage::Result<Outcome> query(const Context& context, const StateView& state, BytesView operation,
+                                               WorkBudget& work) const;
+  // The same for an operation that runs alone.
   [[nodiscard]] storage::Result<Outcome> execute(const Context& context, StateView& state, BytesView operation);
   [[nodiscard]] storage::Result<Outcome> query(const Context& context, const StateView& state,
                                                BytesView operation) const;

@@ -53,6 +53,7 @@ int http_status(client::OutcomeKind kind) {
     case client::OutcomeKind::refused:
       return 502;
     case client::OutcomeKind::timed_out:
+    case client::OutcomeKind::unknown:
       return 504;
     case client::OutcomeKind::busy:
       return 503;
@@ -72,6 +73,8 @@ const char* kind_name(client::OutcomeKind kind) {
       return "timed_out";
     case client::OutcomeKind::busy:
       return "busy";
+    case client::OutcomeKind::unknown:
+      break;
   }
   return "unknown";
 }
@@ -315,6 +318,7 @@ struct Server::Impl {
         answer.text = timeout_text(operation);
         break;
       case client::OutcomeKind::busy:
+      case client::OutcomeKind::unknown:
         break;
     }
     if (answer.text.empty() && outcome.kind != client::OutcomeKind::ok) answer.text = outcome.message;

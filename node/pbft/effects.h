@@ -154,7 +154,7 @@ struct Execute {
 struct TakeCheckpoint {
   SequenceNumber n;
 };
-// Run the plugin's query on the state as executed now and send the ReadReply to the origin.
+// Run the plugin's query on the state as executed now, or later, and send the ReadReply to the origin.
 struct AnswerRead {
   Origin origin;
   ClientId client;

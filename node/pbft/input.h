@@ -51,7 +51,8 @@ struct Tick {
 // The driver has no more input at hand: the primary proposes what has gathered. Without it requests
 // that arrived together would be ordered one a batch. Unordered reads are answered a few in each turn.
 struct TurnEnd {
-  bool again = false;  // what the last one gave is done, and the turn goes on
+  bool again = false;          // what the last one gave is done, and the turn goes on
+  std::size_t reads_left = 0;  // AnswerReads of earlier turns that the driver has not answered yet
 };
 
 struct PeerInput {

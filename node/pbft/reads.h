@@ -1,7 +1,7 @@
 // Unordered reads (rule 11 of tests/README.md). A replica answers only once it has executed everything that had
 // prepared here, in any view, when the read came: f+1 replies complete a write, so a quorum of matching answers
-// then holds every completed write. What an answer costs is its client's choice, so a few are run in one turn, of each
-// client one after the other; the rest stays here for the next turns.
+// then holds every completed write. What an answer costs is its client's choice, so a few are asked for in one turn, of
+// each client one after the other, and fewer where the driver has some left; the rest stays here for the next turns.
 #pragma once
 
 #include <algorithm>
@@ -48,7 +48,8 @@ class Reads {
     for (; answered_ < per_turn && !ready_.empty(); ++answered_) answer_first(out);
   }
 
-  void end_turn() { answered_ = 0; }
+  // `left`: of the answers of earlier turns, those that are not given yet. They count for the next turn.
+  void end_turn(std::size_t left) { answered_ = left; }
 
   // Some can be answered that this turn had no room for.
   [[nodiscard]] bool any_ready() const { return delivery_.open() && !ready_.empty(); }

@@ -297,7 +297,7 @@ Effects Replica::step(const Input& input) {
   if (!std::exchange(parts_->resumed, true)) parts_->checkpointing.resume(parts_->out);
   std::visit([&](const auto& concrete) { parts_->on(concrete); }, input);
   parts_->settle();
-  if (const auto* end = std::get_if<TurnEnd>(&input); end != nullptr && !end->again) parts_->reads.end_turn();
+  if (const auto* end = std::get_if<TurnEnd>(&input); end != nullptr && !end->again) parts_->reads.end_turn(end->reads_left);
   return parts_->out.take();
 }
 

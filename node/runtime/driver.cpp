@@ -20,6 +20,10 @@ constexpr std::size_t frame_target_bytes = 4U << 20;
 constexpr std::size_t turn_budget_bytes = 8U << 20;
 constexpr std::size_t turn_budget_bytes_in_all = 64U << 20;
 constexpr std::size_t buckets_per_turn = 4;
+// Unordered reads are answered until they have cost this much in one turn, in bytes of state and results.
+constexpr std::size_t read_budget_bytes = 1U << 20;
+// Origins that are known to be gone: only so that their reads cost nothing.
+constexpr std::size_t most_gone = 4096;
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
@@ -215,11 +219,11 @@ void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_
       learn(hello->session, hello->number);
       quiet_.set(client, hello->session, hello->quiet);
       const ReplicaStatus status = parts_.replica.status();
-      parts_.transport.answer(origin,
+      parts_.transport.answer(client, origin,
                               parts_.authenticator.seal_to_client(client, {Welcome{status.view, status.executed}}));
     } else if (const auto* info = std::get_if<InfoRequest>(&message)) {
       InfoReply reply{info->number, parts_.info ? parts_.info() : "{}"};
-      parts_.transport.answer(origin, parts_.authenticator.seal_to_client(client, {std::move(reply)}));
+      parts_.transport.answer(client, origin, parts_.authenticator.seal_to_client(client, {std::move(reply)}));
     } else {
       if (const auto* request = std::get_if<ClientRequest>(&message)) {
         learn(request->bundle->session, request->bundle->requests.front().number);
@@ -243,6 +247,7 @@ storage::Result<void> Driver::state_damaged() {
     return marked;
   }
   gathered_.execute.clear();  // all of it needs the state, or a plan that rested on it
+  reads_.clear();
   step(StateDamaged{});
   return {};
 }
@@ -250,8 +255,9 @@ storage::Result<void> Driver::state_damaged() {
 // ---- Out, in the order of the contract ---------------------------------------------------------------
 
 storage::Result<void> Driver::end_turn() {
+  read_cost_ = 0;
   for (bool again = false; !failed_; again = true) {
-    step(TurnEnd{again});
+    step(TurnEnd{again, reads_.size()});
     if (auto done = perform(); !done) {
       if (done.error().kind != storage::StorageError::Kind::damaged) {
         failed_ = done.error();
@@ -412,22 +418,40 @@ void Driver::seal_and_send(Gathered& gathered) {
 
 storage::Result<void> Driver::execute(std::vector<ExecuteEffect>& effects) {
   Gathered replies;
-  for (const ExecuteEffect& effect : effects) {
+  for (ExecuteEffect& effect : effects) {
     if (const auto* batch = std::get_if<Execute>(&effect)) {
       if (auto done = run(*batch, replies); !done) return done;
     } else if (const auto* checkpoint = std::get_if<TakeCheckpoint>(&effect)) {
       auto begun = parts_.store.begin_checkpoint(checkpoint->n, parts_.epoch, parts_.plugin);
       if (!begun) return begun;
-    } else if (const auto* read = std::get_if<AnswerRead>(&effect)) {
-      const auto reply = parts_.executor.try_query(read->client, read->number, read->operation.view());
-      if (!reply) return tl::unexpected(reply.error());
-      parts_.transport.answer(read->origin, parts_.authenticator.seal_to_client(read->client, {*reply}));
+    } else if (auto* read = std::get_if<AnswerRead>(&effect)) {
+      reads_.push_back(std::move(*read));
     } else if (auto done = transfer(effect); !done) {
       return done;
     }
   }
   seal_and_send(replies);
+  if (auto done = answer_reads(); !done) return done;
   return continue_checkpoint();
+}
+
+// At least one in each turn; the rest in the next ones, from what is executed by then.
+storage::Result<void> Driver::answer_reads() {
+  while (!reads_.empty() && read_cost_ < read_budget_bytes) {
+    const AnswerRead read = std::move(reads_.front());
+    reads_.pop_front();
+    if (gone_.contains(read.origin)) continue;
+    execution::WorkBudget work;
+    const auto reply = parts_.executor.try_query(read.client, read.number, read.operation.view(), work);
+    if (!reply) return tl::unexpected(reply.error());
+    read_cost_ += work.spent() + reply->result.size();
+    if (!parts_.transport.answer(read.client, read.origin,
+                                 parts_.authenticator.seal_to_client(read.client, {*reply}))) {
+      if (gone_.size() >= most_gone) gone_.clear();
+      gone_.insert(read.origin);
+    }
+  }
+  return {};
 }
 
 // Some of it in each turn: ordering goes on in between.

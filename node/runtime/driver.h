@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -84,7 +85,9 @@ class Driver {
   [[nodiscard]] storage::Result<void> state_damaged();
 
   // Something is left that goes on in the next turn, whether or not anything comes in.
-  [[nodiscard]] bool busy() const { return parts_.store.checkpointing() || parts_.replica.reads_are_left(); }
+  [[nodiscard]] bool busy() const {
+    return parts_.store.checkpointing() || parts_.replica.reads_are_left() || !reads_.empty();
+  }
 
   // Performs everything gathered, and what follows from its completions, until nothing is left. After an error the
   // driver does nothing any more: the replica must stop. The error says what failed.
@@ -106,6 +109,7 @@ class Driver {
   [[nodiscard]] storage::Result<void> perform(std::vector<Send>& all);
   [[nodiscard]] storage::Result<void> gather(Send& send, Gathered& gathered);
   [[nodiscard]] storage::Result<void> execute(std::vector<ExecuteEffect>& effects);
+  [[nodiscard]] storage::Result<void> answer_reads();
   [[nodiscard]] storage::Result<void> continue_checkpoint();
   [[nodiscard]] storage::Result<void> run(const Execute& effect, Gathered& replies);
   [[nodiscard]] storage::Result<void> serve(const ServeBatch& serve, Gathered& gathered);
@@ -126,6 +130,9 @@ class Driver {
   QuietSessions quiet_;
   Effects gathered_;
   std::vector<Input> completions_;
+  std::deque<AnswerRead> reads_;  // to be answered; a few, since the core is told how many are left
+  std::size_t read_cost_ = 0;     // in bytes, of those that this turn has answered
+  std::set<Origin> gone_;         // where nobody is any more
   std::optional<storage::StorageError> failed_;
 };
 

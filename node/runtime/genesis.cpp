@@ -5,6 +5,7 @@
 #include <set>
 
 #include "node/crypto/keys.h"
+#include "node/execution/result_budget.h"
 #include "node/pbft/digests.h"
 #include "node/pbft/messages.h"
 #include "node/runtime/config.h"
@@ -106,7 +107,8 @@ void read_parameters(TomlSection& section, ClusterParameters& parameters) {
   parameters.checkpoint_interval =
       section.number_or("checkpoint_interval", defaults.checkpoint_interval, 1, Limits::max_ledger_range);
   parameters.window = section.number_or("window", 4 * parameters.checkpoint_interval, 2, 4 * Limits::max_ledger_range);
-  parameters.session_window = section.number_or("session_window", defaults.session_window, 1, 65'536);
+  parameters.session_window =
+      section.number_or("session_window", defaults.session_window, 1, execution::ResultBudget::largest_session_window);
   parameters.max_sessions = section.number_or("max_sessions", defaults.max_sessions, 1, 1'000'000);
   parameters.max_clock_skew_us =
       1000 * section.number_or("max_clock_skew_ms", defaults.max_clock_skew_us / 1000, 1, 3'600'000);

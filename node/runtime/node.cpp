@@ -81,10 +81,10 @@ Loaded<NodeInputs> load_inputs(NodeConfig config) {
   auto identity = crypto::Identity::load(config.key_file);
   if (!identity) return tl::unexpected(identity.error());
   if (identity->public_key() != config.genesis.replicas[config.id.value].key) {
-    return tl::unexpected(fmt::format("{}: its public key is {}, but {} lists another one for {}: {}",
-                                      config.key_file.string(), crypto::to_hex(identity->public_key()),
-                                      config.genesis_file.string(), config.name,
-                                      crypto::to_hex(config.genesis.replicas[config.id.value].key)));
+    return tl::unexpected(
+        fmt::format("{}: its public key is {}, but {} lists another one for {}: {}; correct key or name in {}",
+                    config.key_file.string(), crypto::to_hex(identity->public_key()), config.genesis_file.string(),
+                    config.name, crypto::to_hex(config.genesis.replicas[config.id.value].key), config.file.string()));
   }
   std::optional<crypto::Identity> gateway;
   if (!config.gateway_key_file.empty()) {

@@ -15,8 +15,8 @@ class Transport {
   virtual void send(ReplicaId to, Bytes frame) = 0;
   // To the processes of this client that hold the session; session 0: that opened with this number.
   virtual void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) = 0;
-  // To where an input came from.
-  virtual void answer(Origin origin, Bytes frame) = 0;
+  // To where an input of this client came from. False: nobody is there any more, nor will be.
+  virtual bool answer(const ClientId& client, Origin origin, Bytes frame) = 0;
 };
 
 }  // namespace pbft::runtime

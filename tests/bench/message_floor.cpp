@@ -134,7 +134,7 @@ class Replica final : private bus::NodeBusHandler {
     Reader reader{frame.view()};
     const std::uint64_t client = reader.u64();
     origins_[client] = origin;
-    if (reader.kind() == Kind::hello) return bus_->answer(origin, Writer{Kind::hello}.take());
+    if (reader.kind() == Kind::hello) return void(bus_->answer({}, origin, Writer{Kind::hello}.take()));
     while (reader.more()) {
       const std::uint64_t number = reader.u64();
       const BytesView body = reader.raw();
@@ -229,7 +229,7 @@ class Replica final : private bus::NodeBusHandler {
     for (const auto& [client, numbers] : replies_) {
       Writer writer{Kind::reply};
       for (const std::uint64_t number : numbers) writer.u64(number);
-      bus_->answer(origins_[client], writer.take());
+      bus_->answer({}, origins_[client], writer.take());
     }
     replies_.clear();
   }

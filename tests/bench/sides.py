@@ -86,7 +86,7 @@ class Sides:
                    "p99_us": found["latency"]["p99_us"], "memory_mib": bench.peak_mib(pids)}
         if executed > found["completed"]:  # unordered reads are not counted
             figures["cpu_us"] = 1e6 * cpu / executed
-        trouble = found["refused"] + found["timed_out"] + found["busy"]
+        trouble = found["refused"] + found["timed_out"] + found["busy"] + found.get("unknown", 0)
         if trouble:
             figures["trouble"] = trouble
         if not found["latency"]["p99_us"]:  # what was due has come to nothing; an overloaded open loop completes it later

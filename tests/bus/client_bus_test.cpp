@@ -1,8 +1,12 @@
 #include "node/bus/client_bus.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <atomic>
 #include <thread>
 
+#include "node/bus/sockets.h"
 #include "tests/bus/bus_fixture.h"
 
 namespace pbft::bus::testing {
@@ -31,7 +35,7 @@ TEST_CASE("a client's frame arrives with its key, and the answer comes from that
     cluster.recorders[i].on_client = [&, i](const ClientFrame& frame) {
       CHECK(frame.channel == identity.curve().public_key);
       CHECK(frame.text == "request");
-      cluster.buses[i]->answer(frame.origin, to_bytes("answer of " + std::to_string(i)));
+      cluster.buses[i]->answer({}, frame.origin, to_bytes("answer of " + std::to_string(i)));
     };
     // Sent once, before any connection can stand.
     CHECK(client.bus->send(ReplicaId{i}, to_bytes("request")));
@@ -62,7 +66,7 @@ TEST_CASE("clients that share a bus have keys and connections of their own") {
     cluster.recorders[node].on_client = [&cluster, &identities, node](const ClientFrame& frame) {
       const std::size_t client = std::stoul(frame.text);
       CHECK(frame.channel == identities[client].curve().public_key);
-      cluster.buses[node]->answer(frame.origin, to_bytes(std::to_string(node) + " to " + frame.text));
+      cluster.buses[node]->answer({}, frame.origin, to_bytes(std::to_string(node) + " to " + frame.text));
     };
   }
   const auto replicas = {ReplicaId{0}, ReplicaId{1}};
@@ -151,9 +155,9 @@ TEST_CASE("the route of a process that is gone is dropped and counted") {
   CHECK(counter(node, "client.no_route") == 0);
   node.reply(identity.client_id(), SessionId{1}, RequestNumber{1}, to_bytes("later"));
   CHECK(counter(node, "client.no_route") == 1);
-  node.answer(origin, to_bytes("latest"));
+  node.answer({}, origin, to_bytes("latest"));
   CHECK(counter(node, "client.unroutable") == 2);
-  node.answer(Origin{}, to_bytes("never was"));
+  node.answer({}, Origin{}, to_bytes("never was"));
   CHECK(counter(node, "client.unroutable") == 3);
 }
 
@@ -251,7 +255,7 @@ void check_answer_while_sending(Cluster& cluster) {
   cluster.open(0);
   bool answered = false;
   cluster.recorders[0].on_client = [&](const ClientFrame& frame) {
-    if (!std::exchange(answered, true)) cluster.buses[0]->answer(frame.origin, to_bytes("answer"));
+    if (!std::exchange(answered, true)) cluster.buses[0]->answer({}, frame.origin, to_bytes("answer"));
   };
   std::atomic<bool> stop{false};
   std::thread node([&] {
@@ -269,6 +273,61 @@ void check_answer_while_sending(Cluster& cluster) {
 TEST_CASE("an answer that comes in while waiting frames are sent is seen") {
   Cluster cluster(1);
   for (int round = 0; round < 5; ++round) check_answer_while_sending(cluster);
+}
+
+TEST_CASE("what waits for a replica that does not read is bounded in bytes, and it is sent more once it reads") {
+  constexpr std::size_t frame = 100'000;
+  Cluster cluster(1);
+  auto options = cluster.client_options();
+  options.high_water_mark = 0;  // the mark is not what refuses
+  options.max_unsent_bytes = 10 * frame;
+  auto opened = ClientBus::open(crypto::Identity::generate(), options);
+  REQUIRE(opened);
+  ClientBus& client = **opened;
+  const auto poll_client = [&] { client.poll(0us, 10, [](const SharedBytes&, ReplicaId, std::size_t) {}); };
+  CHECK(client.send(ReplicaId{0}, to_bytes("first")));
+  REQUIRE(until([&] { return cluster.recorders[0].client_frames.size() == 1; },
+                [&] {
+                  cluster.poll();
+                  poll_client();
+                }));
+  // Nobody polls the replica: its queue and the kernel's fill, and then what the client may keep.
+  std::size_t sent = 0;
+  while (sent < 1'000 && client.send(ReplicaId{0}, Bytes(frame))) ++sent;
+  CHECK(sent >= 10);
+  REQUIRE(sent < 1'000);
+  CHECK(counter(client, "peer.send_dropped") == 1);
+  REQUIRE(until([&] { return client.send(ReplicaId{0}, Bytes(frame)); },
+                [&] {
+                  cluster.poll();
+                  poll_client();
+                }));
+}
+
+// A signal may come while libzmq takes in what its threads have to tell.
+TEST_CASE("signals do not keep a socket from saying that there is something to read") {
+  struct sigaction ignore {};
+  struct sigaction before {};
+  ignore.sa_handler = [](int) {};
+  REQUIRE(sigaction(SIGUSR1, &ignore, &before) == 0);
+  zmq::context_t context;
+  zmq::socket_t out(context, zmq::socket_type::pair);
+  zmq::socket_t in(context, zmq::socket_type::pair);
+  out.bind("inproc://signals");
+  in.connect("inproc://signals");
+  zmq::message_t message("x", 1);
+  REQUIRE(send(out, message) == Sent::ok);
+  REQUIRE(until([&] { return readable(in); }, [] {}));
+  std::atomic<bool> stop{false};
+  std::thread interrupter([&stop, reader = pthread_self()] {
+    while (!stop) pthread_kill(reader, SIGUSR1);
+  });
+  std::size_t unseen = 0;
+  for (int i = 0; i < 100'000; ++i) unseen += readable(in) ? 0 : 1;
+  stop = true;
+  interrupter.join();
+  sigaction(SIGUSR1, &before, nullptr);
+  CHECK(unseen == 0);
 }
 
 TEST_CASE("the longest frame of a client arrives, a longer one is not sent") {
@@ -315,6 +374,15 @@ TEST_CASE("wake ends a client's poll from another thread") {
   std::thread waker([&] { client.bus->wake(); });
   client.bus->poll(1h, 10, ignore);
   waker.join();
+}
+
+TEST_CASE("more clients than there are sockets are refused, and told how many may be") {
+  Cluster cluster(1);
+  auto options = cluster.client_options();
+  const std::vector<crypto::Identity> identities(30'000, crypto::Identity::generate());
+  const auto bus = ClientBus::open(identities, options);
+  REQUIRE_FALSE(bus);
+  CHECK(bus.error().find("open at most 21845, or spread them") != std::string::npos);
 }
 
 TEST_CASE("a client without replicas, or with a key that is none, is told so") {

@@ -22,7 +22,7 @@ void check_service(Cluster& cluster) {
   const auto before = cluster.recorders[0].count_from_clients("honest");
   bool answered = false;
   cluster.recorders[0].on_client = [&](const ClientFrame& frame) {
-    if (frame.text == "honest") cluster.buses[0]->answer(frame.origin, to_bytes("served"));
+    if (frame.text == "honest") cluster.buses[0]->answer({}, frame.origin, to_bytes("served"));
   };
   client->send(ReplicaId{0}, to_bytes("honest"));
   REQUIRE(cluster.until([&] {
@@ -197,7 +197,7 @@ TEST_CASE("a flood from one client stops neither another client nor a peer") {
   std::size_t served = 0;
   cluster.recorders[0].on_client = [&](const ClientFrame& frame) {
     if (frame.text == "honest") {
-      node.answer(frame.origin, to_bytes("served"));
+      node.answer({}, frame.origin, to_bytes("served"));
     } else {
       ++flooded;
     }
@@ -244,7 +244,7 @@ TEST_CASE("who sends more than is taken and hangs up ends nobody") {
   REQUIRE(testing::until([&] { return !client->send(text); }, [] {}));
   client.reset();
   // What is written to a connection that has been closed tells libzmq that it is gone, with the queue still full.
-  for (int i = 0; i < 10; ++i) node.answer(origin, Bytes(1'000));
+  for (int i = 0; i < 10; ++i) node.answer({}, origin, Bytes(1'000));
   // Heartbeats of two seconds would end this process now. That nothing happens cannot be awaited.
   std::this_thread::sleep_for(5s);
   check_service(cluster);
@@ -265,7 +265,7 @@ TEST_CASE("a client that does not read its replies loses them, and nobody else's
   Outsider deaf(zmq::socket_type::dealer);
   const Origin origin = connect_deaf(deaf, cluster);
   REQUIRE(cluster.until([&] {
-    for (int i = 0; i < 100; ++i) node.answer(origin, Bytes(100'000));
+    for (int i = 0; i < 100; ++i) node.answer({}, origin, Bytes(100'000));
     return counter(node, "client.queue_full") > 100;
   }));
   check_service(cluster);
@@ -275,19 +275,19 @@ TEST_CASE("what waits for a client that does not read is bounded in bytes, and i
   constexpr std::size_t frame = 100'000;
   Cluster cluster(1, [](NodeBusOptions& options) {
     options.client_send_mark = 1'000'000;
-    options.client_send_bytes = 10 * frame;
+    options.connection_send_bytes = 10 * frame;
   });
   NodeBus& node = *cluster.buses[0];
   Outsider deaf(zmq::socket_type::dealer);
   const Origin origin = connect_deaf(deaf, cluster);
   REQUIRE(cluster.until([&] {
-    for (int i = 0; i < 100; ++i) node.answer(origin, Bytes(frame));
+    for (int i = 0; i < 100; ++i) node.answer({}, origin, Bytes(frame));
     return counter(node, "client.queue_full") > 1'000;
   }));
   const Bytes last(2 * frame, 'z');
   std::string text;
   REQUIRE(cluster.until([&] {
-    node.answer(origin, last);
+    node.answer({}, origin, last);
     static_cast<void>(deaf.receive(text));
     return text.size() == last.size();
   }));

@@ -30,16 +30,41 @@ TEST_CASE("a frame that is larger than the budget goes alone") {
   CHECK_FALSE(budget.take(1, Bytes(copy_below)));
 }
 
-TEST_CASE("where all connections together have no room, each has one frame") {
-  SendBudget budget({10'000, 15'000});
-  const auto a = budget.take(1, Bytes(8'000));
-  const auto b = budget.take(2, Bytes(7'000));
-  REQUIRE(a);
-  REQUIRE(b);
-  CHECK_FALSE(budget.take(2, Bytes(2'000)));
-  const auto c = budget.take(3, Bytes(9'000));
-  CHECK(c);
-  CHECK_FALSE(budget.take(3, Bytes(copy_below)));
+namespace {
+
+ClientId party(std::uint8_t number) {
+  ClientId id;
+  id.bytes.fill(number);
+  return id;
+}
+
+}  // namespace
+
+TEST_CASE("who opens many connections has no more room than its party") {
+  SendBudget budget({10'000, 25'000});
+  std::vector<zmq::message_t> waiting;
+  for (std::uint64_t connection = 0; connection < 100; ++connection) {
+    if (auto message = budget.take(connection, Bytes(10'000), party(1))) waiting.push_back(*std::move(message));
+  }
+  CHECK(waiting.size() == 2);
+  CHECK(budget.take(200, Bytes(10'000), party(2)));
+}
+
+TEST_CASE("where all together have no room, a party has its share, or one frame") {
+  SendBudget budget({10'000, 10'000, 15'000, 5'000});
+  std::vector<std::optional<zmq::message_t>> waiting;
+  const auto fits = [&](std::uint64_t connection, std::size_t size, std::uint8_t of) {
+    return waiting.emplace_back(budget.take(connection, Bytes(size), party(of))).has_value();
+  };
+  CHECK(fits(1, 8'000, 1));
+  CHECK(fits(2, 7'000, 2));
+  CHECK_FALSE(fits(2, 2'000, 2));  // has its share
+  CHECK_FALSE(fits(3, 2'000, 2));  // over another connection, too
+  CHECK(fits(4, 2'000, 3));
+  CHECK(fits(4, 3'000, 3));
+  CHECK_FALSE(fits(4, 1'024, 3));
+  CHECK(fits(5, 9'000, 4));
+  CHECK_FALSE(fits(5, 1'024, 4));
 }
 
 TEST_CASE("small frames are not counted") {

@@ -7,7 +7,6 @@
 namespace pbft::byzantine {
 namespace {
 
-constexpr std::size_t most_clients = 10'000;
 constexpr std::size_t most_held_back = 100'000;
 
 // What is in a frame of somebody who may lie as well; nothing where it cannot be read.
@@ -62,12 +61,10 @@ bool LyingBus::hears(const SharedBytes& frame, ReplicaId) {
   return liar_.hear(open<PeerMessage>(frame, wire::decode_peer_message));
 }
 
-bool LyingBus::hears(const SharedBytes& frame, Origin origin) {
+bool LyingBus::hears(const SharedBytes& frame, Origin) {
   const auto packet = wire::decode_packet(frame);
   const auto* client = packet ? std::get_if<ClientId>(&packet->sender) : nullptr;
   if (client == nullptr) return true;
-  clients_[origin.value] = *client;
-  if (clients_.size() > most_clients) clients_.erase(clients_.begin());
   return liar_.hear(*client, open<ClientMessage>(frame, wire::decode_client_message));
 }
 
@@ -106,9 +103,8 @@ void LyingBus::reply(const ClientId& client, SessionId session, RequestNumber nu
   bus_.reply(client, session, number, lie(client, std::move(frame)));
 }
 
-void LyingBus::answer(Origin origin, Bytes frame) {
-  const auto client = clients_.find(origin.value);
-  bus_.answer(origin, client == clients_.end() ? std::move(frame) : lie(client->second, std::move(frame)));
+bool LyingBus::answer(const ClientId& client, Origin origin, Bytes frame) {
+  return bus_.answer(client, origin, lie(client, std::move(frame)));
 }
 
 void LyingBus::turn_ended() {

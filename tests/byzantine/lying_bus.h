@@ -31,7 +31,7 @@ class LyingBus final : public runtime::Interceptor {
   void broadcast(Bytes frame) override;
   void send(ReplicaId to, Bytes frame) override;
   void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override;
-  void answer(Origin origin, Bytes frame) override;
+  bool answer(const ClientId& client, Origin origin, Bytes frame) override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -52,7 +52,6 @@ class LyingBus final : public runtime::Interceptor {
   bool told_ = false;  // since the last turn
   sim::Liar liar_;
   crypto::Authenticator authenticator_;                   // seals what clients are told
-  std::map<std::uint64_t, ClientId> clients_;             // by origin, as they claim to be; the latest ones
   std::multimap<Clock::time_point, HeldBack> held_back_;  // by when it is sent
 };
 

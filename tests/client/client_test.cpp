@@ -64,7 +64,7 @@ class EchoReplica final : public bus::NodeBusHandler {
   }
   void handle(const ClientId& client, const Hello& hello, Origin origin) {
     bus_->learn_route(client, hello.session, hello.number, origin);
-    bus_->answer(origin, authenticator_.seal_to_client(client, {Welcome{View{0}, SequenceNumber{1}}}));
+    bus_->answer(client, origin, authenticator_.seal_to_client(client, {Welcome{View{0}, SequenceNumber{1}}}));
   }
   void handle(const ClientId& client, const ClientRequest& request, Origin origin) {
     const Bundle& bundle = *request.bundle;
@@ -81,13 +81,14 @@ class EchoReplica final : public bus::NodeBusHandler {
     }
   }
   void handle(const ClientId& client, const ReadRequest& read, Origin origin) {
-    bus_->answer(origin,
+    bus_->answer(client, origin,
                  authenticator_.seal_to_client(client, {ReadReply{read.number, ReplyStatus::ok, SequenceNumber{1},
                                                                   SharedBytes::own(echo(read.operation))}}));
   }
   void handle(const ClientId& client, const InfoRequest& info, Origin origin) {
-    bus_->answer(origin, authenticator_.seal_to_client(
-                             client, {InfoReply{info.number, "{\"id\":" + std::to_string(self_.value) + "}"}}));
+    bus_->answer(client, origin,
+                 authenticator_.seal_to_client(
+                     client, {InfoReply{info.number, "{\"id\":" + std::to_string(self_.value) + "}"}}));
   }
 
   ReplicaId self_;

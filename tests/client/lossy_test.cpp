@@ -148,7 +148,7 @@ void run(const Run& parameters) {
   REQUIRE(cluster.outcomes.size() == submitted.size());
   for (const auto& [ticket, operation] : submitted) {
     const Outcome& outcome = cluster.outcomes[ticket];
-    if (parameters.evict && outcome.kind == OutcomeKind::refused) {
+    if (parameters.evict && outcome.kind == OutcomeKind::unknown) {
       REQUIRE_THAT(outcome.message, Catch::Contains("evicted"));
     } else {
       REQUIRE(outcome.kind == OutcomeKind::ok);

@@ -145,6 +145,27 @@ TEST_CASE("a read has a deadline") {
   CHECK(cluster.core.next_wakeup_us() == std::numeric_limits<std::uint64_t>::max());
 }
 
+TEST_CASE("a read that falls back in the turn of its deadline has timed out, and is not ordered any more") {
+  ScriptedCluster cluster{4};
+  const Ticket ticket = cluster.core.query(to_bytes("get a"), cluster.now + 100'000);
+  const auto reads = ScriptedCluster::all<ReadRequest>(cluster.advance());
+  REQUIRE(reads.size() == 4);
+  for (const std::uint32_t replica : {0U, 1U, 2U, 3U}) {
+    cluster.say(replica, answer(reads[0].second.number, replica < 2 ? "1" : "2"));
+  }
+  CHECK(cluster.advance_by(100'000).empty());
+  REQUIRE(cluster.done(ticket));
+  CHECK(cluster.outcomes[ticket].kind == OutcomeKind::timed_out);
+  CHECK(cluster.core.outstanding() == 0);
+  const Ticket write = cluster.core.submit(to_bytes("put a 1"), 0);
+  const auto bundles = ScriptedCluster::bundles(cluster.open_session());
+  REQUIRE(bundles.size() == 1);
+  REQUIRE(bundles[0].second->requests.size() == 1);  // the write alone
+  cluster.say_all(make_reply(given_session, RequestNumber{1}, ReplyStatus::ok, to_bytes("done")));
+  (void)cluster.advance();
+  CHECK(cluster.done(write));
+}
+
 TEST_CASE("an ordered read whose session was evicted runs again in the next one") {
   AskedCluster cluster;
   (void)cluster.advance_by(300'000);

@@ -260,7 +260,8 @@ TEST_CASE("executor: out of memory in the plugin is no result", "[executor]") {
   const Execute what = replica.effect({bundle(alice, s.value, {{1, "put 1 2"}, {2, "exhaust"}, {3, "put 2 3"}})});
   Probe::memory_is_short = true;
   const auto stopped = replica.executor->execute(what);
-  const auto read = replica.executor->try_query(alice, RequestNumber{1}, as_bytes("get"));
+  WorkBudget work;
+  const auto read = replica.executor->try_query(alice, RequestNumber{1}, as_bytes("get"), work);
   Probe::memory_is_short = false;
   REQUIRE_FALSE(stopped);
   CHECK(stopped.error().kind == storage::StorageError::Kind::io);
@@ -329,7 +330,8 @@ TEST_CASE("executor: a write that fails stops it for good", "[executor]") {
 
   replica.disk.engine->fail_writes(std::nullopt);
   CHECK_FALSE(replica.executor->execute(what));
-  CHECK_FALSE(replica.executor->try_query(alice, RequestNumber{1}, as_bytes(kv::get("a"))));
+  WorkBudget work;
+  CHECK_FALSE(replica.executor->try_query(alice, RequestNumber{1}, as_bytes(kv::get("a")), work));
   CHECK(replica.executor->query(alice, RequestNumber{1}, as_bytes(kv::get("a"))).status == ReplyStatus::busy);
 
   replica.restart();

@@ -17,8 +17,7 @@ class MapState final : public StateView {
     const auto found = map.find(Bytes(key.begin(), key.end()));
     return found == map.end() ? std::optional<Bytes>() : found->second;
   }
-  [[nodiscard]] storage::Result<void> scan(BytesView from, BytesView to,
-                                           const std::function<bool(BytesView, BytesView)>& visit) const override {
+  [[nodiscard]] storage::Result<void> scan(BytesView from, BytesView to, const Visit& visit) const override {
     if (broken) return tl::unexpected(*broken);
     const Bytes end(to.begin(), to.end());
     for (auto at = map.lower_bound(Bytes(from.begin(), from.end())); at != map.end(); ++at) {

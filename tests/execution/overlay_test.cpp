@@ -16,11 +16,12 @@ using Map = std::map<Bytes, Bytes>;
 Map scan_all(const Overlay& overlay, BytesView from, BytesView to, std::size_t limit) {
   Map seen;
   Bytes last;
-  const auto scanned = overlay.scan(from, to, [&](BytesView key, BytesView value) {
+  const auto scanned = overlay.scan(from, to, [&](BytesView key, const std::optional<BytesView>& value) {
     const Bytes k(key.begin(), key.end());
-    CHECK((seen.empty() || last < k));
+    CHECK((last.empty() || last < k));
     last = k;
-    seen.emplace(k, Bytes(value.begin(), value.end()));
+    if (!value) return true;  // erased by this batch
+    seen.emplace(k, Bytes(value->begin(), value->end()));
     return seen.size() < limit;
   });
   REQUIRE(scanned);

@@ -139,6 +139,19 @@ TEST_CASE("executor: a client that confirms each result may have any size", "[ex
   CHECK(replica.run(after).at(0).status == ReplyStatus::ok);
 }
 
+TEST_CASE("executor: the largest record of a session can be transferred", "[budget]") {
+  const auto full = [](std::uint64_t window) {
+    storage::SessionRecord record{{alice, SessionId{1}, RequestNumber{1}, RequestNumber{1}, SequenceNumber{1}}, {}};
+    for (std::uint64_t i = 1; i <= window; ++i) {
+      record.replies.push_back({RequestNumber{i}, ReplyStatus::ok, Bytes(ResultBudget::small_bytes)});
+    }
+    // One of them is as large as all large ones may be together.
+    return storage::encode_session(record).size() + ResultBudget::session_bytes;
+  };
+  CHECK(full(ResultBudget::largest_session_window) <= Limits::max_value_bytes);
+  CHECK(full(65'536) > Limits::max_value_bytes);
+}
+
 TEST_CASE("executor: the large results of one batch, over all sessions", "[executor][budget]") {
   Replica replica(pbft::plugin::table<Probe>());
   std::vector<BundlePtr> bundles;

@@ -28,7 +28,7 @@ class Tally {
   void count(client::OutcomeKind kind, Clock::time_point sent) {
     const auto now = Clock::now();
     const std::lock_guard lock{mutex_};
-    if (kind == client::OutcomeKind::timed_out) {
+    if (kind == client::OutcomeKind::timed_out || kind == client::OutcomeKind::unknown) {
       ++counts_.unknown;
     } else if (kind == client::OutcomeKind::busy) {
       ++counts_.busy;

@@ -105,7 +105,8 @@ std::vector<std::string> CheckedWrites::verify(client::Client& client) {
   for (const auto& [key, value] : pairs) keys.push_back(key);
   keys.push_back(counter());
   read_all(client, keys, [&](std::size_t i, const client::Outcome& outcome) {
-    if (outcome.kind == client::OutcomeKind::timed_out || outcome.kind == client::OutcomeKind::busy) {
+    if (outcome.kind == client::OutcomeKind::timed_out || outcome.kind == client::OutcomeKind::busy ||
+        outcome.kind == client::OutcomeKind::unknown) {
       problems.push_back(fmt::format("{} cannot be read: {}", keys[i], outcome.message));
     } else if (i == pairs.size()) {
       const bool ok = outcome.kind == client::OutcomeKind::ok;

@@ -39,6 +39,17 @@ struct Small : StateMachine {
   }
 };
 
+// Reads a value of 1 MiB as often as it is told to.
+struct Busy : StateMachine {
+  static constexpr const char* name = "busy";
+  static constexpr const char* version = "1";
+  std::string execute(const Context&, State& state, std::string_view operation) override {
+    state.put("a", std::string(PBFT_MAX_VALUE_BYTES, 'v'));
+    for (std::size_t i = 0; i < operation.size(); ++i) (void)state.get("a");
+    return "ok";
+  }
+};
+
 struct Configured : StateMachine {
   static constexpr const char* name = "configured";
   static constexpr const char* version = "1";
@@ -73,6 +84,13 @@ TEST_CASE("sdk: what is thrown becomes a failed result and takes the changes bac
   CHECK_THAT(fresh.execute("put in scan").bytes, Contains("must not change the state"));
   CHECK_FALSE(fresh.query("").ok);
   CHECK(fresh.state().empty());
+}
+
+TEST_CASE("sdk: an operation that reads too much fails, as it would in a replica", "[sdk]") {
+  Harness h(table<Busy>());
+  CHECK(h.execute(std::string(46, 'x')).ok);
+  CHECK_THAT(h.execute(std::string(47, 'x')).bytes, Contains("too much"));
+  CHECK(h.execute("x").ok);
 }
 
 TEST_CASE("sdk: memory that runs out is no result", "[sdk]") {

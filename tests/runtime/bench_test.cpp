@@ -5,7 +5,9 @@
 #include <set>
 
 #include "plugins/kv/kv.h"
+#include "plugins/sdk/pbft/plugin.hpp"
 #include "tools/pbftctl/histogram.h"
+#include "tools/pbftctl/load_generator.h"
 #include "tools/pbftctl/operation_maker.h"
 
 using namespace pbft;
@@ -58,6 +60,42 @@ TEST_CASE("keys are below their number, all of them are chosen, and zipf prefers
       }
     }
   }
+}
+
+// Understands the words of the first operation only.
+struct Picky : plugin::StateMachine {
+  static constexpr const char* name = "picky";
+  static constexpr const char* version = "1";
+  static constexpr Command commands[] = {{"0", "0", "All there is", 0}};
+  std::string execute(const Context&, State&, std::string_view) override { return {}; }
+  Operation parse(const Words& words) const override {
+    if (words[0] != "0") throw Failure("only 0 is understood");
+    return {std::string(words[0]), false};
+  }
+};
+
+TEST_CASE("an operation that the plugin refuses to make ends the run with its message") {
+  const auto picky = *execution::Plugin::from_table(plugin::table<Picky>(), "");
+  crypto::initialize();
+  const crypto::Identity replica = crypto::Identity::generate();
+  client::ClientOptions connection{{}, crypto::Identity::generate(), {}, {}};
+  connection.roster.replicas.push_back(replica.public_key());
+  connection.replicas.push_back({"A", "tcp://127.0.0.1:1"});  // nobody is there
+  std::vector<std::unique_ptr<client::Client>> clients;
+  clients.push_back(*client::Client::open(connection));
+  LoadOptions options;
+  options.operation.words = {"{i}"};
+  options.outstanding = 2;
+  options.warm_up = std::chrono::milliseconds{0};
+  options.duration = std::chrono::seconds{2};
+  options.timeout = std::chrono::milliseconds{1};
+  SECTION("closed loop") {}
+  SECTION("open loop") {
+    options.rate = 1'000;
+  }
+  const auto report = run_load(clients, *picky, options, [](double, double) {});
+  REQUIRE_FALSE(report);
+  CHECK_THAT(report.error(), Catch::Contains("operation 1: ") && Catch::Contains("understands no `1`"));
 }
 
 TEST_CASE("words are filled, and reads come in their share") {

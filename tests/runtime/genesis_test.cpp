@@ -154,6 +154,8 @@ TEST_CASE("What is wrong in a genesis is named with line, key and what is allowe
       {"window = 40", "window = -40", ":10: parameters.window: is -40; must be a whole number"},
       {"max_sessions = 50", "signed_requests = 1", ":12: parameters.signed_requests: is a whole number; must be true"},
       {"session_window = 100", "session_window = \"100\"", ":11: parameters.session_window: is a string; must be"},
+      {"session_window = 100", "session_window = 16385",
+       ":11: parameters.session_window: is 16385; must be a whole number from 1 to 16384"},
       {"[plugin]\nname = \"kv\"", "[plugin]", ": plugin.name: is missing"},
       {"[plugin]", "[plugins]", ":14: plugins: is unknown here; did you mean plugin?"},
       {"open = false", "open = \"no\"", ":18: clients.open: is a string; must be true or false"},

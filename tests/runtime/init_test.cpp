@@ -259,6 +259,33 @@ TEST_CASE("--rejoin wants to be told for whom") {
   CHECK(exit_code == 1);
 }
 
+TEST_CASE("up and down take --dir for their directory, and say so where there is none") {
+  const TemporaryDirectory directory;
+  REQUIRE(ctl::make_cluster(directory.path(), picked("kv")));
+  int exit_code = 0;
+  const std::string program{PBFTCTL_PROGRAM};
+  const std::string with_dir = program + " --dir " + directory.path().string();
+  CHECK_THAT(run(with_dir + " up --only A --rejoin", exit_code), Catch::Contains("holds this replica's store"));
+  CHECK(exit_code == 1);
+  CHECK_THAT(run(with_dir + " down", exit_code), Catch::Contains("not running"));
+  CHECK(exit_code == 0);
+  for (const char* command : {" up", " down"}) {
+    CHECK_THAT(run(program + command, exit_code), Catch::Contains("DIR is missing"));
+    CHECK(exit_code == 2);
+  }
+}
+
+TEST_CASE("What up prints as JSON may have bytes in it that are no UTF-8") {
+  const TemporaryDirectory directory;
+  const std::filesystem::path home = directory.path() / "\xff";
+  REQUIRE(ctl::make_cluster(home, picked("kv")));
+  int exit_code = 0;
+  const std::string output =
+      run(std::string{PBFTCTL_PROGRAM} + " up " + home.string() + " --only A --rejoin --json", exit_code);
+  CHECK_THAT(output, Catch::Contains("\"state\": \"failed\"") && !Catch::Contains("json.exception"));
+  CHECK(exit_code == 1);
+}
+
 TEST_CASE("A cluster that cannot be made leaves nothing behind") {
   const TemporaryDirectory directory;
   const auto refused = [&](const ClusterSpec& spec, const std::string& expected) {
@@ -320,7 +347,8 @@ TEST_CASE("pbft-node --check names what does not fit") {
   SECTION("the key of another replica") {
     std::filesystem::copy_file(directory.path() / "C" / "replica.key", home / "replica.key",
                                std::filesystem::copy_options::overwrite_existing);
-    CHECK_THAT(run(check, exit_code), Catch::Contains("replica.key: its public key is") && Catch::Contains("for B"));
+    CHECK_THAT(run(check, exit_code), Catch::Contains("replica.key: its public key is") && Catch::Contains("for B") &&
+                                          Catch::Contains("correct key or name in"));
     CHECK(exit_code == 2);
   }
   SECTION("a key that others may read") {

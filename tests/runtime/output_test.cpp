@@ -31,6 +31,7 @@ TEST_CASE("Each outcome has an exit code of its own, but for what ran and failed
   CHECK(exit_code(Kind::refused) == 1);
   CHECK(exit_code(Kind::timed_out) == 3);
   CHECK(exit_code(Kind::busy) == 4);
+  CHECK(exit_code(Kind::unknown) == 5);
 }
 
 TEST_CASE("A view that is being changed says so") {

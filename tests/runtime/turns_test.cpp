@@ -5,6 +5,7 @@
 #include "node/pbft/reads.h"
 #include "node/runtime/driver.h"
 #include "plugins/kv/kv.h"
+#include "plugins/sdk/pbft/plugin.hpp"
 #include "tests/crypto/cluster.h"
 #include "tests/execution/store_fixture.h"
 
@@ -19,15 +20,34 @@ struct SentFrames final : Transport {
   void broadcast(Bytes frame) override { broadcasts.push_back(std::move(frame)); }
   void send(ReplicaId, Bytes) override {}
   void reply(const ClientId&, SessionId, RequestNumber, Bytes) override {}
-  void answer(Origin, Bytes) override { ++answers; }
+  bool answer(const ClientId&, Origin, Bytes) override {
+    ++answers;
+    return somebody_is_there;
+  }
 
   std::vector<Bytes> broadcasts;
+  bool somebody_is_there = true;
   std::size_t answers = 0;
+};
+
+// A query's result has as many bytes as the operation says.
+struct Sized : plugin::StateMachine {
+  static constexpr const char* name = "sized";
+  static constexpr const char* version = "1";
+  static inline std::size_t queries = 0;
+  std::string execute(const Context&, State&, std::string_view) override { return {}; }
+  std::string query(const Context&, const ReadState&, std::string_view operation) override {
+    ++queries;
+    return std::string(std::stoul(std::string(operation)), 'x');
+  }
 };
 
 // Replica 1 of four, with real parts but for its network.
 struct DrivenReplica {
-  DrivenReplica() : authenticator(cluster.replica(1)), core(open_to_all(), LocalParameters{ReplicaId{1}}, recovered()) {
+  explicit DrivenReplica(const pbft_plugin_v1* table = pbft_kv_plugin())
+      : plugin(*execution::Plugin::from_table(table, "")),
+        authenticator(cluster.replica(1)),
+        core(open_to_all(), LocalParameters{ReplicaId{1}}, recovered()) {
     auto opened = execution::Executor::open(*disk.store, *plugin);
     REQUIRE(opened);
     executor = *std::move(opened);
@@ -49,6 +69,13 @@ struct DrivenReplica {
     const Bytes frame = cluster.client(number).seal_to(ReplicaId{1}, messages);
     driver->client_frame(shared(frame), identity_of(number).curve().public_key, Origin{number});
   }
+  void reads_from_client(std::uint32_t number, std::size_t count, const std::string& operation) {
+    std::vector<ClientMessage> reads;
+    for (std::size_t i = 0; i < count; ++i) {
+      reads.emplace_back(ReadRequest{RequestNumber{i + 1}, SharedBytes::own(to_bytes(operation))});
+    }
+    from_client(number, reads);
+  }
   std::size_t answers_of_turn() {
     const std::size_t before = transport.answers;
     REQUIRE(driver->end_turn());
@@ -57,7 +84,7 @@ struct DrivenReplica {
 
   TestCluster cluster;
   execution::StoreFixture disk;
-  std::unique_ptr<execution::Plugin> plugin = *execution::Plugin::from_table(pbft_kv_plugin(), "");
+  std::unique_ptr<execution::Plugin> plugin;
   std::unique_ptr<execution::Executor> executor;
   crypto::Authenticator authenticator;
   Replica core;
@@ -80,6 +107,31 @@ TEST_CASE("reads that a turn has no room for keep the driver busy, and are answe
     CHECK(replica.driver->busy() == (left > 0));
   }
   CHECK(replica.answers_of_turn() == 0);
+}
+
+TEST_CASE("of reads with large results a turn answers a few bytes, and the others wait for the next") {
+  DrivenReplica replica(plugin::table<Sized>());
+  constexpr std::size_t count = 2 * Reads::per_turn;
+  replica.reads_from_client(100, count, "1000000");
+  for (std::size_t i = 0; i < count; i += 2) {  // the second answer goes beyond the budget of its turn
+    CHECK(replica.answers_of_turn() == 2);
+    CHECK(replica.driver->busy() == (i + 2 < count));
+  }
+  replica.reads_from_client(100, 3, "600000");
+  replica.reads_from_client(101, 3, "1");
+  CHECK(replica.answers_of_turn() == 2);
+  CHECK(replica.answers_of_turn() == 4);
+  CHECK_FALSE(replica.driver->busy());
+}
+
+TEST_CASE("reads of who is gone are not run any more") {
+  DrivenReplica replica(plugin::table<Sized>());
+  replica.reads_from_client(100, 10, "10");
+  replica.transport.somebody_is_there = false;
+  Sized::queries = 0;
+  CHECK(replica.answers_of_turn() == 1);
+  CHECK(Sized::queries == 1);
+  CHECK_FALSE(replica.driver->busy());
 }
 
 // A batch of clients whose MACs hold nowhere makes a backup report each of them.

@@ -39,6 +39,7 @@ nlohmann::json report_as_json(const LoadReport& report, const BenchOptions& opti
           {"refused", report.refused},
           {"timed_out", report.timed_out},
           {"busy", report.busy},
+          {"unknown", report.unknown},
           {"first_trouble", report.first_trouble},
           {"latency", to_json(report.latency)}};
 }
@@ -51,10 +52,12 @@ void print_report(const LoadReport& report) {
 
 // What had no result is told in any case. A failure of the state machine is a result like any other.
 int exit_code_of(const LoadReport& report) {
-  if (report.refused + report.timed_out + report.busy == 0) return exit_ok;
-  print_error(
-      fmt::format("{} operations were refused, {} had no answer in time, {} since the cluster was busy; the first: {}",
-                  report.refused, report.timed_out + report.busy, report.busy, report.first_trouble));
+  if (report.refused + report.timed_out + report.busy + report.unknown == 0) return exit_ok;
+  print_error(fmt::format(
+      "{} operations were refused, {} had no answer in time, {} since the cluster was busy, of {} the result was lost; "
+      "the first: {}",
+      report.refused, report.timed_out + report.busy, report.busy, report.unknown, report.first_trouble));
+  if (report.unknown > 0) return exit_unknown;
   if (report.timed_out > 0) return exit_no_answer;
   return report.busy > 0 ? exit_busy : exit_failed;
 }

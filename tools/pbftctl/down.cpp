@@ -9,6 +9,7 @@
 
 #include "tools/pbftctl/commands.h"
 #include "tools/pbftctl/node_process.h"
+#include "tools/pbftctl/output.h"
 
 namespace pbft::ctl {
 
@@ -21,7 +22,9 @@ struct DownOptions {
 };
 
 int run(const DownOptions& options, const Globals& globals) {
-  const auto replicas = local_replicas(options.directory, options.only);
+  const std::filesystem::path& directory = options.directory.empty() ? globals.directory : options.directory;
+  if (directory.empty()) return usage_error("down: DIR is missing; give the directory that `pbftctl init` made");
+  const auto replicas = local_replicas(directory, options.only);
   if (!replicas) {
     fmt::print(stderr, "pbftctl down: {}\n", replicas.error());
     return exit_usage;
@@ -52,7 +55,7 @@ int run(const DownOptions& options, const Globals& globals) {
     list.push_back({{"name", replica.name}, {"state", state}});
     if (!globals.json) fmt::print("{:<12} {}\n", replica.name, state);
   }
-  if (globals.json) fmt::print("{}\n", list.dump(2));
+  if (globals.json) print_json(list, 2);
   if (!all) fmt::print(stderr, "pbftctl down: not all have ended; --kill ends them at once\n");
   return all ? exit_ok : exit_failed;
 }
@@ -62,7 +65,7 @@ int run(const DownOptions& options, const Globals& globals) {
 void add_down(CLI::App& app, Globals& globals, Action& action) {
   CLI::App* command = app.add_subcommand("down", "Stop the replicas of a cluster that `up` started");
   auto options = std::make_shared<DownOptions>();
-  command->add_option("DIR", options->directory, "The directory that `pbftctl init` made")->required();
+  command->add_option("DIR", options->directory, "The directory that `pbftctl init` made; or --dir DIR");
   command->add_option("--only", options->only, "Just these replicas")->type_name("NAME")->delimiter(',');
   command->add_flag("--kill", options->kill, "End them at once (SIGKILL), as a crash would");
   add_global_options(*command, globals);

@@ -6,9 +6,11 @@
 #include <set>
 
 #include "node/crypto/keys.h"
+#include "node/execution/result_budget.h"
 #include "node/pbft/messages.h"
 #include "tools/pbftctl/cluster_maker.h"
 #include "tools/pbftctl/commands.h"
+#include "tools/pbftctl/output.h"
 
 namespace pbft::ctl {
 
@@ -168,7 +170,7 @@ void print_as_json(const std::filesystem::path& directory, const MadeCluster& ma
                                  {"http", replica.http}});
   }
   for (const auto& file : made.client_files) value["clients"].push_back(std::filesystem::absolute(file).string());
-  fmt::print("{}\n", value.dump(2));
+  print_json(value, 2);
 }
 
 void print_text(const std::filesystem::path& directory, const ClusterSpec& spec, const MadeCluster& made) {
@@ -281,7 +283,7 @@ void add_init(CLI::App& app, Globals& globals, Action& action) {
       ->type_name("L")
       ->check(CLI::Range(std::size_t{2}, 4 * Limits::max_ledger_range));
   command->add_option("--session-window", options->session_window, "Requests a session may have outstanding (1024)")
-      ->check(CLI::Range(1, 65'536));
+      ->check(CLI::Range(std::uint64_t{1}, execution::ResultBudget::largest_session_window));
   command->add_option("--max-sessions", options->max_sessions, "Client sessions that are kept (10000)")
       ->check(CLI::Range(1, 1'000'000));
   command

@@ -6,7 +6,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
-#include <thread>
+#include <optional>
+#include <utility>
 
 namespace pbft::ctl {
 namespace {
@@ -19,16 +20,43 @@ struct Window {
   [[nodiscard]] bool holds(Clock::time_point time) const { return time >= from && time < to; }
 };
 
+// What ends the run before its time: an operation that the plugin refuses to make. Any thread.
+class Failure {
+ public:
+  void set(std::string message) {
+    const std::lock_guard lock{mutex_};
+    if (!is_set_) message_ = std::move(message);
+    is_set_ = true;
+    changed_.notify_all();
+  }
+  [[nodiscard]] bool is_set() const { return is_set_; }
+  [[nodiscard]] std::optional<std::string> message() {
+    const std::lock_guard lock{mutex_};
+    return is_set_ ? std::optional{message_} : std::nullopt;
+  }
+  // True: it is set.
+  [[nodiscard]] bool wait_until(Clock::time_point time) {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_until(lock, time, [this] { return is_set_.load(); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<bool> is_set_{false};
+  std::string message_;
+};
+
 // One connection and what came of its operations. Submissions come from the caller's thread and from the client's.
 class Lane {
  public:
   Lane(client::Client& client, const execution::Plugin& plugin, OperationOptions options, Window window,
-       std::chrono::milliseconds timeout)
-      : client_(client), window_(window), timeout_(timeout), maker_(plugin, std::move(options)) {}
+       std::chrono::milliseconds timeout, Failure& failure)
+      : client_(client), window_(window), timeout_(timeout), failure_(failure), maker_(plugin, std::move(options)) {}
 
   // Keeps one more operation outstanding until the window ends.
   void keep_busy(Clock::time_point now) {
-    if (now >= window_.to) return;
+    if (now >= window_.to || failure_.is_set()) return;
     submit([this, now](const client::Outcome& outcome) {
       keep_busy(count(outcome, now));
       ended();
@@ -53,6 +81,7 @@ class Lane {
     report.refused += counts_.refused;
     report.timed_out += counts_.timed_out;
     report.busy += counts_.busy;
+    report.unknown += counts_.unknown;
     report.latency.merge(counts_.latency);
     if (report.first_trouble.empty()) report.first_trouble = counts_.first_trouble;
   }
@@ -66,8 +95,7 @@ class Lane {
       const std::lock_guard lock{mutex_};
       auto made = maker_.next(number_++);
       if (!made) {  // the first one was parsed before anything began, so this is a rare choice of words
-        ++counts_.failed;
-        if (counts_.first_trouble.empty()) counts_.first_trouble = made.error();
+        failure_.set(fmt::format("operation {}: {}", number_ - 1, made.error()));
         return;
       }
       operation = std::move(*made);
@@ -102,6 +130,7 @@ class Lane {
     if (outcome.kind == client::OutcomeKind::refused) ++counts_.refused;
     if (outcome.kind == client::OutcomeKind::timed_out) ++counts_.timed_out;
     if (outcome.kind == client::OutcomeKind::busy) ++counts_.busy;
+    if (outcome.kind == client::OutcomeKind::unknown) ++counts_.unknown;
     if (counts_.first_trouble.empty()) {
       counts_.first_trouble = outcome.message.empty() ? std::string{as_text(outcome.result)} : outcome.message;
     }
@@ -111,6 +140,7 @@ class Lane {
   client::Client& client_;
   const Window window_;
   const std::chrono::milliseconds timeout_;
+  Failure& failure_;
   std::atomic<std::uint64_t> completed_{0};  // ever
 
   std::mutex mutex_;
@@ -150,21 +180,21 @@ class Teller {
 };
 
 void run_closed(const std::vector<std::unique_ptr<Lane>>& lanes, std::size_t outstanding, Clock::time_point end,
-                Teller& teller) {
+                Teller& teller, Failure& failure) {
   for (std::size_t i = 0; i < outstanding; ++i) lanes[i % lanes.size()]->keep_busy(Clock::now());
   while (Clock::now() < end) {
-    std::this_thread::sleep_until(std::min(end, teller.next()));
+    if (failure.wait_until(std::min(end, teller.next()))) return;
     teller.tell_if_due();
   }
 }
 
-void run_open(const std::vector<std::unique_ptr<Lane>>& lanes, double rate, Clock::time_point end, Teller& teller) {
+void run_open(const std::vector<std::unique_ptr<Lane>>& lanes, double rate, Clock::time_point end, Teller& teller,
+              Failure& failure) {
   const auto start = Clock::now();
   for (std::uint64_t i = 0;; ++i) {
     const auto after = std::chrono::duration<double>(static_cast<double>(i) / rate);
     const auto due = start + std::chrono::duration_cast<Clock::duration>(after);
-    if (due >= end) return;
-    std::this_thread::sleep_until(due);
+    if (due >= end || failure.wait_until(due)) return;
     lanes[i % lanes.size()]->submit_once(due);
     teller.tell_if_due();
   }
@@ -191,22 +221,24 @@ Result<LoadReport> run_load(const std::vector<std::unique_ptr<client::Client>>& 
   if (auto understood = check_words(plugin, options.operation); !understood) return tl::unexpected(understood.error());
   const auto start = Clock::now();
   const Window window{start + options.warm_up, start + options.warm_up + options.duration};
+  Failure failure;
   std::vector<std::unique_ptr<Lane>> lanes;
   for (const auto& client : clients) {
     OperationOptions mine = options.operation;
     mine.seed += lanes.size() * 1'000'003;
-    lanes.push_back(std::make_unique<Lane>(*client, plugin, std::move(mine), window, options.timeout));
+    lanes.push_back(std::make_unique<Lane>(*client, plugin, std::move(mine), window, options.timeout, failure));
   }
   Teller teller{lanes, progress};
   if (options.rate > 0) {
-    run_open(lanes, options.rate, window.to, teller);
+    run_open(lanes, options.rate, window.to, teller, failure);
   } else {
-    run_closed(lanes, options.outstanding, window.to, teller);
+    run_closed(lanes, options.outstanding, window.to, teller, failure);
   }
   LoadReport report;
   report.seconds = std::chrono::duration<double>(options.duration).count();
   // Every operation has a deadline, so that all of them end.
   for (const auto& lane : lanes) lane->wait();
+  if (const auto message = failure.message()) return tl::unexpected(*message);
   for (const auto& lane : lanes) lane->add_to(report);
   return report;
 }

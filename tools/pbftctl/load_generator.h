@@ -33,6 +33,7 @@ struct LoadReport {
   std::uint64_t refused = 0;    // by the cluster; this and the next are of the whole run, too
   std::uint64_t timed_out = 0;
   std::uint64_t busy = 0;
+  std::uint64_t unknown = 0;  // sent, and the result is lost
   std::string first_trouble;  // what the first that did not end well said
   Histogram latency;          // microseconds, of those that were due while it was measured and completed
 
@@ -40,7 +41,8 @@ struct LoadReport {
 };
 
 // Runs the load to its end. `progress` is called about once a second on the caller's thread with what has completed
-// since the last time and the seconds since the start. The error says which operation the plugin does not understand.
+// since the last time and the seconds since the start. The error says which operation the plugin does not understand:
+// where there is one, the run ends with it.
 [[nodiscard]] Result<LoadReport> run_load(const std::vector<std::unique_ptr<client::Client>>& clients,
                                           const execution::Plugin& plugin, const LoadOptions& options,
                                           const std::function<void(double seconds, double per_second)>& progress);

@@ -48,7 +48,8 @@ int run(int argc, char** argv) {
       "The client's configuration is the first of: --config FILE, DIR/client/client.toml of --dir DIR,\n"
       "$PBFT_CLIENT_CONFIG, ./client.toml, ./client/client.toml, ./cluster/client/client.toml.\n"
       "Exit codes: 0 ok, 1 operation failed, 2 wrong usage or configuration, 3 no answer in time,\n"
-      "4 no answer in time since the cluster has more work than it can take.");
+      "4 no answer in time since the cluster has more work than it can take, 5 the result is lost and the operation\n"
+      "may have taken effect.");
   // Exactly one: a word of an operation that is called like a command is then no second command.
   app.require_subcommand(1, 1);
 

@@ -18,8 +18,8 @@ int usage_error(const std::string& message) {
   return exit_usage;
 }
 
-void print_json(const nlohmann::json& value) {
-  fmt::print("{}\n", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+void print_json(const nlohmann::json& value, int indent) {
+  fmt::print("{}\n", value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 bool stdout_is_terminal() {
@@ -106,7 +106,7 @@ std::string describe(const execution::Plugin& plugin, BytesView operation, const
 }
 
 nlohmann::json to_json(const execution::Plugin& plugin, BytesView operation, const client::Outcome& outcome) {
-  static constexpr const char* names[] = {"ok", "failed", "refused", "timed_out", "busy"};
+  static constexpr const char* names[] = {"ok", "failed", "refused", "timed_out", "busy", "unknown"};
   nlohmann::json value{{"outcome", names[static_cast<std::size_t>(outcome.kind)]}};
   value[outcome.kind == client::OutcomeKind::ok ? "result" : "message"] = describe(plugin, operation, outcome);
   return value;
@@ -120,6 +120,8 @@ ExitCode exit_code(client::OutcomeKind kind) {
       return exit_no_answer;
     case client::OutcomeKind::busy:
       return exit_busy;
+    case client::OutcomeKind::unknown:
+      return exit_unknown;
     case client::OutcomeKind::failed:
     case client::OutcomeKind::refused:
       break;

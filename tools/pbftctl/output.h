@@ -15,8 +15,9 @@ void print_error(const std::string& message);  // "pbftctl: message"
 // print_error, and the code to return.
 [[nodiscard]] int usage_error(const std::string& message);
 
-// One line of JSON. Bytes that are no UTF-8 are shown as the replacement character.
-void print_json(const nlohmann::json& value);
+// One line of JSON, or several where there is an indent. Bytes that are no UTF-8 are shown as the replacement
+// character.
+void print_json(const nlohmann::json& value, int indent = -1);
 [[nodiscard]] bool stdout_is_terminal();
 // On standard error, where that is a terminal: a line that the next one replaces, until the end.
 void print_progress(const std::string& line);

@@ -199,7 +199,7 @@ void print(const std::vector<Starting>& nodes, bool as_json) {
       if (!node.note.empty()) fmt::print(stderr, "{}: {}\n", node.replica.name, printable(node.note));
     }
   }
-  if (as_json) fmt::print("{}\n", list.dump(2));
+  if (as_json) print_json(list, 2);
 }
 
 int run(const UpOptions& options, const Globals& globals) {
@@ -207,7 +207,9 @@ int run(const UpOptions& options, const Globals& globals) {
     fmt::print(stderr, "pbftctl up: --rejoin is for replicas that lost their store; name them with --only\n");
     return exit_usage;
   }
-  const auto replicas = local_replicas(options.directory, options.only);
+  const std::filesystem::path& directory = options.directory.empty() ? globals.directory : options.directory;
+  if (directory.empty()) return usage_error("up: DIR is missing; give the directory that `pbftctl init` made");
+  const auto replicas = local_replicas(directory, options.only);
   if (!replicas) {
     fmt::print(stderr, "pbftctl up: {}\n", replicas.error());
     return exit_usage;
@@ -233,7 +235,7 @@ int run(const UpOptions& options, const Globals& globals) {
 void add_up(CLI::App& app, Globals& globals, Action& action) {
   CLI::App* command = app.add_subcommand("up", "Start the replicas of a cluster on this machine, in the background");
   auto options = std::make_shared<UpOptions>();
-  command->add_option("DIR", options->directory, "The directory that `pbftctl init` made")->required();
+  command->add_option("DIR", options->directory, "The directory that `pbftctl init` made; or --dir DIR");
   command->add_option("--only", options->only, "Just these replicas")->type_name("NAME")->delimiter(',');
   command->add_flag("--rejoin", options->rejoin,
                     "They lost their stores: make new ones, learn the state from the others, and vote on nothing until "

@@ -160,7 +160,7 @@ void SimClient::completed(const client::Completion& completion) {
   const auto kind = static_cast<std::uint64_t>(outcome.kind);
   world_.trace.record(Trace::Kind::outcome, process_, completion.ticket.value, fast_hash(outcome.result) + kind);
   world_.trace.say([&] {
-    const char* names[] = {"ok", "failed", "refused", "timed out", "busy"};
+    const char* names[] = {"ok", "failed", "refused", "timed out", "busy", "unknown"};
     return fmt::format("c{} is told #{} {}: {} \"{}\" {}", process_, completion.ticket.value,
                        to_string(waiting.operation), names[kind], as_text(outcome.result).substr(0, 32),
                        outcome.message);
@@ -182,8 +182,8 @@ void SimClient::completed(const client::Completion& completion) {
   } else {
     ++abandoned_;
     if (!faulty_) world_.checkers.outcomes.given_up({process_, completion.ticket.value});
-    ++(outcome.kind == client::OutcomeKind::refused ? world_.sometimes.client_refused
-                                                    : world_.sometimes.client_timed_out);
+    if (outcome.kind == client::OutcomeKind::unknown) ++world_.sometimes.client_unknown;
+    if (outcome.kind == client::OutcomeKind::timed_out) ++world_.sometimes.client_timed_out;
   }
   const bool wrote = outcome.kind == client::OutcomeKind::ok && !waiting.operation.read_only();
   if (wrote && random_.chance(300)) return look_at(waiting.operation.key);

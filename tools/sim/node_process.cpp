@@ -61,8 +61,9 @@ void Node::Process::reply(const ClientId& client, SessionId session, RequestNumb
   for (const Endpoint to : route->second) to_client(to, shared);
 }
 
-void Node::Process::answer(Origin origin, Bytes frame) {
+bool Node::Process::answer(const ClientId&, Origin origin, Bytes frame) {
   to_client(static_cast<Endpoint>(origin.value), SharedBytes::own(std::move(frame)));
+  return true;
 }
 
 void Node::Process::to_client(Endpoint to, SharedBytes frame) {

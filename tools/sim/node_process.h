@@ -27,7 +27,7 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   void broadcast(Bytes frame) override;
   void send(ReplicaId to, Bytes frame) override;
   void reply(const ClientId& client, SessionId session, RequestNumber number, Bytes frame) override;
-  void answer(Origin origin, Bytes frame) override;
+  bool answer(const ClientId& client, Origin origin, Bytes frame) override;
   void to_client(Endpoint to, SharedBytes frame);
   void learn_route(const Route& route, Endpoint to);
 

@@ -37,7 +37,7 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("result forgotten", sometimes.result_forgotten);
   visit("read sent into the order", sometimes.read_ordered);
   visit("frame refused", sometimes.refused_frames);
-  visit("client refused", sometimes.client_refused);
+  visit("client told unknown", sometimes.client_unknown);
   visit("client timed out", sometimes.client_timed_out);
   visit("view left", sometimes.view_left);
   visit("joining by f+1", sometimes.view_joined);

@@ -41,7 +41,7 @@ struct Sometimes {
   std::uint64_t result_forgotten = 0;  // a client was told so
   std::uint64_t read_ordered = 0;      // a read fell back to the order
   std::uint64_t refused_frames = 0;
-  std::uint64_t client_refused = 0;  // a client was told that its session is gone or such
+  std::uint64_t client_unknown = 0;  // a client was told that its session, and with it a result, is gone
   std::uint64_t client_timed_out = 0;
   std::uint64_t view_left = 0;
   std::uint64_t view_joined = 0;  // left because f+1 others had

@@ -40,6 +40,13 @@ extern "C" {
 #define PBFT_MAX_VALUE_BYTES 1048576u
 #define PBFT_MAX_OPERATION_BYTES 1048576u
 #define PBFT_MAX_RESULT_BYTES 1048576u
+/* How much of the state one operation may read and write, in bytes. Counted are the keys and values that it is given
+ * and gives, PBFT_WORK_OF_CALL for each call of pbft_state, and PBFT_WORK_OF_PAIR for each pair that a scan comes past.
+ * Beyond it the operation fails. Operations that are executed together share it, so less may be left; but 16 KiB and as
+ * much as the operation has itself nearly always are. */
+#define PBFT_MAX_WORK_BYTES 50331648u
+#define PBFT_WORK_OF_CALL 512u
+#define PBFT_WORK_OF_PAIR 64u
 
 /* What functions return, on both sides. */
 enum {
@@ -49,7 +56,8 @@ enum {
   PBFT_FAILED = 1,
   /* From pbft_state.get: there is no such key. */
   PBFT_NOT_FOUND = 2,
-  /* From pbft_state: the call was refused or the storage is broken. The operation is lost: whatever the plugin
+  /* From pbft_state: the call was refused, or the operation has done too much (PBFT_MAX_WORK_BYTES: from any of the
+   * calls, for good), or the storage is broken. The operation is lost: whatever the plugin
    * returns, it fails with a message of the host. The plugin should return soon. */
   PBFT_REFUSED = 3,
   /* From the plugin: there was not enough memory. This says nothing about the operation, but something about this
@@ -85,7 +93,7 @@ typedef struct pbft_state {
   int (*erase)(void* handle, pbft_bytes key);
   /* Visits the keys in [from, to) in ascending order of their bytes, as unsigned numbers; an empty `to` means to the
    * end. `visit` returns 0 to stop. The bytes that it is given are valid until it returns. It may call get and scan,
-   * but neither put nor erase. PBFT_OK, or PBFT_REFUSED: storage is broken. */
+   * but neither put nor erase. PBFT_OK, or PBFT_REFUSED: the visits were ended, or storage is broken. */
   int (*scan)(void* handle, pbft_bytes from, pbft_bytes to, int (*visit)(void* user, pbft_bytes key, pbft_bytes value),
               void* user);
 } pbft_state;

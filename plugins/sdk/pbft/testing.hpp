@@ -67,6 +67,7 @@ class Copy {
     before_ = state_;
     query_ = query;
     refused_.clear();
+    work_ = 0;
     const pbft_state functions{sizeof(pbft_state), this, &get, &put, &erase, &scan};
     Result result;
     const int status = function(instance_, &context, &functions, pass(operation), collect(result.bytes));
@@ -96,6 +97,10 @@ class Copy {
     if (value_size > PBFT_MAX_VALUE_BYTES) return refuse("the value is too large");
     return PBFT_OK;
   }
+  int work(size_t bytes) {
+    work_ += bytes;
+    return work_ <= PBFT_MAX_WORK_BYTES ? PBFT_OK : refuse("the operation reads and writes too much");
+  }
   int may_change() {
     if (query_) return refuse("a query must not change the state");
     if (scans_ != 0) return refuse("a visitor of a scan must not change the state");
@@ -104,35 +109,44 @@ class Copy {
 
   static int get(void* handle, pbft_bytes key, pbft_bytes* value) {
     Copy& copy = self(handle);
-    if (copy.check(key, 0) != PBFT_OK) return PBFT_REFUSED;
+    if (copy.work(PBFT_WORK_OF_CALL) != PBFT_OK || copy.check(key, 0) != PBFT_OK) return PBFT_REFUSED;
     const auto found = copy.state_.find(std::string(view(key)));
-    if (found == copy.state_.end()) return PBFT_NOT_FOUND;
+    const bool there = found != copy.state_.end();
+    if (copy.work(key.size + (there ? found->second.size() : 0)) != PBFT_OK) return PBFT_REFUSED;
+    if (!there) return PBFT_NOT_FOUND;
     copy.value_ = found->second;
     *value = pass(copy.value_);
     return PBFT_OK;
   }
   static int put(void* handle, pbft_bytes key, pbft_bytes value) {
     Copy& copy = self(handle);
+    if (copy.work(PBFT_WORK_OF_CALL) != PBFT_OK) return PBFT_REFUSED;
     if (copy.may_change() != PBFT_OK || copy.check(key, value.size) != PBFT_OK) return PBFT_REFUSED;
+    if (copy.work(key.size + value.size) != PBFT_OK) return PBFT_REFUSED;
     copy.state_[std::string(view(key))] = std::string(view(value));
     return PBFT_OK;
   }
   static int erase(void* handle, pbft_bytes key) {
     Copy& copy = self(handle);
+    if (copy.work(PBFT_WORK_OF_CALL) != PBFT_OK) return PBFT_REFUSED;
     if (copy.may_change() != PBFT_OK || copy.check(key, 0) != PBFT_OK) return PBFT_REFUSED;
+    if (copy.work(key.size) != PBFT_OK) return PBFT_REFUSED;
     copy.state_.erase(std::string(view(key)));
     return PBFT_OK;
   }
   static int scan(void* handle, pbft_bytes from, pbft_bytes to, int (*visit)(void*, pbft_bytes, pbft_bytes),
                   void* user) {
     Copy& copy = self(handle);
+    if (copy.work(PBFT_WORK_OF_CALL) != PBFT_OK) return PBFT_REFUSED;
+    int status = PBFT_OK;
     ++copy.scans_;
     for (auto at = copy.state_.lower_bound(std::string(view(from)));
          at != copy.state_.end() && (to.size == 0 || at->first < view(to)); ++at) {
-      if (visit(user, pass(at->first), pass(at->second)) == 0) break;
+      status = copy.work(PBFT_WORK_OF_PAIR + at->first.size() + at->second.size());
+      if (status != PBFT_OK || visit(user, pass(at->first), pass(at->second)) == 0) break;
     }
     --copy.scans_;
-    return PBFT_OK;
+    return status;
   }
 
   const pbft_plugin_v1& table_;
@@ -143,6 +157,7 @@ class Copy {
   std::string refused_;  // why the operation is lost
   bool query_ = false;
   int scans_ = 0;
+  size_t work_ = 0;  // of the operation
 };
 
 }  // namespace detail

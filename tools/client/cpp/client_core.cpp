@@ -199,6 +199,7 @@ void ClientCore::receive(const SharedBytes& frame, ReplicaId from) {
 CoreEffects ClientCore::advance(std::uint64_t now_us) {
   CoreEffects effects;
   impl_->collect(effects.completions);
+  impl_->fall_back_reads();  // The session holds what is to be ordered, so that a deadline finds it there.
   impl_->time_out(now_us, effects.completions);
   impl_->reads.advance(now_us, impl_->outbox);
   impl_->fall_back_reads();

@@ -197,7 +197,7 @@ void Session::evicted() {
     } else {
       completions_.push_back(
           {slot.ticket,
-           {OutcomeKind::refused,
+           {OutcomeKind::unknown,
             {},
             "the session was evicted, or has lost results; whether the operation took effect is not known"}});
     }
@@ -234,7 +234,7 @@ Outcome Session::outcome_of(Votes::Agreed agreed) const {
     case ReplyStatus::sign:
       break;
   }
-  return {OutcomeKind::refused,
+  return {OutcomeKind::unknown,
           {},
           "the cluster gave an answer that has no meaning here (reply status " +
               std::to_string(static_cast<unsigned>(agreed.status)) + ")"};

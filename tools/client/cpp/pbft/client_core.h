@@ -19,9 +19,10 @@ using Ticket = Number<struct TicketTag>;  // names one submitted operation in th
 enum class OutcomeKind : std::uint8_t {
   ok,
   failed,     // the operation ran and failed; result is the plugin's message
-  refused,    // the cluster refuses this client or session; message says why
+  refused,    // the cluster does not take it; it has no effect. message says why
   timed_out,  // the deadline passed; the operation may still take effect
   busy,       // the same, and f+1 replicas said lately that they have more work than they can take
+  unknown,    // it was sent, and its result is lost; it may have taken effect
 };
 struct Outcome {
   OutcomeKind kind = OutcomeKind::ok;
