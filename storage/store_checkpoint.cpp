@@ -89,8 +89,8 @@ Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest
   begun.epoch = epoch;
   begun.plugin = plugin;
   std::swap(begun.changes, impl.unwritten);
-  // Done in half of the interval, so that the next one never has to wait for it.
-  const std::size_t batches = std::max<std::uint64_t>(impl.options.checkpoint_interval / 2, 1);
+  // Done in three quarters of the interval, so that the next one never has to wait for it.
+  const std::size_t batches = std::max<std::uint64_t>(impl.options.checkpoint_interval * 3 / 4, 1);
   begun.share = begun.changes.size() / batches + 1;
   return {};
 }
@@ -98,7 +98,7 @@ Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest
 Result<void> Store::continue_checkpoint(std::size_t pairs) {
   if (!impl_->begun) return {};
   if (impl_->failure) return tl::unexpected(*impl_->failure);
-  return impl_->write_some(std::max<std::size_t>({pairs, std::exchange(impl_->begun->due, 0), 1}));
+  return impl_->write_some(std::max(pairs, std::exchange(impl_->begun->due, 0)));
 }
 
 bool Store::checkpointing() const {

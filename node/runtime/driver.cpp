@@ -1,5 +1,6 @@
 #include "node/runtime/driver.h"
 
+#include <algorithm>
 #include <iterator>
 #include <map>
 #include <set>
@@ -189,6 +190,7 @@ void Driver::sign(Effects& effects) {
 
 void Driver::peer_frame(const SharedBytes& frame, ReplicaId channel) {
   if (failed_) return;
+  came_in_ = true;
   const auto opened = parts_.authenticator.open_peer(
       frame, channel, [&](AuthenticatedPeerMessage&& message) { step(PeerInput{std::move(message)}); });
   if (!opened) parts_.observer.on_refused_frame(opened.error(), false);
@@ -206,6 +208,7 @@ void QuietSessions::set(const ClientId& client, SessionId session, bool quiet) {
 
 void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_t, 32>& channel, Origin origin) {
   if (failed_) return;
+  came_in_ = true;
   auto opened = parts_.authenticator.open_client(frame, channel);
   if (!opened) return parts_.observer.on_refused_frame(opened.error(), true);
   for (AuthenticatedClientMessage& authenticated : *opened) {
@@ -236,6 +239,7 @@ void Driver::client_frame(const SharedBytes& frame, const std::array<std::uint8_
 
 void Driver::tick(Timestamp wall_clock) {
   if (failed_) return;
+  ticked_ = true;
   parts_.store.tick_serving(1);
   step(Tick{wall_clock});
 }
@@ -256,6 +260,7 @@ storage::Result<void> Driver::state_damaged() {
 
 storage::Result<void> Driver::end_turn() {
   read_cost_ = 0;
+  pairs_ = pairs_of_this_turn();
   for (bool again = false; !failed_; again = true) {
     step(TurnEnd{again, reads_.size()});
     if (auto done = perform(); !done) {
@@ -454,9 +459,17 @@ storage::Result<void> Driver::answer_reads() {
   return {};
 }
 
-// Some of it in each turn: ordering goes on in between.
+// Who waits for an answer waits for all replicas: where there is something else to do a checkpoint takes only what is
+// due for the batches that were executed, and a little in each tick.
+std::size_t Driver::pairs_of_this_turn() {
+  const bool came_in = std::exchange(came_in_, false);
+  const bool ticked = std::exchange(ticked_, false);
+  if (!came_in) return parts_.checkpoint_pairs;
+  return ticked ? std::max<std::size_t>(parts_.checkpoint_pairs / 8, 1) : 0;
+}
+
 storage::Result<void> Driver::continue_checkpoint() {
-  if (auto done = parts_.store.continue_checkpoint(parts_.checkpoint_pairs); !done) return done;
+  if (auto done = parts_.store.continue_checkpoint(std::exchange(pairs_, 0)); !done) return done;
   while (const auto summary = parts_.store.next_taken()) {
     parts_.observer.on_checkpoint(*summary);
     completions_.emplace_back(CheckpointTaken{*summary});

@@ -69,7 +69,7 @@ struct DriverParts {
   ReplicaId self;
   // n: of the n replies to a request one carries a large result in full, the others its digest. 0: all in full.
   std::uint32_t replicas = 0;
-  std::size_t checkpoint_pairs = 128;  // of a checkpoint that is being written, in each turn
+  std::size_t checkpoint_pairs = 128;  // of a checkpoint that is being written, in a turn in which nothing comes in
 };
 
 class Driver {
@@ -85,9 +85,9 @@ class Driver {
   [[nodiscard]] storage::Result<void> state_damaged();
 
   // Something is left that goes on in the next turn, whether or not anything comes in.
-  [[nodiscard]] bool busy() const {
-    return parts_.store.checkpointing() || parts_.replica.reads_are_left() || !reads_.empty();
-  }
+  [[nodiscard]] bool busy() const { return parts_.replica.reads_are_left() || !reads_.empty(); }
+  // A checkpoint is being written: as batches are executed, and in turns in which nothing comes in.
+  [[nodiscard]] bool checkpointing() const { return parts_.store.checkpointing(); }
 
   // Performs everything gathered, and what follows from its completions, until nothing is left. After an error the
   // driver does nothing any more: the replica must stop. The error says what failed.
@@ -111,6 +111,7 @@ class Driver {
   [[nodiscard]] storage::Result<void> execute(std::vector<ExecuteEffect>& effects);
   [[nodiscard]] storage::Result<void> answer_reads();
   [[nodiscard]] storage::Result<void> continue_checkpoint();
+  [[nodiscard]] std::size_t pairs_of_this_turn();
   [[nodiscard]] storage::Result<void> run(const Execute& effect, Gathered& replies);
   [[nodiscard]] storage::Result<void> serve(const ServeBatch& serve, Gathered& gathered);
   [[nodiscard]] storage::Result<void> serve(const ServeLedger& serve, Gathered& gathered);
@@ -133,6 +134,9 @@ class Driver {
   std::deque<AnswerRead> reads_;  // to be answered; a few, since the core is told how many are left
   std::size_t read_cost_ = 0;     // in bytes, of those that this turn has answered
   std::set<Origin> gone_;         // where nobody is any more
+  bool came_in_ = false;          // in this turn
+  bool ticked_ = false;           // in this turn
+  std::size_t pairs_ = 0;         // of a checkpoint, beside what is due, that this turn may still write
   std::optional<storage::StorageError> failed_;
 };
 

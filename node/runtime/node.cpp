@@ -19,6 +19,7 @@ constexpr std::size_t frames_per_turn = 256;
 constexpr std::size_t gather_bytes = 64U << 20;  // of changes that wait in memory for the next checkpoint
 constexpr std::chrono::milliseconds status_interval{50};
 constexpr std::chrono::seconds healthy_turn{2};
+constexpr std::chrono::milliseconds checkpoint_pause{2};  // without a frame, before more of one is written
 
 Timestamp wall_clock() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -228,7 +229,8 @@ tl::expected<void, std::string> Node::run() {
 
 tl::expected<void, std::string> Node::turn() {
   const auto before = Clock::now();
-  const auto wait = driver_->busy() ? Clock::duration{0} : std::max(Clock::duration{0}, next_tick_ - before);
+  auto wait = driver_->busy() ? Clock::duration{0} : std::max(Clock::duration{0}, next_tick_ - before);
+  if (driver_->checkpointing()) wait = std::min<Clock::duration>(wait, checkpoint_pause);
   // No wait before the first tick: the core learns the time before anything else.
   if (wait.count() > 0) {
     bus_->poll(std::chrono::duration_cast<std::chrono::microseconds>(wait) + std::chrono::microseconds{1},

@@ -96,7 +96,7 @@ class Node final : private bus::NodeBusHandler {
 
   Clock::time_point next_tick_{};
   Clock::time_point next_status_{};
-  std::uint64_t run_again_ = 0;  // batches that were executed before, on a state that is not stored
+  std::uint64_t run_again_ = 0;                    // batches that were executed before, on a state that is not stored
   Clock::time_point pass_started_ = Clock::now();  // of the scrub
   std::size_t scrub_pairs_ = 1;                    // in a tick; follows how far the pass should be
   ScrubStatus scrub_;
