@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -84,7 +85,9 @@ class Driver {
   [[nodiscard]] storage::Result<void> state_damaged();
 
   // Something is left that goes on in the next turn, whether or not anything comes in.
-  [[nodiscard]] bool busy() const { return parts_.store.checkpointing() || parts_.replica.reads_are_left(); }
+  [[nodiscard]] bool busy() const {
+    return parts_.store.checkpointing() || parts_.replica.reads_are_left() || !left_.empty();
+  }
 
   // Performs everything gathered, and what follows from its completions, until nothing is left. After an error the
   // driver does nothing any more: the replica must stop. The error says what failed.
@@ -117,6 +120,7 @@ class Driver {
                                            Gathered& gathered);
   [[nodiscard]] storage::Result<void> ask(const RequestBucket& request, Gathered& gathered);
   [[nodiscard]] storage::Result<void> transfer(const ExecuteEffect& effect);
+  [[nodiscard]] storage::Result<void> serve_left(Gathered& gathered);
   void resend_reply(const ResendReply& resend, Gathered& gathered);
   void add_reply(Gathered& gathered, const execution::OutgoingReply& reply, bool in_full);
   void seal_and_send(Gathered& gathered);
@@ -126,6 +130,8 @@ class Driver {
   QuietSessions quiet_;
   Effects gathered_;
   std::vector<Input> completions_;
+  std::deque<ServeBucket> left_;  // what a turn had no room for. Invariant: at most buckets_left of each peer
+  bool serves_left_ = false;      // in this turn
   std::optional<storage::StorageError> failed_;
 };
 
