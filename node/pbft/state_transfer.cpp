@@ -92,6 +92,9 @@ void StateTransfer::start(Outbox& out) {
 }
 
 void StateTransfer::stop() {
+  for (const auto& [bucket, fetch] : fetches_) {
+    if (!fetch.staging && !fetch.paused) ++begun_.at(bucket)[fetch.source.value].given_up;
+  }
   phase_ = Phase::idle;
   target_.reset();
   missing_.clear();
@@ -171,6 +174,12 @@ void StateTransfer::on_tree(ReplicaId sender, const Tree& message, Outbox& out) 
     return ask_for_tree(out);
   }
   sources_[sender.value].unanswered = 0;
+  // What comes for another target is not taken for an answer.
+  if (summary_.n != message.summary.n) {
+    for (auto& [bucket, shares] : begun_) {
+      for (Share& share : shares) share.given_up = 0;
+    }
+  }
   summary_ = message.summary;
   phase_ = Phase::planning;
   out.execute(PlanTransfer{message.summary, message.leaves});
@@ -301,6 +310,7 @@ void StateTransfer::expire_one(std::uint32_t bucket, Outbox& out) {
   const Fetch fetch = fetches_.at(bucket);
   Source& source = sources_[fetch.source.value];
   give_back(bucket);
+  ++begun_.at(bucket)[fetch.source.value].given_up;
   if (now_ - fetch.sent >= local_.fetch_timeout_ticks) {
     ++fruitless_;
     if (++source.unanswered == patience) accuse(fetch.source, "no answer", out);
@@ -343,12 +353,20 @@ void StateTransfer::on_staged(const BucketStaged& done, Outbox& out) {
       }
       give_back(done.bucket);
       break;
-    case BucketStaged::Outcome::wrong:
-      sources_[done.source.value].bad = true;
-      accuse(done.source, "wrong bucket", out);
+    case BucketStaged::Outcome::wrong: {
+      // An answer does not say to which list of what is here it is. So each question that was given up excuses one: it
+      // may be the late answer to that question, and to an older list.
+      std::uint32_t& given_up = begun_.at(done.bucket)[done.source.value].given_up;
+      if (given_up > 0) {
+        --given_up;
+      } else {
+        sources_[done.source.value].bad = true;
+        accuse(done.source, "wrong bucket", out);
+      }
       out.reject(Reject::wrong_digest, done.source);
       give_back(done.bucket);
       break;
+    }
     case BucketStaged::Outcome::whole:
       sources_[fetch->second.source.value].unanswered = 0;
       end_turn(done.bucket);

@@ -67,7 +67,8 @@ class StateTransfer {
   // What one source has done about a bucket that is not whole.
   struct Share {
     std::uint32_t turns = 0;
-    std::uint64_t bytes = 0;  // that it brought, and that they took the place of
+    std::uint64_t bytes = 0;     // that it brought, and that they took the place of
+    std::uint32_t given_up = 0;  // questions for this target to which an answer may still come
   };
   using Shares = std::vector<Share>;  // of each replica; empty: the bucket is not begun
   struct Source {

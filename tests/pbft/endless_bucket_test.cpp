@@ -99,3 +99,39 @@ TEST_CASE("rule 16: who gives a bucket in crumbs is named", "[transfer]") {
   b.cluster.settle(100);
   CHECK(b.caught_up());
 }
+
+// The lists of what is here may differ, and an answer does not say to which of them it is.
+TEST_CASE("rule 16: an answer that comes late, when its source is asked anew, is nobody's fault, once", "[transfer]") {
+  FarBehind b;
+  const auto withheld = [](const Flight& m) {
+    return is<BucketPart>(m) || (is<Tree>(m) && m.from != ReplicaId{1});  // all comes from one source
+  };
+  const auto asked = [&] {
+    std::vector<Flight> questions;
+    for (int i = 0; i < 300 && questions.empty(); ++i) {
+      b.cluster.settle(1, [&](const Flight& m) {
+        if (is<FetchBucket>(m) && m.to == ReplicaId{1}) questions.push_back(m);
+        return withheld(m) || is<FetchBucket>(m);
+      });
+    }
+    REQUIRE(questions.size() == 1);
+    return std::get<FetchBucket>(questions.front().message);
+  };
+  const auto named = [&] {
+    const auto accused = b.accused();
+    return std::ranges::count_if(accused, [](const BadSource& bad) { return std::string{bad.what} == "wrong bucket"; });
+  };
+  const auto answer = [&](const FetchBucket& question) {
+    b.cluster.send(1, 3, BucketPart{question.n, question.bucket, question.skip, 0, {}, {}});
+    b.cluster.run([](const Flight& m) { return is<FetchBucket>(m); });
+  };
+  const FetchBucket first = asked();
+  static_cast<void>(asked());  // anew, since no answer came
+  answer(first);
+  CHECK(b.node().count(Reject::wrong_digest) == 1);
+  CHECK(named() == 0);
+  for (int i = 0; i < 10 && named() == 0; ++i) answer(asked());
+  CHECK(named() == 1);
+  b.cluster.settle(300);
+  CHECK(b.caught_up());
+}
