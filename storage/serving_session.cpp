@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "node/pbft/digests.h"
 #include "node/wire/codec.h"
@@ -89,7 +90,7 @@ Result<void> ServingSession::load_tree(SequenceNumber n, SequenceNumber interval
   return {};
 }
 
-Result<const ServingSession::Listing*> ServingSession::listing(std::uint32_t bucket) {
+Result<ServingSession::Listing*> ServingSession::listing(std::uint32_t bucket) {
   const auto found = std::ranges::find_if(listings_, [&](const auto& one) { return one->bucket == bucket; });
   if (found != listings_.end()) {
     std::rotate(found, found + 1, listings_.end());
@@ -107,38 +108,73 @@ Result<const ServingSession::Listing*> ServingSession::listing(std::uint32_t buc
   return listings_.back().get();
 }
 
-Result<std::optional<BucketPart>> ServingSession::part(const FetchBucket& request) {
+const ServingSession::Walk& ServingSession::walk(const FetchBucket& request, ReplicaId asker, const Listing& list) {
+  // The hashes are bytes in a row.
+  static_assert(sizeof(PairHash) == PairHash::size);
+  const BytesView bytes{reinterpret_cast<const std::uint8_t*>(request.have.data()),
+                        request.have.size() * PairHash::size};
+  const Digest have = tagged_digest("have", bytes);
+  const auto is_it = [&](const Walk& one) {
+    return one.asker == asker && one.bucket == request.bucket && one.have == have;
+  };
+  if (const auto found = std::ranges::find_if(walks_, is_it); found != walks_.end()) {
+    std::rotate(found, found + 1, walks_.end());
+    return walks_.back();
+  }
+  Walk made{asker, request.bucket, have, {}};
+  for (std::uint32_t i = 0; i < list.pairs.size(); ++i) {
+    if (!std::ranges::binary_search(request.have, list.pairs[i].hash)) made.lacking.push_back(i);
+  }
+  gone_through_ += (list.pairs.size() + request.have.size()) * PairHash::size;
+  const auto is_its = [&](const Walk& one) { return one.asker == asker; };
+  if (static_cast<std::size_t>(std::ranges::count_if(walks_, is_its)) == max_walks) {
+    walks_.erase(std::ranges::find_if(walks_, is_its));
+  }
+  walks_.push_back(std::move(made));
+  return walks_.back();
+}
+
+std::uint64_t ServingSession::take_work() {
+  const std::uint64_t before = std::exchange(taken_, snapshot_->bytes());
+  return taken_ - before + std::exchange(gone_through_, 0);
+}
+
+Result<std::optional<BucketPart>> ServingSession::part(const FetchBucket& request, ReplicaId asker) {
   if (request.bucket >= DigestTree::bucket_count || !std::ranges::is_sorted(request.have)) return std::nullopt;
   const auto list = listing(request.bucket);
   if (!list) return tl::unexpected(list.error());
-  std::vector<const ListedPair*> lacking;
-  for (const ListedPair& pair : (*list)->pairs) {
-    if (!std::ranges::binary_search(request.have, pair.hash)) lacking.push_back(&pair);
-  }
+  const std::vector<std::uint32_t>& lacking = walk(request, asker, **list).lacking;
   BucketPart part{request.n, request.bucket, request.skip, static_cast<std::uint32_t>(lacking.size()), {}, {}};
   if (part.skip > part.total || (part.skip == part.total && part.skip > 0)) return std::nullopt;
   if (part.skip == 0) {
+    gone_through_ += request.have.size() * PairHash::size;
     for (std::uint32_t i = 0; i < request.have.size(); ++i) {
       if (!std::ranges::binary_search((*list)->hashes, request.have[i])) part.wrong.push_back(i);
     }
   }
-  if (auto filled = fill(part, lacking); !filled) return tl::unexpected(filled.error());
+  if (auto filled = fill(part, **list, lacking); !filled) return tl::unexpected(filled.error());
+  if (part.skip + part.pairs.size() == part.total) walks_.pop_back();  // it was the last part
   return part;
 }
 
-Result<void> ServingSession::fill(BucketPart& part, const std::vector<const ListedPair*>& lacking) const {
+// What is read beyond a part is read in vain. So it begins with one value, and reads no more at once than there is room
+// for, were all as large as the largest that was met in the bucket.
+Result<void> ServingSession::fill(BucketPart& part, Listing& list, const std::vector<std::uint32_t>& lacking) const {
   constexpr std::size_t most_at_once = 32;
-  std::size_t at_once = 1;  // at first, since what is read beyond a part is read in vain
+  std::size_t at_once = 1;
   std::size_t bytes = 0;
   const std::size_t end = std::min(lacking.size(), part.skip + Limits::max_bucket_pairs);
-  for (std::size_t next = part.skip; next < end;) {
+  for (std::size_t next = part.skip; next < end && bytes < Limits::bucket_part_bytes;) {
+    const std::size_t room = (Limits::bucket_part_bytes - bytes) / std::max<std::size_t>(list.largest, 1);
+    const std::size_t count = std::clamp<std::size_t>(room, 1, at_once);
     std::vector<const Bytes*> names;
-    for (std::size_t i = next; i < std::min(next + at_once, end); ++i) names.push_back(&lacking[i]->name);
+    for (std::size_t i = next; i < std::min(next + count, end); ++i) names.push_back(&list.pairs[lacking[i]].name);
     at_once = std::min(2 * at_once, most_at_once);
     auto values = view_.values(names, changes_.in(part.bucket));
     if (!values) return tl::unexpected(values.error());
+    for (const Bytes& value : *values) list.largest = std::max(list.largest, value.size());
     for (Bytes& value : *values) {
-      const auto& [name, hash] = *lacking[next++];
+      const auto& [name, hash] = list.pairs[lacking[next++]];
       if (hash_of(name, value) != hash) {
         return tl::unexpected(damage_error(where_, "the pair " + to_hex(name) + " is not what it was"));
       }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "storage/counting_reader.h"
 #include "storage/state_view.h"
 
 namespace pbft::storage {
@@ -18,28 +19,46 @@ class ServingSession {
 
   [[nodiscard]] const Tree& tree() const { return tree_; }
   // As Store::bucket_part. The first call for a bucket reads its list.
-  [[nodiscard]] Result<std::optional<BucketPart>> part(const FetchBucket& request);
+  [[nodiscard]] Result<std::optional<BucketPart>> part(const FetchBucket& request, ReplicaId asker);
+  // Of the work since the last call, the opening included: bytes that were read, or of lists that were gone through.
+  [[nodiscard]] std::uint64_t take_work();
 
  private:
   struct Listing {
     std::uint32_t bucket = 0;
     std::vector<ListedPair> pairs;  // ascending names
     std::vector<PairHash> hashes;   // the same, ascending
+    std::size_t largest = 0;        // value that was met
+  };
+  // What an asker lacks of a bucket of which it was given a part: the parts of an answer go through the list once.
+  struct Walk {
+    ReplicaId asker;
+    std::uint32_t bucket = 0;
+    Digest have;                         // what it was compared with
+    std::vector<std::uint32_t> lacking;  // indexes into the pairs of the list; ascending
   };
   static constexpr std::size_t max_listings = 8;
+  static constexpr std::size_t max_walks = 2;  // of each asker; an honest one asks for no more at a time
 
   ServingSession(std::shared_ptr<const Reader> snapshot, std::string where)
-      : snapshot_(std::move(snapshot)), where_(std::move(where)), view_(*snapshot_, where_) {}
+      : snapshot_(std::make_shared<CountingReader>(std::move(snapshot))),
+        where_(std::move(where)),
+        view_(*snapshot_, where_) {}
   [[nodiscard]] Result<void> load_tree(SequenceNumber n, SequenceNumber interval);
-  [[nodiscard]] Result<const Listing*> listing(std::uint32_t bucket);
-  [[nodiscard]] Result<void> fill(BucketPart& part, const std::vector<const ListedPair*>& lacking) const;
+  [[nodiscard]] Result<Listing*> listing(std::uint32_t bucket);
+  // The one that was begun, or a new one.
+  [[nodiscard]] const Walk& walk(const FetchBucket& request, ReplicaId asker, const Listing& list);
+  [[nodiscard]] Result<void> fill(BucketPart& part, Listing& list, const std::vector<std::uint32_t>& lacking) const;
 
-  std::shared_ptr<const Reader> snapshot_;
+  std::shared_ptr<const CountingReader> snapshot_;
   std::string where_;
   StateView view_;
   Changes changes_;  // since the checkpoint
   Tree tree_;
   std::vector<std::unique_ptr<Listing>> listings_;  // the one that was used last is the last
+  std::vector<Walk> walks_;                         // as well. Invariant: at most max_walks of each asker
+  std::uint64_t taken_ = 0;                         // of what was read
+  std::uint64_t gone_through_ = 0;                  // bytes of lists
 };
 
 // What is being given to whom. Each asker has two places of its own, for two checkpoints: whatever one of them asks

@@ -84,6 +84,10 @@ void stage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name, const
   batch.put(Family::staging, staged_key(bucket, name), encode_before(value));
 }
 
+void unstage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name) {
+  batch.erase(Family::staging, staged_key(bucket, name));
+}
+
 void stage_head(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash) {
   batch.put(Family::staging, head_key(bucket),
             FieldWriter{}.raw(head.base.view()).raw(head.leaf.view()).raw(hash.bytes()).take());

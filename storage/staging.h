@@ -29,6 +29,8 @@ using VisitChange = std::function<Result<void>(BytesView name, std::optional<Byt
 
 // In the place of what was staged for the pair, or the bucket, before. A bucket without a head has no changes either.
 void stage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name, const std::optional<BytesView>& value);
+// As if the pair had never been staged.
+void unstage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name);
 void stage_head(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash);
 void unstage(WriteBatch& batch, std::uint32_t bucket);
 void unstage_all(WriteBatch& batch);

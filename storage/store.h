@@ -120,10 +120,12 @@ class Store {
   // Summary and digests of the buckets at a kept checkpoint; nothing where it is not kept, or the state is damaged. The
   // state at n can be given to the asker from then on, whatever goes on meanwhile, until it has not asked for a while,
   // or has asked for two others (serving_session.h). The first call for a checkpoint costs what changed since then.
-  [[nodiscard]] Result<std::optional<Tree>> tree_at(SequenceNumber n, ReplicaId asker);
+  // `work`, here and below: to this is added how many bytes were read, or gone through, for the answer.
+  [[nodiscard]] Result<std::optional<Tree>> tree_at(SequenceNumber n, ReplicaId asker, std::uint64_t* work = nullptr);
   // The pairs of the bucket at checkpoint n that are not in request.have, from request.skip on, as many as fit a part;
   // nothing where the state at n is not there, or the request makes no sense.
-  [[nodiscard]] Result<std::optional<BucketPart>> bucket_part(const FetchBucket& request, ReplicaId asker);
+  [[nodiscard]] Result<std::optional<BucketPart>> bucket_part(const FetchBucket& request, ReplicaId asker,
+                                                              std::uint64_t* work = nullptr);
   // So many ticks have passed. Serving ends where it is idle, or has held back the removal of old data for long.
   void tick_serving(std::uint64_t ticks);
 

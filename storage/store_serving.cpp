@@ -113,20 +113,25 @@ Result<std::map<Bytes, Bytes>> Store::clients_at(SequenceNumber checkpoint) cons
 
 // ---- State transfer -------------------------------------------------------------------------------------
 
-Result<std::optional<Tree>> Store::tree_at(SequenceNumber n, ReplicaId asker) {
+Result<std::optional<Tree>> Store::tree_at(SequenceNumber n, ReplicaId asker, std::uint64_t* work) {
   if (impl_->damage) return std::nullopt;
   auto session = impl_->sessions.at(asker, n, *impl_->engine);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;
+  const std::uint64_t spent = (*session)->take_work();
+  if (work != nullptr) *work += spent;
   return (*session)->tree();
 }
 
-Result<std::optional<BucketPart>> Store::bucket_part(const FetchBucket& request, ReplicaId asker) {
+Result<std::optional<BucketPart>> Store::bucket_part(const FetchBucket& request, ReplicaId asker, std::uint64_t* work) {
   if (impl_->damage) return std::nullopt;
   auto session = impl_->sessions.at(asker, request.n, *impl_->engine);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;
-  return (*session)->part(request);
+  auto part = (*session)->part(request, asker);
+  const std::uint64_t spent = (*session)->take_work();
+  if (work != nullptr) *work += spent;
+  return part;
 }
 
 void Store::tick_serving(std::uint64_t ticks) {

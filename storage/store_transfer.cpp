@@ -110,10 +110,11 @@ Result<BucketStaged> Store::stage_bucket(const BucketPart& part) {
   report.pairs = static_cast<std::uint32_t>(part.pairs.size());
   for (const StatePair& pair : part.pairs) report.bytes += pair.key.size() + pair.value.size();
   if (!impl.transfer) return report;
-  const auto outcome =
+  const auto added =
       impl.transfer->add(impl.view(), part, [&](const WriteBatch& batch) { return impl.write(batch, Sync::no); });
-  if (!outcome) return tl::unexpected(outcome.error());
-  report.outcome = *outcome;
+  if (!added) return tl::unexpected(added.error());
+  report.outcome = added->outcome;
+  report.replaced = added->replaced;
   return report;
 }
 

@@ -83,14 +83,16 @@ Result<LtHash> Transfer::counted_hash(const StateView& view, std::uint32_t bucke
   return hash;
 }
 
-Result<void> Transfer::remove(LtHash& hash, const StateView& view, std::uint32_t bucket, const Bytes& name) const {
+Result<std::uint64_t> Transfer::remove(LtHash& hash, const StateView& view, std::uint32_t bucket,
+                                       const Bytes& name) const {
   using Change = std::optional<std::optional<Bytes>>;
   auto staged = staged_.contains(bucket) ? staged_change(view, bucket, name) : Result<Change>{Change{}};
   if (!staged) return tl::unexpected(staged.error());
   const auto value = *staged ? Result<std::optional<Bytes>>{std::move(**staged)} : view.now(name);
   if (!value) return tl::unexpected(value.error());
-  if (*value) hash.remove(pair_element(space_of(name), key_of(name), **value));
-  return {};
+  if (!*value) return 0;
+  hash.remove(pair_element(space_of(name), key_of(name), **value));
+  return key_of(name).size() + (*value)->size();
 }
 
 // ---- Asking ---------------------------------------------------------------------------------------------
@@ -132,7 +134,9 @@ class Transfer::Staging {
   Result<void> put(const StatePair& pair) {
     const Bytes name = pair_name(pair.name_space, pair.key.view());
     if (const auto own = gathering_.find(name)) {
-      if (auto removed = remove(name); !removed) return removed;
+      const auto removed = remove(name);
+      if (!removed) return tl::unexpected(removed.error());
+      gathering_.replaced += *removed;
       gathering_.leaving[*own] = false;
     }
     const BytesView value = pair.value.view();
@@ -141,8 +145,14 @@ class Transfer::Staging {
     return {};
   }
   Result<void> drop(const Bytes& name) {
-    if (auto removed = remove(name); !removed) return removed;
-    stage_change(batch_, bucket_, name, std::nullopt);
+    if (auto removed = remove(name); !removed) return tl::unexpected(removed.error());
+    const auto own = view_.now(name);
+    if (!own) return tl::unexpected(own.error());
+    if (*own) {
+      stage_change(batch_, bucket_, name, std::nullopt);
+    } else {
+      unstage_change(batch_, bucket_, name);  // there is nothing that would have to go
+    }
     dropped_ += name.size();
     return dropped_ < transfer_.write_bytes_ ? Result<void>{} : flush();
   }
@@ -158,7 +168,7 @@ class Transfer::Staging {
   }
 
  private:
-  Result<void> remove(const Bytes& name) { return transfer_.remove(gathering_.hash, view_, bucket_, name); }
+  Result<std::uint64_t> remove(const Bytes& name) { return transfer_.remove(gathering_.hash, view_, bucket_, name); }
 
   Transfer& transfer_;
   const StateView& view_;
@@ -211,15 +221,21 @@ bool Transfer::follows(Gathering& gathering, const BucketPart& part) {
   return true;
 }
 
-Result<Transfer::Outcome> Transfer::add(const StateView& view, const BucketPart& part, const Write& write) {
+Result<Transfer::Added> Transfer::add(const StateView& view, const BucketPart& part, const Write& write) {
   const auto found = gatherings_.find(part.bucket);
-  if (part.n != target_.n || found == gatherings_.end()) return Outcome::wrong;
+  if (part.n != target_.n || found == gatherings_.end()) return Added{};
   Gathering& gathering = found->second;
+  gathering.replaced = 0;
   const bool fits = (part.skip == 0 ? read_wrong(gathering, part) : gathering.begun && part.wrong.empty()) &&
                     follows(gathering, part);
   Result<Outcome> outcome = fits ? take(view, part, gathering, write) : Outcome::wrong;
-  if (!outcome || *outcome != Outcome::more) gatherings_.erase(found);
-  return outcome;
+  if (!outcome) {
+    gatherings_.erase(found);
+    return tl::unexpected(outcome.error());
+  }
+  const Added added{*outcome, gathering.replaced};
+  if (*outcome != Outcome::more) gatherings_.erase(found);
+  return added;
 }
 
 Result<Transfer::Outcome> Transfer::take(const StateView& view, const BucketPart& part, Gathering& gathering,

@@ -40,9 +40,13 @@ class Transfer {
 
   using Outcome = BucketStaged::Outcome;
   using Write = std::function<Result<void>(const WriteBatch& batch)>;
+  struct Added {
+    Outcome outcome = Outcome::wrong;
+    std::uint64_t replaced = 0;  // as in BucketStaged
+  };
   // Stages what the part brings: its pairs at once, each in the place of what is here under its name, so that they are
   // not lost where the answer does not come to an end; what is to go only with an end that has the planned digest.
-  [[nodiscard]] Result<Outcome> add(const StateView& view, const BucketPart& part, const Write& write);
+  [[nodiscard]] Result<Added> add(const StateView& view, const BucketPart& part, const Write& write);
 
  private:
   // An answer that is coming in.
@@ -55,9 +59,10 @@ class Transfer {
     std::vector<bool> leaving;  // of `names`: not in the bucket, or with another value that has not come yet
     std::uint32_t total = 0;
     std::uint32_t received = 0;
-    Bytes last;      // name that was received last
-    LtHash hash;     // of the bucket with what was received
-    LtHash written;  // of it as it is staged
+    std::uint64_t replaced = 0;  // by the last part
+    Bytes last;                  // name that was received last
+    LtHash hash;                 // of the bucket with what was received
+    LtHash written;              // of it as it is staged
 
     [[nodiscard]] std::optional<std::uint32_t> find(const Bytes& name) const;
   };
@@ -66,8 +71,9 @@ class Transfer {
   [[nodiscard]] Result<std::vector<ListedPair>> listed(const StateView& view, std::uint32_t bucket) const;
   [[nodiscard]] Result<LtHash> noted_hash(const StateView& view, std::uint32_t bucket) const;
   [[nodiscard]] Result<LtHash> counted_hash(const StateView& view, std::uint32_t bucket) const;
-  // Takes what is here under this name out of the hash.
-  [[nodiscard]] Result<void> remove(LtHash& hash, const StateView& view, std::uint32_t bucket, const Bytes& name) const;
+  // Takes what is here under this name out of the hash. Its bytes.
+  [[nodiscard]] Result<std::uint64_t> remove(LtHash& hash, const StateView& view, std::uint32_t bucket,
+                                             const Bytes& name) const;
   // False where the part is not what can follow.
   [[nodiscard]] static bool read_wrong(Gathering& gathering, const BucketPart& part);
   [[nodiscard]] static bool follows(Gathering& gathering, const BucketPart& part);

@@ -167,8 +167,9 @@ struct PlanTransfer {
   CheckpointSummary summary;
   std::vector<Digest> leaves;
 };
-// Puts a part of the bucket with what came before; the last one makes it whole. It is staged durably if its digest is
-// the planned one, and all of it forgotten if not; report BucketStaged either way, for each part.
+// Stages the pairs of a part with those that came before, unsynced: InstallState begins with a synced write. The last
+// part makes the bucket whole if the digest is then the planned one; if not, it alone is not staged, and what came
+// before stays. Report BucketStaged either way, for each part.
 struct StageBucket {
   ReplicaId source;
   BucketPart part;

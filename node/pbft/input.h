@@ -88,6 +88,7 @@ struct BucketStaged {
   Outcome outcome = Outcome::more;  // more: further parts have to be fetched
   std::uint32_t pairs = 0;          // of this part
   std::uint64_t bytes = 0;          // keys and values of this part
+  std::uint64_t replaced = 0;       // keys and values that were here, and that its pairs took the place of
 };
 // Completion of effect InstallState: the client table as it is now, and where the state differed from the certified one
 // at the same checkpoint, if this replica had taken it (nothing: it did not differ, or had not been here).

@@ -2,23 +2,31 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
 #include <utility>
 
 #include "node/pbft/digests.h"
+#include "node/pbft/quorum.h"
 
 namespace pbft {
 
 namespace {
 
 constexpr std::uint32_t outstanding_per_source = 2;
+// Buckets that are begun and not whole: those that are being fetched, and as many that were given back.
+constexpr std::uint32_t buckets_begun_per_replica = 2 * outstanding_per_source;
 // Answers that a peer gets in one tick. A correct one asks for its few and waits for the answers.
 constexpr std::uint32_t served_per_tick = 64;
 constexpr std::uint32_t bucket_patience = 20;  // timeouts that a source may take over the parts of one bucket, at first
-// Who has given so much meanwhile does not trickle.
+// Who has given so much meanwhile, or in so many parts, does not trickle: of two parts in a row that an honest source
+// gives, the first is only closed because it has no room for what the second begins with.
 constexpr std::uint64_t much_of_a_bucket = bucket_patience * Limits::bucket_part_bytes / 2;
-constexpr Ticks pace_grows = 6'000;          // as much again each time that so much of it has passed
-constexpr std::int64_t longest_pause = 100;  // ticks: much less than a source keeps a state for who does not ask
-constexpr std::uint32_t patience = 3;        // requests in a row that a source may leave unanswered before it is named
+// What any source may bring of a bucket that is not whole. What more it may bring depends on the others.
+constexpr std::uint64_t first_share = 8U << 20;
+constexpr std::uint64_t bytes_beside_a_pair = 64;  // that a pair takes where it is staged, at least
+constexpr Ticks pace_grows = 6'000;                // as much again each time that so much of it has passed
+constexpr std::int64_t longest_pause = 100;        // ticks: much less than a source keeps a state for who does not ask
+constexpr std::uint32_t patience = 3;  // requests in a row that a source may leave unanswered before it is named
 
 }  // namespace
 
@@ -84,6 +92,9 @@ void StateTransfer::start(Outbox& out) {
 }
 
 void StateTransfer::stop() {
+  for (const auto& [bucket, fetch] : fetches_) {
+    if (!fetch.staging && !fetch.paused) ++begun_.at(bucket)[fetch.source.value].given_up;
+  }
   phase_ = Phase::idle;
   target_.reset();
   missing_.clear();
@@ -96,24 +107,43 @@ void StateTransfer::stop() {
 
 // ---- Sources ---------------------------------------------------------------------------------------
 
-// In turn, those with room; bad ones only where the others do not answer.
-std::optional<ReplicaId> StateTransfer::next_source() {
-  const bool all_bad = [&] {
-    for (std::uint32_t i = 0; i < sources_.size(); ++i) {
-      if (ReplicaId{i} != local_.self && !sources_[i].bad && sources_[i].unanswered < patience) return false;
-    }
-    return true;
-  }();
+// One that does not answer gets a single request at a time, to see whether it is back.
+bool StateTransfer::has_room(const Source& source) {
+  return source.outstanding < (source.unanswered >= patience ? 1 : outstanding_per_source);
+}
+
+// In turn, those with room, and of a bucket that was begun who has had it least often; bad ones only where the others
+// do not answer, or have had their share.
+std::optional<ReplicaId> StateTransfer::next_source(const Shares& shares) {
+  const auto may = [&](std::uint32_t i) { return ReplicaId{i} != local_.self && !has_had_its_share(shares, i); };
+  bool all_bad = true;
   for (std::uint32_t i = 0; i < cluster_.replicas; ++i) {
-    const ReplicaId candidate{turns_++ % cluster_.replicas};
-    if (candidate == local_.self) continue;
-    const Source& source = sources_[candidate.value];
-    if (source.bad && !all_bad) continue;
-    // One that does not answer gets a single request at a time, to see whether it is back.
-    const std::uint32_t room = source.unanswered >= patience ? 1 : outstanding_per_source;
-    if (source.outstanding < room) return candidate;
+    if (may(i) && !sources_[i].bad && sources_[i].unanswered < patience) all_bad = false;
   }
-  return std::nullopt;
+  std::optional<std::uint32_t> best;
+  for (std::uint32_t k = 0; k < cluster_.replicas; ++k) {
+    const std::uint32_t i = (turns_ + k) % cluster_.replicas;
+    if (!may(i) || (sources_[i].bad && !all_bad) || !has_room(sources_[i])) continue;
+    if (!best || (!shares.empty() && shares[i].turns < shares[*best].turns)) best = i;
+  }
+  if (!best) return std::nullopt;
+  turns_ = *best + 1;
+  return ReplicaId{*best};
+}
+
+// A first share, and twice what the f-th of the others has brought, in the order of who brought most. So f liars bring
+// a first share each, and twice what an honest source does, and no more; of the honest ones there is always one that
+// may go on. The turns grow with what was brought: in the end that of an honest one is longer than the bucket, whatever
+// liars have put in the place of what was right.
+bool StateTransfer::has_had_its_share(const Shares& shares, std::uint32_t source) const {
+  const std::uint32_t faults = Quorum{cluster_.replicas}.faults();
+  if (shares.empty() || faults == 0) return false;
+  std::vector<std::uint64_t> others;
+  for (std::uint32_t i = 0; i < shares.size(); ++i) {
+    if (i != source) others.push_back(shares[i].bytes);
+  }
+  std::ranges::nth_element(others, others.begin() + (faults - 1), std::greater{});
+  return shares[source].bytes >= first_share + 2 * others[faults - 1];
 }
 
 void StateTransfer::accuse(ReplicaId source, const char* what, Outbox& out) {
@@ -126,7 +156,7 @@ void StateTransfer::ask_for_tree(Outbox& out) {
   if (tree_source_ && ++sources_[tree_source_->value].unanswered == patience) accuse(*tree_source_, "no answer", out);
   // The highest proven checkpoint is the one that is kept for longest.
   target_ = checkpointing_.highest_proven();
-  tree_source_ = next_source();
+  tree_source_ = next_source({});
   if (!tree_source_) return;
   tree_asked_ = now_;
   out.send_to(*tree_source_, FetchTree{target_->n});
@@ -144,6 +174,12 @@ void StateTransfer::on_tree(ReplicaId sender, const Tree& message, Outbox& out) 
     return ask_for_tree(out);
   }
   sources_[sender.value].unanswered = 0;
+  // What comes for another target is not taken for an answer.
+  if (summary_.n != message.summary.n) {
+    for (auto& [bucket, shares] : begun_) {
+      for (Share& share : shares) share.given_up = 0;
+    }
+  }
   summary_ = message.summary;
   phase_ = Phase::planning;
   out.execute(PlanTransfer{message.summary, message.leaves});
@@ -153,6 +189,11 @@ void StateTransfer::on_planned(const TransferPlanned& done, Outbox& out) {
   if (phase_ != Phase::planning || done.n != target_->n) return out.reject(Reject::stray_completion);
   phase_ = Phase::fetching;
   missing_.assign(done.missing.begin(), done.missing.end());
+  // What is staged of a bucket stays, and so does who has brought it.
+  const std::set<std::uint32_t> still{missing_.begin(), missing_.end()};
+  std::erase_if(begun_, [&](const auto& one) { return !still.contains(one.first); });
+  std::stable_partition(missing_.begin(), missing_.end(),
+                        [&](std::uint32_t bucket) { return begun_.contains(bucket); });
   fetches_.clear();
   for (Source& source : sources_) source.outstanding = 0;
   buckets_ = static_cast<std::uint32_t>(missing_.size());
@@ -177,13 +218,30 @@ void StateTransfer::ask_for_buckets(Outbox& out) {
     fetch.paused.reset();
     ask_for_part(bucket, fetch, out);
   }
-  while (!missing_.empty()) {
-    const auto source = next_source();
-    if (!source) return;
-    const std::uint32_t bucket = missing_.front();
-    missing_.pop_front();
+  const auto has_room_for_one = [&] {
+    for (std::uint32_t i = 0; i < cluster_.replicas; ++i) {
+      if (ReplicaId{i} != local_.self && has_room(sources_[i])) return true;
+    }
+    return false;
+  };
+  for (auto at = missing_.begin(); at != missing_.end() && has_room_for_one();) {
+    const std::uint32_t bucket = *at;
+    const auto begun = begun_.find(bucket);
+    const bool anew = begun == begun_.end();
+    // Behind the first that is not begun there are only such.
+    if (anew && begun_.size() >= std::size_t{buckets_begun_per_replica} * cluster_.replicas) return;
+    const auto source = next_source(anew ? Shares{} : begun->second);
+    if (!source && anew) return;
+    if (!source) {
+      ++at;
+      continue;
+    }
+    at = missing_.erase(at);
+    Shares& shares = begun_[bucket];
+    shares.resize(cluster_.replicas);
+    ++shares[source->value].turns;
     ++sources_[source->value].outstanding;
-    Fetch& fetch = fetches_[bucket] = {*source, now_, 0, now_, 0, false, std::nullopt};
+    Fetch& fetch = fetches_[bucket] = {*source, now_, 0, 0, now_, 0, false, std::nullopt};
     ask_for_part(bucket, fetch, out);
   }
 }
@@ -206,10 +264,16 @@ void StateTransfer::refill(SequenceNumber executed) {
   credit_ = std::exchange(others_work_, work) ? std::min(credit_ + pace_, pace_) : pace_;
 }
 
-void StateTransfer::give_back(std::uint32_t bucket) {
+void StateTransfer::end_turn(std::uint32_t bucket) {
   const auto fetch = fetches_.find(bucket);
   --sources_[fetch->second.source.value].outstanding;
   fetches_.erase(fetch);
+}
+
+// What was begun is ended before more is begun.
+void StateTransfer::give_back(std::uint32_t bucket) {
+  end_turn(bucket);
+  missing_.push_front(bucket);
 }
 
 void StateTransfer::expire(Outbox& out) {
@@ -246,14 +310,13 @@ void StateTransfer::expire_one(std::uint32_t bucket, Outbox& out) {
   const Fetch fetch = fetches_.at(bucket);
   Source& source = sources_[fetch.source.value];
   give_back(bucket);
-  missing_.push_back(bucket);
+  ++begun_.at(bucket)[fetch.source.value].given_up;
   if (now_ - fetch.sent >= local_.fetch_timeout_ticks) {
     ++fruitless_;
     if (++source.unanswered == patience) accuse(fetch.source, "no answer", out);
     return;
   }
-  // It answers, in parts that do not come to an end. What they brought stays, so the next may go on from there: a large
-  // bucket has several sources, and a liar has no more than a turn.
+  // It answers, in parts that do not come to an end. What they brought stays, so the next may go on from there.
   if (fetch.bytes >= much_of_a_bucket) return;
   // Where all are that slow, all get more time.
   source.bad = true;
@@ -283,24 +346,50 @@ void StateTransfer::on_staged(const BucketStaged& done, Outbox& out) {
   switch (done.outcome) {
     case BucketStaged::Outcome::more:
       fetch->second.staging = false;
-      fetch->second.skip += done.pairs;
-      fetch->second.bytes += done.bytes;
-      if (may_fetch()) return ask_for_part(done.bucket, fetch->second, out);
-      fetch->second.paused = now_;
-      return;
-    case BucketStaged::Outcome::wrong:
-      sources_[done.source.value].bad = true;
-      accuse(done.source, "wrong bucket", out);
+      if (goes_on(fetch->second, done, out)) {
+        if (may_fetch()) return ask_for_part(done.bucket, fetch->second, out);
+        fetch->second.paused = now_;
+        return;
+      }
+      give_back(done.bucket);
+      break;
+    case BucketStaged::Outcome::wrong: {
+      // An answer does not say to which list of what is here it is. So each question that was given up excuses one: it
+      // may be the late answer to that question, and to an older list.
+      std::uint32_t& given_up = begun_.at(done.bucket)[done.source.value].given_up;
+      if (given_up > 0) {
+        --given_up;
+      } else {
+        sources_[done.source.value].bad = true;
+        accuse(done.source, "wrong bucket", out);
+      }
       out.reject(Reject::wrong_digest, done.source);
       give_back(done.bucket);
-      missing_.push_back(done.bucket);
       break;
+    }
     case BucketStaged::Outcome::whole:
       sources_[fetch->second.source.value].unanswered = 0;
-      give_back(done.bucket);
+      end_turn(done.bucket);
+      begun_.erase(done.bucket);
       break;
   }
   ask_for_buckets(out);
+}
+
+// A turn has an end in what it brings, too: while this replica fetches at a pace, a source that is quick takes no time.
+bool StateTransfer::goes_on(Fetch& fetch, const BucketStaged& done, Outbox& out) {
+  const std::uint64_t bytes = done.bytes + bytes_beside_a_pair * done.pairs;
+  fetch.skip += done.pairs;
+  fetch.bytes += bytes;
+  ++fetch.parts;
+  Shares& shares = begun_.at(done.bucket);
+  shares[fetch.source.value].bytes += bytes + done.replaced;
+  if (fetch.parts % bucket_patience == 0 && fetch.bytes < fetch.parts / bucket_patience * much_of_a_bucket) {
+    Source& source = sources_[fetch.source.value];
+    if (!std::exchange(source.bad, true)) accuse(fetch.source, "too slow", out);
+    return false;
+  }
+  return !has_had_its_share(shares, fetch.source.value);
 }
 
 std::optional<StableCheckpoint> StateTransfer::on_installed(const StateInstalled& done, Outbox& out) {
@@ -308,6 +397,7 @@ std::optional<StableCheckpoint> StateTransfer::on_installed(const StateInstalled
     out.reject(Reject::stray_completion);
     return std::nullopt;
   }
+  begun_.clear();
   StableCheckpoint proof = std::move(*target_);
   if (done.difference) {
     const auto& [name_space, first, last, keys] = *done.difference;
@@ -373,6 +463,7 @@ void StateTransfer::invariants() const {
   std::vector<std::uint32_t> outstanding(sources_.size(), 0);
   for (const auto& [bucket, fetch] : fetches_) ++outstanding[fetch.source.value];
   for (std::size_t i = 0; i < sources_.size(); ++i) assert(sources_[i].outstanding == outstanding[i]);
+  for (const auto& [bucket, fetch] : fetches_) assert(begun_.contains(bucket));
 }
 
 }  // namespace pbft

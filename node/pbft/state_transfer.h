@@ -57,12 +57,20 @@ class StateTransfer {
   struct Fetch {
     ReplicaId source;
     Ticks began = 0;
-    std::uint64_t bytes = 0;  // that came since
+    std::uint64_t bytes = 0;  // that came since, and what they take where they are staged
+    std::uint32_t parts = 0;  // of them
     Ticks sent = 0;           // for the part that is waited for
     std::uint32_t skip = 0;
     bool staging = false;         // a part is here and being looked at
     std::optional<Ticks> paused;  // since this tick the next part waits for its turn
   };
+  // What one source has done about a bucket that is not whole.
+  struct Share {
+    std::uint32_t turns = 0;
+    std::uint64_t bytes = 0;     // that it brought, and that they took the place of
+    std::uint32_t given_up = 0;  // questions for this target to which an answer may still come
+  };
+  using Shares = std::vector<Share>;  // of each replica; empty: the bucket is not begun
   struct Source {
     std::uint32_t outstanding = 0;
     std::uint32_t unanswered = 0;  // since it last gave a bucket whole, or the tree
@@ -73,7 +81,9 @@ class StateTransfer {
   };
 
   [[nodiscard]] bool wanted(bool ledger_gone);
-  [[nodiscard]] std::optional<ReplicaId> next_source();
+  [[nodiscard]] static bool has_room(const Source& source);
+  [[nodiscard]] std::optional<ReplicaId> next_source(const Shares& shares);
+  [[nodiscard]] bool has_had_its_share(const Shares& shares, std::uint32_t source) const;
   void start(Outbox& out);
   void stop();
   void ask_for_tree(Outbox& out);
@@ -83,7 +93,10 @@ class StateTransfer {
   [[nodiscard]] bool may_fetch() const { return !others_work_ || credit_ > 0; }
   void expire(Outbox& out);
   void expire_one(std::uint32_t bucket, Outbox& out);
+  void end_turn(std::uint32_t bucket);
   void give_back(std::uint32_t bucket);
+  // False where the source's turn is over.
+  [[nodiscard]] bool goes_on(Fetch& fetch, const BucketStaged& done, Outbox& out);
   void accuse(ReplicaId source, const char* what, Outbox& out);
 
   const ClusterParameters& cluster_;
@@ -97,8 +110,9 @@ class StateTransfer {
   CheckpointSummary summary_;               // of the target, from phase planning on
   std::optional<ReplicaId> tree_source_;
   Ticks tree_asked_ = 0;
-  std::deque<std::uint32_t> missing_;       // buckets that nobody has been asked for
+  std::deque<std::uint32_t> missing_;       // buckets that nobody is being asked for; those that are begun first
   std::map<std::uint32_t, Fetch> fetches_;  // Invariant: disjoint from missing_
+  std::map<std::uint32_t, Shares> begun_;   // buckets of which something may be staged, and that are not whole
   std::uint32_t buckets_ = 0;
   std::uint64_t pairs_ = 0;
   std::uint64_t bytes_ = 0;

@@ -25,6 +25,7 @@ constexpr std::size_t buckets_per_turn = 4;
 constexpr std::size_t read_budget_bytes = 1U << 20;
 // Origins that are known to be gone: only so that their reads cost nothing.
 constexpr std::size_t most_gone = 4096;
+constexpr std::size_t buckets_left = 2;  // of each peer for the next turn: as many as an honest one asks for at a time
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
@@ -129,7 +130,7 @@ struct Driver::Gathered {
 
   std::set<Route> resent;  // each request's once
   std::map<ClientId, std::size_t> resent_bytes;
-  std::map<ReplicaId, std::size_t> served_bytes;
+  std::map<ReplicaId, std::size_t> served_bytes;  // for buckets and trees what it took to find them
   std::map<ReplicaId, std::size_t> served_buckets;
   std::size_t bytes = 0;  // of both
 
@@ -261,6 +262,7 @@ storage::Result<void> Driver::state_damaged() {
 storage::Result<void> Driver::end_turn() {
   read_cost_ = 0;
   pairs_ = pairs_of_this_turn();
+  serves_left_ = true;
   for (bool again = false; !failed_; again = true) {
     step(TurnEnd{again, reads_.size()});
     if (auto done = perform(); !done) {
@@ -292,8 +294,9 @@ storage::Result<void> Driver::perform() {
 
 // Where the state is damaged, what needs it is left out; all else is a promise that was made.
 storage::Result<void> Driver::perform(std::vector<Send>& all) {
-  storage::Result<void> outcome;
   Gathered sends;
+  storage::Result<void> outcome = serve_left(sends);
+  if (!outcome && outcome.error().kind != storage::StorageError::Kind::damaged) return outcome;
   for (Send& send : all) {
     // What was said in the view before goes out ahead of the message that ends it.
     const auto* broadcast = std::get_if<Broadcast>(&send);
@@ -383,14 +386,34 @@ storage::Result<void> Driver::serve(const ServeLedger& serve, Gathered& gathered
 }
 
 storage::Result<void> Driver::serve(const ServeTree& serve, Gathered& gathered) {
-  return give(serve.to, parts_.store.tree_at(serve.n, serve.to), gathered);
+  std::uint64_t work = 0;
+  auto tree = parts_.store.tree_at(serve.n, serve.to, &work);
+  gathered.spend(gathered.served_bytes[serve.to], work);
+  return give(serve.to, std::move(tree), gathered);
 }
 
 storage::Result<void> Driver::serve(const ServeBucket& serve, Gathered& gathered) {
-  // A few for each peer and turn: ordering goes on in between.
-  std::size_t& spent = gathered.served_buckets[serve.to];
-  if (++spent > buckets_per_turn) return {};
-  return give(serve.to, parts_.store.bucket_part(serve.request, serve.to), gathered);
+  // A few for each peer and turn: ordering goes on in between. What it took is known afterwards; who has taken more
+  // than a turn's worth waits for the next turn, which comes at once, and is not left without an answer.
+  std::size_t& spent = gathered.served_bytes[serve.to];
+  if (!gathered.within_budget(spent)) {
+    const auto is_its = [&](const ServeBucket& one) { return one.to == serve.to; };
+    if (static_cast<std::size_t>(std::ranges::count_if(left_, is_its)) < buckets_left) left_.push_back(serve);
+    return {};
+  }
+  if (++gathered.served_buckets[serve.to] > buckets_per_turn) return {};
+  std::uint64_t work = 0;
+  auto part = parts_.store.bucket_part(serve.request, serve.to, &work);
+  gathered.spend(spent, work);
+  return give(serve.to, std::move(part), gathered);
+}
+
+storage::Result<void> Driver::serve_left(Gathered& gathered) {
+  if (!std::exchange(serves_left_, false)) return {};
+  for (const ServeBucket& one : std::exchange(left_, {})) {
+    if (auto done = serve(one, gathered); !done) return done;
+  }
+  return {};
 }
 
 storage::Result<void> Driver::ask(const RequestBucket& request, Gathered& gathered) {

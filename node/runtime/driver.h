@@ -85,7 +85,7 @@ class Driver {
   [[nodiscard]] storage::Result<void> state_damaged();
 
   // Something is left that goes on in the next turn, whether or not anything comes in.
-  [[nodiscard]] bool busy() const { return parts_.replica.reads_are_left() || !reads_.empty(); }
+  [[nodiscard]] bool busy() const { return parts_.replica.reads_are_left() || !reads_.empty() || !left_.empty(); }
   // A checkpoint is being written: as batches are executed, and in turns in which nothing comes in.
   [[nodiscard]] bool checkpointing() const { return parts_.store.checkpointing(); }
 
@@ -122,6 +122,7 @@ class Driver {
                                            Gathered& gathered);
   [[nodiscard]] storage::Result<void> ask(const RequestBucket& request, Gathered& gathered);
   [[nodiscard]] storage::Result<void> transfer(const ExecuteEffect& effect);
+  [[nodiscard]] storage::Result<void> serve_left(Gathered& gathered);
   void resend_reply(const ResendReply& resend, Gathered& gathered);
   void add_reply(Gathered& gathered, const execution::OutgoingReply& reply, bool in_full);
   void seal_and_send(Gathered& gathered);
@@ -137,6 +138,8 @@ class Driver {
   bool came_in_ = false;          // in this turn
   bool ticked_ = false;           // in this turn
   std::size_t pairs_ = 0;         // of a checkpoint, beside what is due, that this turn may still write
+  std::deque<ServeBucket> left_;  // what a turn had no room for. Invariant: at most buckets_left of each peer
+  bool serves_left_ = false;      // in this turn
   std::optional<storage::StorageError> failed_;
 };
 

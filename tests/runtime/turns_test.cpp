@@ -1,11 +1,14 @@
 // What the driver does in one turn and leaves to the next, and how it cuts what is sent into frames.
 #include <catch2/catch.hpp>
+#include <functional>
+#include <map>
 #include <set>
 
 #include "node/pbft/reads.h"
 #include "node/runtime/driver.h"
 #include "plugins/kv/kv.h"
 #include "plugins/sdk/pbft/plugin.hpp"
+#include "storage/digest_tree.h"
 #include "tests/crypto/cluster.h"
 #include "tests/execution/store_fixture.h"
 
@@ -18,7 +21,7 @@ using testing::TestCluster;
 
 struct SentFrames final : Transport {
   void broadcast(Bytes frame) override { broadcasts.push_back(std::move(frame)); }
-  void send(ReplicaId, Bytes) override {}
+  void send(ReplicaId to, Bytes frame) override { sent[to] += frame.size(); }
   void reply(const ClientId&, SessionId, RequestNumber, Bytes) override {}
   bool answer(const ClientId&, Origin, Bytes) override {
     ++answers;
@@ -27,6 +30,7 @@ struct SentFrames final : Transport {
 
   std::vector<Bytes> broadcasts;
   bool somebody_is_there = true;
+  std::map<ReplicaId, std::size_t> sent;  // bytes
   std::size_t answers = 0;
 };
 
@@ -44,8 +48,10 @@ struct Sized : plugin::StateMachine {
 
 // Replica 1 of four, with real parts but for its network.
 struct DrivenReplica {
-  explicit DrivenReplica(const pbft_plugin_v1* table = pbft_kv_plugin())
-      : plugin(*execution::Plugin::from_table(table, "")),
+  explicit DrivenReplica(const std::function<void(execution::StoreFixture&)>& prepare = {},
+                         const pbft_plugin_v1* table = pbft_kv_plugin())
+      : disk(prepared(prepare)),
+        plugin(*execution::Plugin::from_table(table, "")),
         authenticator(cluster.replica(1)),
         core(open_to_all(), LocalParameters{ReplicaId{1}}, recovered()) {
     auto opened = execution::Executor::open(*disk.store, *plugin);
@@ -54,6 +60,11 @@ struct DrivenReplica {
     driver.emplace(DriverParts{
         core, authenticator, *disk.store, *executor, transport, observer, Epoch{1}, {}, {}, {}, ReplicaId{1}, 4});
     driver->tick(Timestamp{1});
+  }
+  static execution::StoreFixture prepared(const std::function<void(execution::StoreFixture&)>& prepare) {
+    execution::StoreFixture made;
+    if (prepare) prepare(made);
+    return made;
   }
   static ClusterParameters open_to_all() {
     ClusterParameters parameters;
@@ -110,7 +121,7 @@ TEST_CASE("reads that a turn has no room for keep the driver busy, and are answe
 }
 
 TEST_CASE("of reads with large results a turn answers a few bytes, and the others wait for the next") {
-  DrivenReplica replica(plugin::table<Sized>());
+  DrivenReplica replica({}, plugin::table<Sized>());
   constexpr std::size_t count = 2 * Reads::per_turn;
   replica.reads_from_client(100, count, "1000000");
   for (std::size_t i = 0; i < count; i += 2) {  // the second answer goes beyond the budget of its turn
@@ -125,7 +136,7 @@ TEST_CASE("of reads with large results a turn answers a few bytes, and the other
 }
 
 TEST_CASE("reads of who is gone are not run any more") {
-  DrivenReplica replica(plugin::table<Sized>());
+  DrivenReplica replica({}, plugin::table<Sized>());
   replica.reads_from_client(100, 10, "10");
   replica.transport.somebody_is_there = false;
   Sized::queries = 0;
@@ -158,6 +169,65 @@ TEST_CASE("no frame holds more signed messages than its receivers take") {
     }
   }
   CHECK(reports == clients);
+}
+
+constexpr std::size_t largest_value = Limits::max_value_bytes;
+
+// A stable checkpoint with values of the largest size, each in a bucket of its own.
+void take_large_checkpoint(execution::StoreFixture& disk) {
+  constexpr std::uint64_t interval = 128;
+  for (std::uint64_t n = 1; n <= interval; ++n) {
+    std::vector<storage::StateChange> changes;
+    if (n <= 4) changes.push_back({to_bytes(std::to_string(n)), Bytes(largest_value)});
+    disk.apply(n, std::move(changes));
+  }
+  const auto summary = disk.store->take_checkpoint(SequenceNumber{interval}, Epoch{1}, Digest{});
+  REQUIRE(summary);
+  REQUIRE(disk.store->persist({PersistStable{{summary->n, checkpoint_root(*summary), {}}, *summary}}));
+}
+
+std::uint32_t bucket_of_value(int i) {
+  return storage::DigestTree::bucket_of(Namespace::state, as_bytes(std::to_string(i)));
+}
+
+TEST_CASE(
+    "what is read for the state that a peer fetches is bounded in a turn, and nothing is left without an answer") {
+  DrivenReplica replica{take_large_checkpoint};
+  const ReplicaId first{0};
+  const ReplicaId second{2};
+  for (const ReplicaId peer : {first, second}) {
+    std::vector<PeerMessage> questions;
+    for (int i = 1; i <= (peer == first ? 2 : 1); ++i) {
+      questions.push_back(FetchBucket{SequenceNumber{128}, bucket_of_value(i), 0, {}});
+    }
+    replica.driver->peer_frame(shared(replica.cluster.replica(peer.value).seal_to(ReplicaId{1}, questions)), peer);
+  }
+  auto& sent = replica.transport.sent;
+  REQUIRE(replica.driver->end_turn());
+  CHECK(sent[first] / largest_value == 1);
+  CHECK(sent[second] / largest_value == 1);
+  CHECK(replica.driver->busy());
+  REQUIRE(replica.driver->end_turn());
+  CHECK(sent[first] / largest_value == 2);
+  CHECK(sent[second] / largest_value == 1);
+  CHECK_FALSE(replica.driver->busy());
+}
+
+TEST_CASE("a peer that asks for more of the state than a turn has room for is given no more than that later") {
+  DrivenReplica replica{take_large_checkpoint};
+  const ReplicaId greedy{0};
+  std::vector<PeerMessage> questions;
+  for (int i = 0; i < 60; ++i) {
+    questions.push_back(FetchBucket{SequenceNumber{128}, bucket_of_value(1 + i % 4), 0, {}});
+  }
+  replica.driver->peer_frame(shared(replica.cluster.replica(0).seal_to(ReplicaId{1}, questions)), greedy);
+  std::size_t turns = 0;
+  do {
+    REQUIRE(replica.driver->end_turn());
+    ++turns;
+  } while (replica.driver->busy());
+  CHECK(turns == 3);
+  CHECK(replica.transport.sent[greedy] / largest_value == 3);
 }
 
 TEST_CASE("large results are sent by another replica in the next session, and for the next number") {

@@ -121,3 +121,42 @@ TEST_CASE("of a large bucket that a liar has given, the lies are fetched again",
   CHECK(f.ask(0).wrong.size() == lies);
   f.install();
 }
+
+TEST_CASE("what a liar has put into a large bucket leaves nothing behind once the bucket is whole", "[transfer]") {
+  LargeBucket f;
+  const auto records = [&] { return content_of(f.to.engine().scan(Family::staging, {}, {})).size(); };
+  f.take(1, [&](BucketPart& part) {
+    part.total = UINT32_MAX;
+    part.pairs.clear();
+    for (const std::string& key : keys_of(large_bucket, 140)) {
+      if (std::ranges::binary_search(f.keys, key)) continue;
+      part.pairs.push_back({Namespace::state, SharedBytes::copy_of(as_bytes(key)), SharedBytes::own(Bytes(1'000))});
+    }
+  });
+  CHECK(records() >= 100);
+  CHECK(fetch(*f.from.store, *f.to.store, target_n, large_bucket).outcome == Outcome::whole);
+  CHECK(records() <= f.keys.size() + 1);
+  f.install();
+}
+
+TEST_CASE("of each part it is told what it took the place of", "[transfer]") {
+  LargeBucket f;
+  BucketPart part = f.ask(0);
+  const std::size_t pairs = part.pairs.size();
+  REQUIRE(part.wrong.size() == 10);  // all that is here
+  REQUIRE(pairs < 10);
+  std::uint64_t names = 0;
+  for (const StatePair& pair : part.pairs) names += pair.key.size();
+  CHECK(must(f.to.store->stage_bucket(part)).replaced == names + pairs * value_bytes);
+  // A lie in the place of what was fetched.
+  part = f.ask(0);
+  part.wrong.clear();
+  for (std::uint32_t i = 0; i < 10; ++i) part.wrong.push_back(i);
+  part.pairs.resize(1);
+  const std::string& replaced = f.keys[0];
+  part.pairs[0] = {Namespace::state, SharedBytes::copy_of(as_bytes(replaced)), SharedBytes::own(Bytes(1))};
+  const BucketStaged staged = must(f.to.store->stage_bucket(part));
+  CHECK(staged.outcome == Outcome::more);
+  CHECK(staged.replaced == replaced.size() + value_bytes);
+  f.install();
+}

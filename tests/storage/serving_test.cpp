@@ -272,6 +272,100 @@ TEST_CASE("a part has a size", "[serving]") {
   CHECK(sizes == std::vector<std::size_t>{1, 1, 9, 9, 9, 1});
 }
 
+namespace {
+
+// A bucket with these values, as it is given.
+struct ServedBucket {
+  static constexpr std::uint32_t bucket = 7;
+
+  explicit ServedBucket(const std::vector<std::size_t>& sizes) : keys(keys_of(bucket, sizes.size())) {
+    machine.run_to(4, [&](std::uint64_t n, std::vector<StateChange>& changes) {
+      changes.clear();
+      if (n != 1) return;
+      for (std::size_t i = 0; i < keys.size(); ++i) changes.push_back(put(keys[i], std::string(sizes[i], 'v')));
+    });
+    static_cast<void>(must(machine.store->tree_at(SequenceNumber{4}, asker)));
+  }
+  // What each part takes.
+  std::vector<std::uint64_t> work(std::vector<PairHash> have = {}) {
+    FetchBucket request{SequenceNumber{4}, bucket, 0, std::move(have)};
+    std::vector<std::uint64_t> work;
+    for (std::uint32_t total = 1; request.skip < total;) {
+      const auto part = must(machine.store->bucket_part(request, asker, &work.emplace_back()));
+      REQUIRE(part);
+      total = part->total;
+      request.skip += static_cast<std::uint32_t>(part->pairs.size());
+    }
+    return work;
+  }
+
+  Machine<MemoryDisk> machine;
+  std::vector<std::string> keys;
+};
+
+}  // namespace
+
+TEST_CASE("of large values no more is read than is given", "[serving]") {
+  constexpr std::size_t large = 1U << 20;
+  std::vector<std::size_t> sizes(40, large);
+  SECTION("all are large") {
+    ServedBucket served{sizes};
+    const auto work = served.work();
+    CHECK(work.size() == sizes.size());
+    for (const std::uint64_t one : work) CHECK(one < large + large / 16);
+  }
+  SECTION("small ones come first") {
+    std::fill_n(sizes.begin(), 20, 10);
+    ServedBucket served{sizes};
+    const auto first = served.work();
+    CHECK(std::ranges::count_if(first, [](std::uint64_t one) { return one > 2 * large; }) <= 1);
+    // By now it is known that there are large ones.
+    for (const std::uint64_t one : served.work()) CHECK(one < large + large / 16);
+  }
+}
+
+TEST_CASE("the parts of a bucket go through its list once", "[serving]") {
+  ServedBucket served{std::vector<std::size_t>(30, Limits::bucket_part_bytes / 10)};
+  std::vector<PairHash> have(100'000);
+  for (std::uint32_t i = 0; i < have.size(); ++i) {
+    for (std::size_t k = 0; k < 4; ++k) have[i].bytes[k] = static_cast<std::uint8_t>(i >> (8 * (3 - k)));
+  }
+  const std::uint64_t list = have.size() * PairHash::size;
+  const auto work = served.work(have);
+  REQUIRE(work.size() >= 3);
+  CHECK(work[0] >= list);
+  for (std::size_t i = 1; i < work.size(); ++i) CHECK(work[i] < list / 2);
+  // Another list is gone through again, also in the middle of an answer.
+  have.pop_back();
+  std::uint64_t again = 0;
+  const FetchBucket request{SequenceNumber{4}, ServedBucket::bucket, 9, have};
+  const auto part = must(served.machine.store->bucket_part(request, asker, &again));
+  REQUIRE(part);
+  CHECK(part->total == 30);
+  CHECK(as_text(part->pairs[0].key.view()) == served.keys[9]);
+  CHECK(again >= list - PairHash::size);
+}
+
+TEST_CASE("what one asker lacks is not taken for what another lacks", "[serving]") {
+  ServedBucket served{std::vector<std::size_t>(30, Limits::bucket_part_bytes / 10)};
+  const std::string value(Limits::bucket_part_bytes / 10, 'v');
+  const auto part_of = [&](ReplicaId peer, std::uint32_t skip, std::vector<std::size_t> has) {
+    FetchBucket request{SequenceNumber{4}, ServedBucket::bucket, skip, {}};
+    for (const std::size_t i : has) {
+      request.have.push_back(pair_hash(Namespace::state, as_bytes(served.keys[i]), as_bytes(value)));
+    }
+    std::ranges::sort(request.have);
+    return must(served.machine.store->bucket_part(request, peer)).value();
+  };
+  CHECK(part_of(ReplicaId{1}, 0, {}).total == 30);
+  CHECK(part_of(ReplicaId{2}, 0, {0, 1}).total == 28);
+  CHECK(part_of(ReplicaId{1}, 9, {}).total == 30);
+  const BucketPart part = part_of(ReplicaId{2}, 9, {0, 1});
+  CHECK(part.total == 28);
+  CHECK(as_text(part.pairs[0].key.view()) == served.keys[11]);
+  CHECK(part_of(ReplicaId{2}, 9, {0}).total == 29);
+}
+
 TEST_CASE("a state that does not give its root is not given", "[serving]") {
   Machine<MemoryDisk> machine;
   machine.run_to(8);
