@@ -149,7 +149,7 @@ TEST_CASE("What is wrong in a genesis is named with line, key and what is allowe
        "and at least 20"},
       {"window = 40", "window = 10", ":10: parameters.window: is 10; must be a multiple"},
       {"checkpoint_interval = 10\nwindow = 40", "checkpoint_interval = 65536\nwindow = 131072",
-       ":10: parameters.window: is 131072; with 2 replicas at most 51138"},
+       ":10: parameters.window: is 131072; with 2 replicas at most 39560"},
       {"window = 40", "window = 40.5", ":10: parameters.window: is a number with a fraction; must be a whole number"},
       {"window = 40", "window = -40", ":10: parameters.window: is -40; must be a whole number"},
       {"max_sessions = 50", "signed_requests = 1", ":12: parameters.signed_requests: is a whole number; must be true"},
