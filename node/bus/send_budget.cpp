@@ -24,10 +24,12 @@ struct SendBudget::Counted {
 std::optional<zmq::message_t> SendBudget::take(std::uint64_t connection, pbft::Bytes frame, const ClientId& party) {
   const std::size_t size = frame.size();
   if (size < copy_below) return to_message(std::move(frame));
-  Count& of_connection = connections_[connection];
-  if (!of_connection) of_connection = std::make_shared<std::atomic<std::size_t>>(0);
-  Count& of_party = parties_[party];
-  if (!of_party) of_party = std::make_shared<std::atomic<std::size_t>>(0);
+  const auto made = [](Count& count) -> const Count& {
+    if (!count) count = std::make_shared<std::atomic<std::size_t>>(0);
+    return count;
+  };
+  const Count& of_connection = made(connections_[connection]);
+  const Count& of_party = made(parties_[party]);
   const auto fits = [size](const Count& count, std::size_t limit) { return *count == 0 || *count + size <= limit; };
   if (!fits(of_connection, limits_.connection) || !fits(of_party, limits_.party)) return std::nullopt;
   if (!fits(all_, limits_.all) && !fits(of_party, limits_.share)) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "node/pbft/messages.h"
@@ -25,6 +26,10 @@ struct Vote {
 
 struct Slot {
   struct KnownBatch {
+    KnownBatch() = default;
+    KnownBatch(BatchPtr known, bool in_journal)
+        : batch(std::move(known)), durable(in_journal), bytes(bytes_of(*batch)) {}
+
     BatchPtr batch;
     bool durable = false;  // in the journal
     std::size_t bytes = 0;

@@ -55,7 +55,7 @@ void NormalOperation::recover(const Recovered& recovered) {
 
 void NormalOperation::recover_slot(SequenceNumber n, const RecoveredSlot& remembered) {
   Slot& slot = log_.slot(n, now_);
-  for (const auto& [digest, batch] : remembered.batches) slot.batches[digest] = {batch, true, bytes_of(*batch)};
+  for (const auto& [digest, batch] : remembered.batches) slot.batches[digest] = {batch, true};
   for (const auto& [view, digest] : remembered.accepted) slot.voted[digest] = view;  // views ascend
   if (const auto mark = remembered.accepted.find(view_.view); mark != remembered.accepted.end() && view_.active) {
     slot.accepted = Vote{view_.view, mark->second};
@@ -223,7 +223,7 @@ void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch
   slot.held.reset();
   Slot::KnownBatch& known = slot.batches[batch->digest];
   if (!known.durable) out.persist(PersistBatch{n, batch});
-  known = {batch, true, bytes_of(*batch)};
+  known = {batch, true};
   out.persist(PersistAccepted{vote.view, n, vote.digest});
   for (const BundlePtr& bundle : batch->bundles) {
     if (n > delivery_.delivered()) queue_.mark_in_flight(*bundle, n);
@@ -291,7 +291,7 @@ void NormalOperation::check_committed(Slot& slot) {
   }
   // Everybody has the null batch.
   if (slot.committed == null_batch_digest()) {
-    slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true, 0});
+    slot.batches.try_emplace(null_batch_digest(), Slot::KnownBatch{null_batch(), true});
   }
 }
 
@@ -328,7 +328,7 @@ bool NormalOperation::wants(SequenceNumber n, const Digest& digest) const {
 void NormalOperation::on_batch(SequenceNumber n, const BatchPtr& batch, Outbox& out) {
   Slot* slot = log_.find(n);
   assert(slot != nullptr);
-  slot->batches.try_emplace(batch->digest, Slot::KnownBatch{batch, false, bytes_of(*batch)});
+  slot->batches.try_emplace(batch->digest, Slot::KnownBatch{batch, false});
   vote_on_opening(out);
   accept_if_vouched(n, *slot, out);
   deliver_committed(out);

@@ -11,11 +11,11 @@ namespace pbft {
 
 PrimaryWatch::Heard PrimaryWatch::heard(const Bundle& bundle) {
   assert(has_room_for(bundle.client));
+  if (auto* known = const_cast<Waiting*>(find(bundle))) {
+    known->is_signed = known->is_signed || bundle.is_signed();
+    return Heard::before;
+  }
   std::deque<Waiting>& mine = waiting_[bundle.client];
-  const auto known =
-      std::find_if(mine.begin(), mine.end(), [&](const Waiting& one) { return one.request.digest == bundle.digest; });
-  if (known != mine.end()) known->is_signed = known->is_signed || bundle.is_signed();
-  if (known != mine.end()) return Heard::before;
   if (mine.size() >= most_of_one) return Heard::too_many;
   Bundle request;
   request.client = bundle.client;
@@ -30,10 +30,12 @@ PrimaryWatch::Heard PrimaryWatch::heard(const Bundle& bundle) {
   return Heard::now;
 }
 
-bool PrimaryWatch::waits_with(const Bundle& bundle) const {
+const PrimaryWatch::Waiting* PrimaryWatch::find(const Bundle& bundle) const {
   const auto mine = waiting_.find(bundle.client);
-  return mine != waiting_.end() && std::any_of(mine->second.begin(), mine->second.end(),
-                                               [&](const Waiting& one) { return one.request.digest == bundle.digest; });
+  if (mine == waiting_.end()) return nullptr;
+  const auto found = std::find_if(mine->second.begin(), mine->second.end(),
+                                  [&](const Waiting& one) { return one.request.digest == bundle.digest; });
+  return found == mine->second.end() ? nullptr : &*found;
 }
 
 void PrimaryWatch::refused(const ClientId& client) {

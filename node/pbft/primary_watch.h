@@ -45,7 +45,7 @@ class PrimaryWatch {
   // told of it. Precondition: there is room for the client. `too_many`: enough others of it wait already.
   enum class Heard : std::uint8_t { now, before, too_many };
   Heard heard(const Bundle& bundle);
-  [[nodiscard]] bool waits_with(const Bundle& bundle) const;
+  [[nodiscard]] bool waits_with(const Bundle& bundle) const { return find(bundle) != nullptr; }
   // Clients take turns where there are more than can be watched.
   [[nodiscard]] bool has_room_for(const ClientId& client) const {
     return waiting_.size() < most_clients || waiting_.contains(client);
@@ -117,6 +117,8 @@ class PrimaryWatch {
     bool told = false;       // the primary was told once more in this view
     std::uint64_t turn = 0;  // so many requests executed, its own turn has come
   };
+  // The one that stands for this bundle; null: there is none.
+  [[nodiscard]] const Waiting* find(const Bundle& bundle) const;
   void forget(std::deque<Waiting>& mine, const std::function<bool(const Waiting&)>& which);
   void forget_settled();
   void forget_settled(std::deque<Waiting>& mine);

@@ -366,7 +366,10 @@ TEST_CASE("rule 35: what a primary showed this replica alone is not in flight on
   for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), SessionId{}, 1) == 2);
 }
 
-TEST_CASE("rule 35: proposals that are not authentic here are held within a budget, and fetched beyond it") {
+namespace {
+
+// Replica 1, for which each proposal may be as large as it likes.
+CoreNode backup_with_large_window() {
   ClusterParameters cluster;
   cluster.window = 64;
   cluster.checkpoint_interval = 16;
@@ -374,7 +377,13 @@ TEST_CASE("rule 35: proposals that are not authentic here are held within a budg
   cluster.clients = {alice};
   LocalParameters local;
   local.self = ReplicaId{1};
-  CoreNode node{cluster, local};
+  return CoreNode{cluster, local};
+}
+
+}  // namespace
+
+TEST_CASE("rule 35: proposals that are not authentic here are held within a budget, and fetched beyond it") {
+  CoreNode node = backup_with_large_window();
   const SharedBytes body = SharedBytes::own(Bytes(7U << 20));
   std::vector<BatchPtr> batches(21);
   const auto from = [&](std::uint32_t sender, const PeerMessage& message) {
@@ -409,14 +418,7 @@ TEST_CASE("rule 35: proposals that are not authentic here are held within a budg
 }
 
 TEST_CASE("rule 35: what a primary has voted for far ahead is taken within a budget, and asked for again beyond it") {
-  ClusterParameters cluster;
-  cluster.window = 64;
-  cluster.checkpoint_interval = 16;
-  cluster.signed_requests = false;
-  cluster.clients = {alice};
-  LocalParameters local;
-  local.self = ReplicaId{1};
-  CoreNode node{cluster, local};
+  CoreNode node = backup_with_large_window();
   const SharedBytes body = SharedBytes::own(Bytes(7U << 20));
   static_cast<void>(node.step(Tick{Timestamp{1'000'000}}));
   const auto propose = [&](std::uint64_t n) {
