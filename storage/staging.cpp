@@ -93,9 +93,18 @@ void stage_head(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head,
             FieldWriter{}.raw(head.base.view()).raw(head.leaf.view()).raw(hash.bytes()).take());
 }
 
-void unstage(WriteBatch& batch, std::uint32_t bucket) {
-  batch.erase(Family::staging, head_key(bucket));
-  batch.erase(Family::staging, staged_key(bucket, {}), staged_key(bucket + 1, {}));
+void unstage_all_but(WriteBatch& batch, const std::map<std::uint32_t, StagedHead>& kept) {
+  const auto erase = [&](std::uint32_t from, std::uint32_t to) {
+    if (from == to) return;
+    batch.erase(Family::staging, head_key(from), head_key(to));
+    batch.erase(Family::staging, staged_key(from, {}), staged_key(to, {}));
+  };
+  std::uint32_t from = 0;
+  for (const auto& [bucket, head] : kept) {
+    erase(from, bucket);
+    from = bucket + 1;
+  }
+  erase(from, DigestTree::bucket_count);
 }
 
 void unstage_all(WriteBatch& batch) {

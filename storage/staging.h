@@ -32,7 +32,8 @@ void stage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name, const
 // As if the pair had never been staged.
 void unstage_change(WriteBatch& batch, std::uint32_t bucket, BytesView name);
 void stage_head(WriteBatch& batch, std::uint32_t bucket, const StagedHead& head, const LtHash& hash);
-void unstage(WriteBatch& batch, std::uint32_t bucket);
+// What is staged of other buckets goes, also where its head was lost.
+void unstage_all_but(WriteBatch& batch, const std::map<std::uint32_t, StagedHead>& kept);
 void unstage_all(WriteBatch& batch);
 
 // Present while the staged buckets are being made the state: a checkpoint's record as in family checkpoints.

@@ -131,12 +131,8 @@ Result<StateInstalled> Store::install_state(const StableCheckpoint& proof, const
 // Of the staged buckets those go that are not wanted: what is left is what an opening would have to install.
 Result<void> Store::Impl::begin_install(const PersistStable& stable,
                                         const std::map<std::uint32_t, StagedHead>& staged) {
-  const auto all = staged_heads(view());
-  if (!all) return tl::unexpected(all.error());
   WriteBatch batch;
-  for (const auto& [bucket, head] : *all) {
-    if (!staged.contains(bucket)) unstage(batch, bucket);
-  }
+  unstage_all_but(batch, staged);
   batch.put(Family::staging, installing_key(), encode_stable_record(stable));
   return write(batch, options.durability);
 }

@@ -47,9 +47,9 @@ Result<bool> Store::Impl::leads_to_leaf(std::uint32_t bucket, const StagedHead& 
 }
 
 // Drops what is staged and of no use: a difference to something that is not there any more, and, once in the life of a
-// process, what does not give what it was staged for.
+// process, what does not give what it was staged for, or has lost its head.
 Result<void> Store::Impl::sift_staged(std::map<std::uint32_t, StagedHead>& staged, const Present& present) {
-  WriteBatch batch;
+  bool all_of_use = staged_checked;
   for (auto at = staged.begin(); at != staged.end();) {
     const auto& [bucket, head] = *at;
     bool of_use = head.base == present.leaves[bucket];
@@ -58,11 +58,14 @@ Result<void> Store::Impl::sift_staged(std::map<std::uint32_t, StagedHead>& stage
       if (!sound) return tl::unexpected(sound.error());
       of_use = *sound;
     }
-    if (!of_use) unstage(batch, bucket);
+    all_of_use = all_of_use && of_use;
     at = of_use ? std::next(at) : staged.erase(at);
   }
   staged_checked = true;
-  return batch.operations.empty() ? Result<void>{} : write(batch, Sync::no);
+  if (all_of_use) return {};
+  WriteBatch batch;
+  unstage_all_but(batch, staged);
+  return write(batch, Sync::no);
 }
 
 Result<std::vector<std::uint32_t>> Store::plan_transfer(const CheckpointSummary& target,

@@ -64,6 +64,28 @@ TEMPLATE_TEST_CASE("a staged bucket that cannot be read is fetched again", "[tra
   check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
 }
 
+TEMPLATE_TEST_CASE("what is staged of a bucket whose head was lost is no part of it any more", "[transfer]", MemoryDisk,
+                   RocksDisk) {
+  TransferPair<TestType> pair;
+  pair.run_from(8);
+  pair.to.run_to(2);
+  const CheckpointSummary target = pair.from.summaries.at(8);
+  fetch_all(*pair.from.store, *pair.to.store, target.n, plan(*pair.from.store, *pair.to.store, target));
+  WriteBatch batch;
+  {
+    const auto staged = pair.to.engine().scan(Family::staging, Bytes{'p'}, {});
+    REQUIRE(staged->valid());
+    Bytes stray{staged->key().begin(), staged->key().end()};
+    stray.push_back('x');  // a name that nobody has
+    batch.put(Family::staging, stray, {staged->value().begin(), staged->value().end()});
+  }
+  batch.erase(Family::staging, Bytes{'b'}, Bytes{'c'});
+  must(pair.to.engine().write(batch, Sync::durable));
+  pair.to.restart();
+  transfer(*pair.from.store, *pair.to.store, target);
+  check_installed(*pair.to.store, pair.to.engine(), target, pair.state, pair.clients);
+}
+
 TEMPLATE_TEST_CASE("a staged bucket of an earlier process that gives another digest is fetched again", "[transfer]",
                    MemoryDisk, RocksDisk) {
   TransferPair<TestType> pair;
