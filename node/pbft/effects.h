@@ -245,11 +245,15 @@ struct Diverged {
   Digest own;
   Digest certified;
 };
-// The primary is not trusted to go on: this replica leaves its view.
+// The primary is not trusted to go on: its view is left once f+1 replicas say so.
+struct PrimarySuspected {
+  View view;
+  const char* reason;  // a static text: "a client's request waits for too long" ...
+};
 struct ViewLeft {
   View from;
   View to;
-  const char* reason;  // a static text: "request waits too long" ...
+  const char* reason;  // a static text
 };
 struct ViewEntered {
   View view;
@@ -290,8 +294,9 @@ struct CatchUpStarted {
 struct CatchUpFinished {
   SequenceNumber at;
 };
-using Event = std::variant<Rejected, BecameStable, Diverged, CatchUpStarted, CatchUpFinished, ViewLeft, ViewEntered,
-                           TransferStarted, TransferFinished, BadSource, DivergenceLocated, ClientSuspected, Rejoined>;
+using Event = std::variant<Rejected, BecameStable, Diverged, CatchUpStarted, CatchUpFinished, PrimarySuspected,
+                           ViewLeft, ViewEntered, TransferStarted, TransferFinished, BadSource, DivergenceLocated,
+                           ClientSuspected, Rejoined>;
 
 struct Effects {
   std::vector<JournalRecord> persist;

@@ -162,7 +162,8 @@ struct Status {
     friend bool operator==(const Lack&, const Lack&) = default;
   };
   View view;
-  bool active = true;  // false: it has left the views below `view`, and has no NEW-VIEW of it
+  bool active = true;     // false: it has left the views below `view`, and has no NEW-VIEW of it
+  bool suspects = false;  // it does not trust the primary of `view`, and leaves with f others that do not; if active
   // Bit i: it holds a VIEW-CHANGE of replica i for a view that is not active here yet.
   std::uint64_t view_changes = 0;
   // It has lost its memory and takes part again once this view, or a later one, is active; 0: no such matter.

@@ -120,10 +120,16 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   }
   const bool waits = (!standing.primary && !waiting_.empty()) || standing.slot_waits;
   if (!waits || !standing.watching) stalled_since_.reset();
-  const bool slow = too_slow(waits && standing.watching && !standing.primary);
+  const bool slow = too_slow(waits && standing.watching && !standing.primary && !standing.suspected);
   if (!waits || !standing.watching) return std::nullopt;
   if (!stalled_since_) stalled_since_ = now_;
   half_way_ = now_ - *stalled_since_ == timeout_ / 2;
+  const bool looks_through = !standing.primary && now_ % 8 == 0;
+  if (looks_through) {
+    forget_settled();
+    find_half_starved();
+  }
+  if (standing.suspected) return std::nullopt;
   if (now_ - *stalled_since_ >= timeout_) {
     if (!standing.slot_waits) forget_settled();
     if (standing.slot_waits || !waiting_.empty()) {
@@ -135,11 +141,7 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
     stalled_since_.reset();
   }
   if (standing.primary) return std::nullopt;
-  if (now_ % 8 == 0) {
-    forget_settled();
-    if (someone_starves()) return "a client's request waits for too long";
-    find_half_starved();
-  }
+  if (looks_through && someone_starves()) return "a client's request waits for too long";
   if (slow) return "less is executed than earlier views achieved";
   return std::nullopt;
 }

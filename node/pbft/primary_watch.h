@@ -1,7 +1,7 @@
 // Whether the primary is to be trusted for longer (OSDI 1999, section 4.4, on timers; Aardvark, NSDI 2009, sections 4.3
-// and 4.4, on primaries that are slow on purpose). Three reasons to leave its view:
-//   1. something that is known here waits, and nothing new was executed for the view timeout. The primary itself leaves
-//      for that, too: backups that have executed its slots have no reason to, and those that have left do not vote;
+// and 4.4, on primaries that are slow on purpose). Three reasons to suspect it (what follows: view_changer.h):
+//   1. something that is known here waits, and nothing new was executed for the view timeout. That is a reason for the
+//      primary itself, too: backups that have executed its slots have none, and it may be the one that makes up f+1;
 //   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make, and
 //      longer than what waited here before it can account for: where there is more to do than can be done at once, a
 //      primary that takes one request after the other starves nobody. There is an end to that, too;
@@ -12,9 +12,9 @@
 // Of each client the first few bundles count, in the order in which they wait here: the others have no claim to be
 // next. Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for,
 // pushed out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at
-// one backup only looks like one that the primary does not serve: it is named when a view is left for it, and has to
-// sign then. The timeout doubles with each view that brings no progress, up to a maximum, and is back to its base once
-// something new is executed. Ticks, not clocks.
+// one backup only looks like one that the primary does not serve: it is named when the primary is suspected for it, and
+// has to sign then. The timeout doubles with each view that brings no progress, up to a maximum, and is back to its
+// base once something new is executed. Ticks, not clocks.
 #pragma once
 
 #include <deque>
@@ -74,10 +74,11 @@ class PrimaryWatch {
   struct Standing {
     bool watching = true;      // false: this replica is behind the others, or hears too few of them
     bool slot_waits = false;   // something is accepted here and not executed
-    bool primary = false;      // it is the primary itself, who leaves only for the first reason, and for its slots
+    bool primary = false;      // it is the primary itself: only the first reason counts, and only for its slots
     Ticks primary_silent = 0;  // since so many ticks nothing has come from the primary
+    bool suspected = false;    // there has been a reason in this view: it is not looked for another one
   };
-  // Once a tick. Why the primary is to be left now; nothing: it is not.
+  // Once a tick. Why the primary is not to be trusted any more; nothing: there is no new reason.
   [[nodiscard]] std::optional<const char*> on_tick(const Standing& standing);
   // The clients whose requests without a signature were the last tick's reason, where the primary is there and takes
   // others: perhaps their MACs do not hold at it. A few of them, if there are many.

@@ -147,12 +147,13 @@ void Replica::Parts::on(const PeerInput& input) {
 
 void Replica::Parts::on_peer(ReplicaId sender, const PrePrepare& m) {
   if (normal.on_pre_prepare(sender, m, out)) {
-    view_changer.leave(view.view.next(), "the primary proposed two batches for one slot", out);
+    view_changer.suspect("it proposed two batches for one slot", out);
   }
 }
 
 void Replica::Parts::on_peer(ReplicaId sender, const Status& m) {
   rejoining.on_status(sender, m, out);
+  view_changer.on_status(sender, m, out);
   retransmission.on_status(sender, m, out);
   if (rejoining.grants(sender, m, now)) {
     view_changer.leave(view.view.next(), "a replica that had lost its memory asks for another view", out);
@@ -238,6 +239,7 @@ PrimaryWatch::Standing Replica::Parts::standing() const {
   PrimaryWatch::Standing standing;
   standing.watching = view.votes() && !behind && delivery.open() && retransmission.connected();
   standing.primary = normal.is_primary();
+  standing.suspected = view_changer.suspects();
   standing.slot_waits = slot_waits();
   standing.primary_silent = retransmission.silence_of(view.primary(), now);
   return standing;
@@ -277,7 +279,7 @@ std::string Replica::Parts::waiting_for(std::vector<ReplicaId>& from) const {
                           "started with --repair";
   }
   if (catch_up.active()) return "batches of the ledger, from " + std::to_string(delivery.next().value) + " on";
-  if (!view.active) return view_changer.waiting_for(from);
+  if (!view.active || view_changer.suspects()) return view_changer.waiting_for(from);
   const std::string rejoin = rejoining.waiting_for();
   if (!rejoin.empty()) return rejoin;
   const Slot* slot = log.find(delivery.next());
@@ -297,7 +299,8 @@ Effects Replica::step(const Input& input) {
   if (!std::exchange(parts_->resumed, true)) parts_->checkpointing.resume(parts_->out);
   std::visit([&](const auto& concrete) { parts_->on(concrete); }, input);
   parts_->settle();
-  if (const auto* end = std::get_if<TurnEnd>(&input); end != nullptr && !end->again) parts_->reads.end_turn(end->reads_left);
+  if (const auto* end = std::get_if<TurnEnd>(&input); end != nullptr && !end->again)
+    parts_->reads.end_turn(end->reads_left);
   return parts_->out.take();
 }
 

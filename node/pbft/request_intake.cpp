@@ -91,7 +91,7 @@ void RequestIntake::serve_line(Ticks now, Outbox& out) {
 }
 
 void RequestIntake::on_tick(Ticks now, Outbox& out) {
-  // A view was left because its primary, which is there, did not order what these did not sign.
+  // The primary is suspected because, being there, it did not order what these did not sign.
   for (const ClientId& client : watch_.unsigned_reasons()) {
     suspects_.waited_in_vain(client, now, out);
     if (suspects_.named_here(client, now)) forget_unsigned(client, out);

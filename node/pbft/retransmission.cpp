@@ -92,7 +92,8 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   fetch_missing_batches(out);
   if (cluster_.replicas == 1) return;
   const Ticks since = now_ - last_status_;
-  const bool due = !sent_status_ || since >= local_.idle_status_interval_ticks;
+  const bool says_more = view_changer_.suspects() && !told_suspicion_;
+  const bool due = !sent_status_ || says_more || since >= local_.idle_status_interval_ticks;
   const SequenceNumber reached = executed_by_weak_quorum();
   const bool behind = delivery_.delivered() < reached;
   // Where the last answers helped, the next are asked for at once.
@@ -101,6 +102,7 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   Status status;
   status.view = view_.view;
   status.active = view_.active;
+  status.suspects = told_suspicion_ = view_changer_.suspects();
   status.view_changes = view_changer_.held();
   status.rejoins_in = rejoining_.asks_for_view();
   status.stable = log_.low();
@@ -112,7 +114,8 @@ void Retransmission::on_tick(Ticks now, Outbox& out) {
   }
   add_uncommitted(status, reached);
   const bool checkpoint_waits = checkpointing_.has_own_votes();
-  const bool view_waits = !view_.active || someone_is_in_a_later_view() || status.rejoins_in > View{};
+  const bool view_waits =
+      !view_.active || status.suspects || someone_is_in_a_later_view() || status.rejoins_in > View{};
   if (!due && status.lacks.empty() && !checkpoint_waits && !behind && !view_waits) return;
   last_status_ = now_;
   delivered_at_last_status_ = delivery_.delivered();

@@ -47,6 +47,30 @@ void ViewChanger::recover(const Recovered& recovered) {
   }
 }
 
+// ---- Suspicion -------------------------------------------------------------------------------------
+
+void ViewChanger::suspect(const char* reason, Outbox& out) {
+  if (!view_.votes() || suspicion_) return;
+  suspicion_ = reason;
+  out.event(PrimarySuspected{view_.view, reason});
+  leave_with_others(out);
+}
+
+void ViewChanger::on_status(ReplicaId sender, const Status& message, Outbox& out) {
+  peers_[sender.value].trusts = message.suspects ? message.view.next() : message.view;
+  leave_with_others(out);
+}
+
+std::uint32_t ViewChanger::others_that_gave_up() const {
+  return static_cast<std::uint32_t>(std::count_if(peers_.begin(), peers_.end(), [&](const Peer& peer) {
+    return peer.trusts > view_.view || (peer.view_change && peer.view_change->view > view_.view);
+  }));
+}
+
+void ViewChanger::leave_with_others(Outbox& out) {
+  if (suspicion_ && 1 + others_that_gave_up() >= quorum_.weak()) leave(view_.view.next(), *suspicion_, out);
+}
+
 // ---- Leaving a view --------------------------------------------------------------------------------
 
 ViewChange ViewChanger::own_view_change(View to) const {
@@ -69,6 +93,7 @@ void ViewChanger::leave(View to, const char* reason, Outbox& out) {
   view_.opening = {};
   new_view_.reset();
   proposal_.reset();
+  suspicion_.reset();
   waits_since_.reset();
   normal_.leave();
   ViewChange message = own_view_change(to);
@@ -80,7 +105,7 @@ void ViewChanger::on_tick(Ticks now, const PrimaryWatch::Standing& standing, Out
   now_ = now;
   const auto reason = watch_.on_tick(standing);
   if (view_.active) {
-    if (reason) leave(view_.view.next(), *reason, out);
+    if (reason) suspect(*reason, out);
     return;
   }
   if (!waits_since_) {
@@ -113,6 +138,7 @@ void ViewChanger::on_view_change(ReplicaId sender, const ViewChange& message, Ou
   known = message;
   if (message.stable) checkpointing_.adopt(*message.stable, out);
   join(out);
+  leave_with_others(out);
   decide();
   try_to_open(out);
 }
@@ -196,6 +222,7 @@ void ViewChanger::enter(const NewView& message, Decision decision, Outbox& out) 
   view_.opening = std::move(decision);
   new_view_ = message;
   proposal_.reset();
+  suspicion_.reset();
   waits_since_.reset();
   watch_.entered();
   out.event(ViewEntered{view_.view});
@@ -269,6 +296,10 @@ std::vector<ReplicaId> ViewChanger::holders(SequenceNumber n, const Digest& dige
 
 std::string ViewChanger::waiting_for(std::vector<ReplicaId>& from) const {
   const std::string view = std::to_string(view_.view.value);
+  if (suspicion_) {
+    return std::string{"does not trust the primary: "} + *suspicion_ + "; waiting for " +
+           std::to_string(quorum_.weak() - 1 - others_that_gave_up()) + " more that do not to leave view " + view;
+  }
   const std::uint64_t left = held();
   const auto have = static_cast<std::uint32_t>(std::popcount(left));
   for (std::uint32_t i = 0; i < peers_.size(); ++i) {
@@ -292,6 +323,7 @@ void ViewChanger::invariants() const {
   assert(!view_.active || !proposal_);
   assert(!proposal_ || view_.primary() == local_.self);
   assert(view_.active || !new_view_);
+  assert(view_.active || !suspicion_);
   assert(!view_.active || view_.view == View{} || new_view_);
   for (const Peer& peer : peers_) assert(!peer.view_change || peer.view_change->view > View{});
 }

@@ -1,5 +1,9 @@
 // From one view to the next (TOCS 2002, section 4.4): VIEW-CHANGEs, NEW-VIEW, joining, and the timers in between. Which
-// batches a new view takes over is decided in new_view_rules; why a primary is left, in primary_watch.
+// batches a new view takes over is decided in new_view_rules; why a primary is not trusted, in primary_watch.
+//
+// A replica that does not trust the primary says so in its STATUS, votes on, and leaves once f others say so too or
+// have left (in the paper it leaves at once). A view changes for the suspicion of f+1 in either case, since nobody
+// joins fewer; but whoever is alone with it keeps its vote. Suspicion lasts as long as the view, and is not remembered.
 #pragma once
 
 #include <map>
@@ -33,6 +37,10 @@ class ViewChanger {
   // Own messages come here too, once they are signed.
   void on_view_change(ReplicaId sender, const ViewChange& message, Outbox& out);
   void on_new_view(ReplicaId sender, const NewView& message, Outbox& out);
+  void on_status(ReplicaId sender, const Status& message, Outbox& out);
+  // The primary of the present view is not trusted any more.
+  void suspect(const char* reason, Outbox& out);
+  [[nodiscard]] bool suspects() const { return suspicion_.has_value(); }
   // Leaves the present view for `to`. Nothing where that is no later one, or this replica does not vote.
   void leave(View to, const char* reason, Outbox& out);
   // The new primary goes on as soon as it holds what its view starts from.
@@ -46,7 +54,7 @@ class ViewChanger {
   [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;
   [[nodiscard]] std::vector<std::pair<SequenceNumber, Digest>> missing() const;
   [[nodiscard]] std::vector<ReplicaId> holders(SequenceNumber n, const Digest& digest) const;
-  // In words, for people: why no view is active.
+  // In words, for people: why no view is active, or is to be left.
   [[nodiscard]] std::string waiting_for(std::vector<ReplicaId>& from) const;
 
   void invariants() const;
@@ -61,12 +69,16 @@ class ViewChanger {
   struct Peer {
     std::optional<ViewChange> view_change;  // the one for the highest view
     std::optional<Ticks> sent_view;         // when it was last sent a NEW-VIEW or VIEW-CHANGE
+    View trusts;                            // as last told, the lowest view that it would stay in
   };
 
   [[nodiscard]] std::vector<NewView::Signed> view_changes_for(View view) const;
   [[nodiscard]] ViewChange own_view_change(View to) const;
   [[nodiscard]] bool conflicts(View view, const new_view_rules::Decision& decision) const;
   [[nodiscard]] bool committed_before(const Slot& slot, View view) const;
+  // Those that have given up the present view, as last told; this replica left out.
+  [[nodiscard]] std::uint32_t others_that_gave_up() const;
+  void leave_with_others(Outbox& out);
   void join(Outbox& out);
   void decide();
   void enter(const NewView& message, new_view_rules::Decision decision, Outbox& out);
@@ -81,9 +93,10 @@ class ViewChanger {
   PrimaryWatch& watch_;
 
   std::vector<Peer> peers_;
-  std::optional<NewView> new_view_;   // of the active view, as signed; none in view 0
-  std::optional<Proposal> proposal_;  // Invariant: only while not active, at the primary of the view
-  std::optional<Ticks> waits_since_;  // a quorum has left for the present view, and it is not active
+  std::optional<NewView> new_view_;       // of the active view, as signed; none in view 0
+  std::optional<Proposal> proposal_;      // Invariant: only while not active, at the primary of the view
+  std::optional<const char*> suspicion_;  // of the primary. Invariant: only while active
+  std::optional<Ticks> waits_since_;      // a quorum has left for the present view, and it is not active
   Ticks now_ = 0;
 };
 

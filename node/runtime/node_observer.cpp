@@ -27,6 +27,7 @@ const char* counter_of(const Event& event) {
     const char* operator()(const Diverged&) const { return "diverged"; }
     const char* operator()(const CatchUpStarted&) const { return "catch_ups"; }
     const char* operator()(const CatchUpFinished&) const { return nullptr; }
+    const char* operator()(const PrimarySuspected&) const { return "primaries_suspected"; }
     const char* operator()(const ViewLeft&) const { return "views_left"; }
     const char* operator()(const ViewEntered&) const { return "views_entered"; }
     const char* operator()(const TransferStarted&) const { return "transfers_started"; }
@@ -74,6 +75,11 @@ void NodeObserver::log(const Event& event) {
             spdlog::info("catching up along the ledger from {} to {}", started.from.value, started.to.value);
           },
           [](const CatchUpFinished& finished) { spdlog::info("caught up at {}", finished.at.value); },
+          [this](const PrimarySuspected& suspected) {
+            spdlog::warn("does not trust {}, the primary of view {}: {}",
+                         names_[static_cast<std::size_t>(suspected.view.value % names_.size())], suspected.view.value,
+                         suspected.reason);
+          },
           [](const ViewLeft& left) {
             spdlog::warn("leaves view {} for view {}: {}", left.from.value, left.to.value, left.reason);
           },

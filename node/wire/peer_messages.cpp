@@ -58,9 +58,13 @@ std::uint64_t flags_of(const Status::Lack& lack) {
   return (lack.batch ? 1U : 0U) | (lack.prepares ? 2U : 0U) | (lack.commits ? 4U : 0U);
 }
 
+std::uint64_t flags_of(const Status& status) {
+  return (status.active ? 1U : 0U) | (status.suspects ? 2U : 0U);
+}
+
 Bytes encode_one(const Status& message) {
   Writer writer{2 * Writer::small + message.lacks.size() * 11};
-  writer.array(8).type(MessageType::status).put(message.view).uint(message.active ? 1 : 0).uint(message.view_changes);
+  writer.array(8).type(MessageType::status).put(message.view).uint(flags_of(message)).uint(message.view_changes);
   writer.put(message.rejoins_in).put(message.stable).put(message.executed);
   writer.array(message.lacks.size());
   for (const Status::Lack& lack : message.lacks) writer.array(2).put(lack.n).uint(flags_of(lack));
@@ -130,7 +134,10 @@ Vote read_vote(Reader& reader) {
 Status read_status(Reader& reader) {
   Status message;
   message.view = reader.number<View>();
-  message.active = reader.uint(1) == 1;
+  const std::uint64_t stands = reader.uint(3);
+  message.active = (stands & 1U) != 0;
+  message.suspects = (stands & 2U) != 0;
+  reader.require(message.active || !message.suspects, WireError::not_canonical);
   message.view_changes = reader.uint();
   message.rejoins_in = reader.number<View>();
   message.stable = reader.number<SequenceNumber>();

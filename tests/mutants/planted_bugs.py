@@ -241,6 +241,11 @@ BUGS = (
          "      return a.second < b.second;\n"
          "    }));\n"
          "  }")),
+    bug("suspicion_not_told", "who does not trust the primary keeps it to itself",
+        ("node/pbft/retransmission.cpp",
+         "  status.suspects = told_suspicion_ = view_changer_.suspects();",
+         "  told_suspicion_ = view_changer_.suspects();\n"
+         "  status.suspects = told_suspicion_ && !planted(\"suspicion_not_told\");")),
     # Mistakes that were in the node (tests/README.md), each back in it behind its switch.
     bug("long_queue_starves", "who stands in a long queue is taken to be starved: a flood changes the view",
         ("node/pbft/primary_watch.cpp",

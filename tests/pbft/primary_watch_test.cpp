@@ -102,6 +102,20 @@ TEST_CASE("rule 27: it doubles with each view without progress up to its maximum
   CHECK(w.watch.timeout() == 20);
 }
 
+TEST_CASE("a primary that is suspected is looked at no further, but told what waits and measured", "[watch]") {
+  Watch w;
+  w.hear(make_open(alice, 1));
+  REQUIRE(w.wait(1000) == 21);
+  REQUIRE(w.watch.unsigned_reasons().size() == 1);
+  bool told = false;
+  for (int i = 0; i < 1000; ++i) {
+    CHECK_FALSE(w.watch.on_tick({true, true, false, 0, true}));
+    CHECK(w.watch.unsigned_reasons().empty());
+    told = told || !w.watch.half_starved().empty();
+  }
+  CHECK(told);
+}
+
 TEST_CASE("rule 27: no timer of a request runs while no view is active", "[watch]") {
   Watch w;
   w.hear(make_open(alice, 1));

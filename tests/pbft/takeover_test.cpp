@@ -185,11 +185,14 @@ TEST_CASE("a replica that missed a view change comes to the view by its NEW-VIEW
   CHECK(runs_of(cluster.node(3), session, 2) == 1);  // it votes
 }
 
-TEST_CASE("a replica that left the view alone still learns what the others commit there", "[view]") {
+TEST_CASE("a replica that a liar made leave its view alone still learns what the others commit there", "[view]") {
   CoreCluster cluster{4};
   const SessionId session = cluster.open(alice);
   const BatchPtr batch = make_batch(cluster.clock_us + 5, {make_open(client_id(2), 1)});
-  cluster.send(0, 3, PrePrepare{View{}, SequenceNumber{2}, batch, {true}});  // to make it leave by the next one
+  Status liar;
+  liar.suspects = true;
+  cluster.send(2, 3, liar);
+  cluster.send(0, 3, PrePrepare{View{}, SequenceNumber{2}, batch, {true}});  // makes it suspicious by the next one
   cluster.run([](const Flight&) { return true; });
   fill(cluster, alice, session, 1, 1, 0, [](const Flight& m) { return m.to == ReplicaId{3} && is<Commit>(m); });
   REQUIRE(cluster.node(3).status().view == View{1});

@@ -160,6 +160,9 @@ void Transcript::show_step(const CoreNode& node, const Input& input, const Effec
       lines << "    reject  " << to_string(rejected->reason) << "\n";
     if (const auto* stable = std::get_if<BecameStable>(&event)) lines << "    stable  " << stable->n.value << "\n";
     if (std::holds_alternative<Diverged>(event)) lines << "    ALARM   diverged\n";
+    if (const auto* suspected = std::get_if<PrimarySuspected>(&event)) {
+      lines << "    suspect the primary of view " << suspected->view.value << ": " << suspected->reason << "\n";
+    }
     if (const auto* left = std::get_if<ViewLeft>(&event)) {
       lines << "    leaves  view " << left->from.value << " for " << left->to.value << ": " << left->reason << "\n";
     }
@@ -237,6 +240,7 @@ std::string Transcript::describe(const PeerMessage& message) {
   if (const auto* m = std::get_if<Status>(&message)) {
     std::string text = type;
     if (m->view > View{} || !m->active) text += " v=" + number(m->view.value) + (m->active ? "" : " not active");
+    if (m->suspects) text += " suspects the primary;";
     text += " executed " + number(m->executed.value) + " stable " + number(m->stable.value);
     for (const Status::Lack& lack : m->lacks) {
       text += "; lacks at " + number(lack.n.value) + (lack.batch ? " batch" : "") + (lack.prepares ? " prepares" : "") +

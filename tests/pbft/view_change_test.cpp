@@ -197,12 +197,17 @@ TEST_CASE("rule 4: votes of an old view that come after the view change count fo
   CHECK(cluster.node(3).executed.at(SequenceNumber{1}) == batch->digest);
 }
 
-TEST_CASE("rule 3: a primary that proposes two batches for one slot is left", "[view]") {
+TEST_CASE("rule 3: a primary that proposes two batches for one slot is suspected, and left for it", "[view]") {
   CoreCluster cluster{4};
   for (std::uint64_t i = 1; i <= 2; ++i) {
     const BatchPtr batch = make_batch(cluster.clock_us + i, {make_open(alice, i)});
     cluster.send(0, 3, PrePrepare{View{}, SequenceNumber{1}, batch, {true}});
   }
+  CHECK(events_of<PrimarySuspected>(cluster.node(3)).size() == 1);
+  CHECK(cluster.node(3).status().view == View{});
+  Status other;
+  other.suspects = true;
+  cluster.send(2, 3, other);
   CHECK(cluster.node(3).status().view == View{1});
   CHECK(under_way<ViewChange>(cluster, 3).size() == 1);
 }

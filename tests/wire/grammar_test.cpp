@@ -94,6 +94,7 @@ TEST_CASE("fields survive the round trip") {
   };
   const Status status{View{1},
                       false,
+                      false,
                       0x8000'0000'0000'0005,
                       View{9},
                       SequenceNumber{2},
@@ -238,15 +239,23 @@ TEST_CASE("lacks of a status ascend above its stable checkpoint") {
 }
 
 TEST_CASE("a status has the bytes of the grammar") {
-  Status status{View{5}, false, 6, View{4}, SequenceNumber{128}, SequenceNumber{130}, {}};
+  Status status{View{5}, false, false, 6, View{4}, SequenceNumber{128}, SequenceNumber{130}, {}};
   status.lacks.push_back({SequenceNumber{131}, true, false, true});
   Bytes bytes{0x98, 6, 5, 0, 6, 4, 0xcc, 128, 0xcc, 130, 0x91, 0x92, 0xcc, 131, 5};
   CHECK(wire::encode(PeerMessage{status}) == bytes);
-  bytes[3] = 2;
+  bytes[3] = 4;
   CHECK(wire::decode_peer_message(SharedBytes::copy_of(bytes)).error() == WireError::out_of_range);
-  bytes[3] = 1;
+  // Whoever has left the view has no primary to suspect.
+  bytes[3] = 2;
+  CHECK(wire::decode_peer_message(SharedBytes::copy_of(bytes)).error() == WireError::not_canonical);
   bytes[4] = 0;
-  CHECK(std::get<Status>(wire::decode_peer_message(SharedBytes::copy_of(bytes)).value()).active);
+  for (const bool suspects : {false, true}) {
+    bytes[3] = suspects ? 3 : 1;
+    const Status active = std::get<Status>(wire::decode_peer_message(SharedBytes::copy_of(bytes)).value());
+    CHECK(active.active);
+    CHECK(active.suspects == suspects);
+    CHECK(wire::encode(PeerMessage{active}) == bytes);
+  }
 }
 
 TEST_CASE("packets: version, sender, count of messages, size") {

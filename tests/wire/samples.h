@@ -97,6 +97,7 @@ class Samples {
     Status made;
     made.view = strong<View>();
     made.active = below(2) == 0;
+    made.suspects = made.active && below(2) == 0;
     made.view_changes = made.active ? 0 : number();
     made.rejoins_in = strong<View>();
     made.stable = SequenceNumber{number() / 2};

@@ -70,9 +70,9 @@ std::string describe(const PeerMessage& message) {
               lacks += fmt::format(" {}{}{}{}", lack.n.value, lack.batch ? "b" : "", lack.prepares ? "p" : "",
                                    lack.commits ? "c" : "");
             }
-            return fmt::format("STATUS v{}{} stable {} executed {} lacks [{}]{}", m.view.value,
-                               m.active ? "" : fmt::format(" inactive, holds {:b}", m.view_changes), m.stable.value,
-                               m.executed.value, lacks,
+            return fmt::format("STATUS v{}{}{} stable {} executed {} lacks [{}]{}", m.view.value,
+                               m.active ? "" : fmt::format(" inactive, holds {:b}", m.view_changes),
+                               m.suspects ? " suspects the primary" : "", m.stable.value, m.executed.value, lacks,
                                m.rejoins_in.value > 0 ? fmt::format(" rejoins in v{}", m.rejoins_in.value) : "");
           },
           [](const FetchBatch& m) { return fmt::format("FETCH-BATCH n{} {}", m.n.value, short_hex(m.digest.view())); },

@@ -132,6 +132,11 @@ void Node::Process::happened(const DivergenceLocated& event) {
       {"state-digest", event.n.value, {node.id_.value}, "the replica says where its state differed"});
 }
 
+void Node::Process::happened(const PrimarySuspected& event) {
+  ++sometimes().primary_suspected;
+  say("does not trust the primary of view {}: {}", event.view.value, event.reason);
+}
+
 void Node::Process::happened(const ViewLeft& event) {
   ++sometimes().view_left;
   if (entered < event.from) ++sometimes().view_skipped;

@@ -45,6 +45,7 @@ struct Node::Process final : runtime::Transport, runtime::Observer {
   void happened(const CatchUpFinished& event);
   void happened(const Diverged& event);
   void happened(const DivergenceLocated& event);
+  void happened(const PrimarySuspected& event);
   void happened(const ViewLeft& event);
   void happened(const ViewEntered& event);
   void happened(const TransferStarted& event);

@@ -39,6 +39,7 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("frame refused", sometimes.refused_frames);
   visit("client told unknown", sometimes.client_unknown);
   visit("client timed out", sometimes.client_timed_out);
+  visit("primary suspected", sometimes.primary_suspected);
   visit("view left", sometimes.view_left);
   visit("joining by f+1", sometimes.view_joined);
   visit("view entered", sometimes.view_entered);

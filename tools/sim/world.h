@@ -43,6 +43,7 @@ struct Sometimes {
   std::uint64_t refused_frames = 0;
   std::uint64_t client_unknown = 0;  // a client was told that its session, and with it a result, is gone
   std::uint64_t client_timed_out = 0;
+  std::uint64_t primary_suspected = 0;
   std::uint64_t view_left = 0;
   std::uint64_t view_joined = 0;  // left because f+1 others had
   std::uint64_t view_entered = 0;

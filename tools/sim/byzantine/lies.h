@@ -20,7 +20,7 @@ enum class Lie : std::uint8_t {
   forge_view_change,  // entries of P and Q that never were, or are left out
   stale_view_change,  // an older one of its own, or one with less in it
   bad_new_view,       // leaves out, swaps or adds view-changes; different ones for different replicas
-  far_view,           // STATUS and VIEW-CHANGE of views far away
+  far_view,           // STATUS and VIEW-CHANGE of views far away; STATUS that suspects any primary
   wrong_checkpoint,   // a root that is not that of the state
   wrong_transfer,     // trees, buckets and ledgers that are changed, cut short or out of date
   wrong_reply,        // results that nothing gave

@@ -225,13 +225,16 @@ class FarView final : public Strategy {
  private:
   View far(View view) { return random().chance(500) ? far_away : View{view.value + random().between(1, 1'000)}; }
   void twist(Status& status) {
-    switch (random().below(4)) {
+    switch (random().below(5)) {
       case 0:
         status.view = far(status.view);
         break;
+      case 4:
+        status.suspects = status.active;
+        break;
       case 1:
         status.view = far(status.view);
-        status.active = false;
+        status.active = status.suspects = false;
         status.view_changes = random().next();
         break;
       case 2:
