@@ -245,7 +245,7 @@ struct Diverged {
   Digest own;
   Digest certified;
 };
-// The primary is not trusted to go on: its view is left once f+1 replicas say so.
+// This replica wants the view to be left, mostly since it does not trust the primary: it is once f+1 replicas say so.
 struct PrimarySuspected {
   View view;
   const char* reason;  // a static text: "a client's request waits for too long" ...

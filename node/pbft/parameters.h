@@ -41,8 +41,8 @@ struct LocalParameters {
   std::uint32_t status_interval_ticks = 5;  // while something is lacking
   std::uint32_t idle_status_interval_ticks = 100;
   std::uint32_t fetch_timeout_ticks = 20;  // then the next peer is asked
-  // A request that is known here waits this long for its execution before the primary is left; doubled by each view
-  // that brings no progress, up to the maximum.
+  // A request that is known here waits this long for its execution before the primary is suspected; doubled by each
+  // view that brings no progress, up to the maximum.
   std::uint32_t view_timeout_ticks = 100;
   std::uint32_t view_timeout_max_ticks = 3'000;
   // A replica that is this many batches behind a stable checkpoint fetches its state, and not the batches in between.

@@ -124,12 +124,18 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   if (!waits || !standing.watching) return std::nullopt;
   if (!stalled_since_) stalled_since_ = now_;
   half_way_ = now_ - *stalled_since_ == timeout_ / 2;
-  const bool looks_through = !standing.primary && now_ % 8 == 0;
+  const bool looks_through = !standing.primary && now_ % look_every == 0;
   if (looks_through) {
     forget_settled();
     find_half_starved();
   }
-  if (standing.suspected) return std::nullopt;
+  // Where it is suspected already, those that starve are looked for once in a timeout, to name those that did not sign.
+  const bool starving =
+      looks_through && (!standing.suspected || (now_ - entered_) % timeout_ < look_every) && someone_starves();
+  if (standing.suspected) {
+    if (now_ - *stalled_since_ >= timeout_) stalled_since_ = now_;
+    return std::nullopt;
+  }
   if (now_ - *stalled_since_ >= timeout_) {
     if (!standing.slot_waits) forget_settled();
     if (standing.slot_waits || !waiting_.empty()) {
@@ -141,7 +147,7 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
     stalled_since_.reset();
   }
   if (standing.primary) return std::nullopt;
-  if (looks_through && someone_starves()) return "a client's request waits for too long";
+  if (starving) return "a client's request waits for too long";
   if (slow) return "less is executed than earlier views achieved";
   return std::nullopt;
 }
@@ -200,6 +206,7 @@ void PrimaryWatch::told(const ClientId& client, const Digest& bundle) {
 
 // In turn: where many wait it is more likely the primary's fault, and the next view is another one's.
 void PrimaryWatch::name_unsigned(const std::function<bool(const Waiting&)>& which) {
+  unsigned_reasons_.clear();
   const auto counts = [&](const Waiting& one) { return !one.is_signed && which(one); };
   auto at = waiting_.upper_bound(named_last_);
   for (std::size_t i = 0; i < waiting_.size() && unsigned_reasons_.size() < most_reasons; ++i, ++at) {

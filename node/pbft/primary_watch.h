@@ -7,8 +7,8 @@
 //      primary that takes one request after the other starves nobody. There is an end to that, too;
 //   3. requests wait here, and what takes effect stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow. Where
-//      f+1 views in a row were left for the floor, one of them had a correct primary: the floor is forgotten for a
-//      while, and for twice as long the next time.
+//      f+1 primaries in a row were below the floor, one of them was correct: the floor is forgotten for a while, and
+//      for twice as long the next time.
 // Of each client the first few bundles count, in the order in which they wait here: the others have no claim to be
 // next. Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for,
 // pushed out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at
@@ -80,8 +80,9 @@ class PrimaryWatch {
   };
   // Once a tick. Why the primary is not to be trusted any more; nothing: there is no new reason.
   [[nodiscard]] std::optional<const char*> on_tick(const Standing& standing);
-  // The clients whose requests without a signature were the last tick's reason, where the primary is there and takes
-  // others: perhaps their MACs do not hold at it. A few of them, if there are many.
+  // The clients whose requests without a signature were the last tick's reason, or starve under a primary that is
+  // suspected already, where the primary is there and takes others: perhaps their MACs do not hold at it. A few of
+  // them, if there are many.
   [[nodiscard]] const std::vector<ClientId>& unsigned_reasons() const { return unsigned_reasons_; }
   // Half of the timeout has passed without anything being executed: the primary is to be told again what waits, since
   // it may have had no room for it, or never heard of it.
@@ -102,6 +103,7 @@ class PrimaryWatch {
   static constexpr std::size_t most_clients = 10'000;
   static constexpr std::size_t most_reasons = 8;
   static constexpr std::size_t most_half_starved = 64;
+  static constexpr Ticks look_every = 8;        // ticks; what waits is looked through so often
   static constexpr Ticks starvation = 4;        // timeouts
   static constexpr Ticks longest_queue = 32;    // timeouts; nothing accounts for more in one view
   static constexpr Ticks period = 100;          // ticks over which throughput is measured
@@ -157,7 +159,7 @@ class PrimaryWatch {
   std::uint64_t best_period_ = 0;  // of the present view
   std::deque<std::uint64_t> best_of_views_;
   std::uint32_t probes_;  // views that are still to be measured before the floor is known
-  // Views in a row that were left for the floor. f+1 of them, and it is more than a correct primary achieves now.
+  // Views in a row in which the floor was the reason here. f+1 of them, and it is more than a correct primary achieves.
   std::uint32_t below_in_row_ = 0;
   std::uint32_t floors_forgotten_ = 0;  // since one was met
   Ticks no_floor_until_ = 0;

@@ -31,8 +31,8 @@ class Rejoining {
   bool try_to_end(Outbox& out);
   // For the own status: the view that has to be passed, where everything else is done; else 0.
   [[nodiscard]] View asks_for_view() const;
-  // Another replica asks for a view above the present one, so that it can take part again. Each gets that now and then,
-  // so that a liar cannot drive the views round.
+  // Another replica asks for the view above the present one, so that it can take part again. Each is granted that now
+  // and then, so that a liar cannot drive the views round; the view is left once f+1 replicas have granted it.
   [[nodiscard]] bool grants(ReplicaId sender, const Status& status, Ticks now);
 
   [[nodiscard]] std::string waiting_for() const;

@@ -147,7 +147,7 @@ void Replica::Parts::on(const PeerInput& input) {
 
 void Replica::Parts::on_peer(ReplicaId sender, const PrePrepare& m) {
   if (normal.on_pre_prepare(sender, m, out)) {
-    view_changer.suspect("it proposed two batches for one slot", out);
+    view_changer.suspect("the primary proposed two batches for one slot", out);
   }
 }
 
@@ -156,7 +156,7 @@ void Replica::Parts::on_peer(ReplicaId sender, const Status& m) {
   view_changer.on_status(sender, m, out);
   retransmission.on_status(sender, m, out);
   if (rejoining.grants(sender, m, now)) {
-    view_changer.leave(view.view.next(), "a replica that had lost its memory asks for another view", out);
+    view_changer.suspect("a replica that has lost its memory asks for another view", out);
   }
 }
 
@@ -279,11 +279,12 @@ std::string Replica::Parts::waiting_for(std::vector<ReplicaId>& from) const {
                           "started with --repair";
   }
   if (catch_up.active()) return "batches of the ledger, from " + std::to_string(delivery.next().value) + " on";
-  if (!view.active || view_changer.suspects()) return view_changer.waiting_for(from);
+  if (!view.active) return view_changer.waiting_for(from);
   const std::string rejoin = rejoining.waiting_for();
   if (!rejoin.empty()) return rejoin;
   const Slot* slot = log.find(delivery.next());
-  return slot == nullptr ? "" : waiting_at(*slot, from);
+  if (slot != nullptr) return waiting_at(*slot, from);
+  return view_changer.suspects() ? view_changer.waiting_for(from) : "";
 }
 
 // ---- Replica ---------------------------------------------------------------------------------------

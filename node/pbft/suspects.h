@@ -34,7 +34,7 @@ class Suspects {
   void refused_in_forward(const ClientId& client, Ticks now, Outbox& out) {
     static_cast<void>(report(client, now, out));
   }
-  // A view was left because the primary, which is there, does not order requests with MACs of this client. Either is to
+  // The primary is suspected because it, which is there, does not order requests with MACs of this client. Either is to
   // blame: the primary may not be able to, since they do not hold there.
   void waited_in_vain(const ClientId& client, Ticks now, Outbox& out) { static_cast<void>(report(client, now, out)); }
   // Own reports come here too, once they are signed. True where the client has to sign from now on.

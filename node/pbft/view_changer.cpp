@@ -99,6 +99,7 @@ void ViewChanger::leave(View to, const char* reason, Outbox& out) {
   ViewChange message = own_view_change(to);
   out.persist(PersistViewChange{message});
   out.broadcast(std::move(message));
+  for (Peer& peer : peers_) peer.sent_view = now_;
 }
 
 void ViewChanger::on_tick(Ticks now, const PrimaryWatch::Standing& standing, Outbox& out) {
@@ -224,6 +225,7 @@ void ViewChanger::enter(const NewView& message, Decision decision, Outbox& out) 
   proposal_.reset();
   suspicion_.reset();
   waits_since_.reset();
+  for (Peer& peer : peers_) peer.sent_view.reset();
   watch_.entered();
   out.event(ViewEntered{view_.view});
   normal_.enter(out);
@@ -297,8 +299,8 @@ std::vector<ReplicaId> ViewChanger::holders(SequenceNumber n, const Digest& dige
 std::string ViewChanger::waiting_for(std::vector<ReplicaId>& from) const {
   const std::string view = std::to_string(view_.view.value);
   if (suspicion_) {
-    return std::string{"does not trust the primary: "} + *suspicion_ + "; waiting for " +
-           std::to_string(quorum_.weak() - 1 - others_that_gave_up()) + " more that do not to leave view " + view;
+    return "wants view " + view + " to be left, waiting for " +
+           std::to_string(quorum_.weak() - 1 - others_that_gave_up()) + " more that do: " + *suspicion_;
   }
   const std::uint64_t left = held();
   const auto have = static_cast<std::uint32_t>(std::popcount(left));

@@ -1,9 +1,9 @@
 // From one view to the next (TOCS 2002, section 4.4): VIEW-CHANGEs, NEW-VIEW, joining, and the timers in between. Which
 // batches a new view takes over is decided in new_view_rules; why a primary is not trusted, in primary_watch.
 //
-// A replica that does not trust the primary says so in its STATUS, votes on, and leaves once f others say so too or
-// have left (in the paper it leaves at once). A view changes for the suspicion of f+1 in either case, since nobody
-// joins fewer; but whoever is alone with it keeps its vote. Suspicion lasts as long as the view, and is not remembered.
+// A replica that suspects the primary says so in its STATUS, votes on, and leaves once f others say so too or have left
+// (in the paper it leaves at once). The suspicion of f+1 changes the view in either case, and nobody joins fewer; but
+// whoever is alone with it keeps its vote. Suspicion lasts as long as the view, and is not remembered.
 #pragma once
 
 #include <map>
@@ -38,7 +38,7 @@ class ViewChanger {
   void on_view_change(ReplicaId sender, const ViewChange& message, Outbox& out);
   void on_new_view(ReplicaId sender, const NewView& message, Outbox& out);
   void on_status(ReplicaId sender, const Status& message, Outbox& out);
-  // The primary of the present view is not trusted any more.
+  // The primary of the present view is not trusted any more, or there is another reason for the next one.
   void suspect(const char* reason, Outbox& out);
   [[nodiscard]] bool suspects() const { return suspicion_.has_value(); }
   // Leaves the present view for `to`. Nothing where that is no later one, or this replica does not vote.

@@ -76,9 +76,8 @@ void NodeObserver::log(const Event& event) {
           },
           [](const CatchUpFinished& finished) { spdlog::info("caught up at {}", finished.at.value); },
           [this](const PrimarySuspected& suspected) {
-            spdlog::warn("does not trust {}, the primary of view {}: {}",
-                         names_[static_cast<std::size_t>(suspected.view.value % names_.size())], suspected.view.value,
-                         suspected.reason);
+            spdlog::warn("wants view {} of primary {} to be left: {}", suspected.view.value,
+                         names_[static_cast<std::size_t>(suspected.view.value % names_.size())], suspected.reason);
           },
           [](const ViewLeft& left) {
             spdlog::warn("leaves view {} for view {}: {}", left.from.value, left.to.value, left.reason);

@@ -1,4 +1,4 @@
-// Rules 12, 27, 37 and 38: when a primary is left, and when it is not.
+// Rules 12, 27, 37 and 38: when a primary is suspected, and when it is not.
 #include "node/pbft/primary_watch.h"
 
 #include <catch2/catch.hpp>
@@ -16,7 +16,7 @@ using Flight = CoreCluster::InFlight;
 
 // A watch alone, of one backup of four.
 struct Watch {
-  // Ticks until the primary is left; `most` if it is not.
+  // Ticks until the primary is suspected; `most` if it is not.
   Ticks wait(Ticks most, bool slot_waits = false) {
     for (Ticks i = 1; i <= most; ++i) {
       reason = watch.on_tick({true, slot_waits});
@@ -65,12 +65,6 @@ struct Watch {
   std::optional<const char*> reason;
 };
 
-std::size_t views_left(CoreCluster& cluster) {
-  std::size_t result = 0;
-  for (std::uint32_t i = 0; i < cluster.size(); ++i) result += events_of<ViewLeft>(cluster.node(i)).size();
-  return result;
-}
-
 }  // namespace
 
 TEST_CASE("rule 27: the timeout runs while something waits, and only then", "[watch]") {
@@ -102,18 +96,38 @@ TEST_CASE("rule 27: it doubles with each view without progress up to its maximum
   CHECK(w.watch.timeout() == 20);
 }
 
-TEST_CASE("a primary that is suspected is looked at no further, but told what waits and measured", "[watch]") {
+TEST_CASE("a primary that is suspected goes on to be told what waits, and who starves under it is named", "[watch]") {
   Watch w;
   w.hear(make_open(alice, 1));
   REQUIRE(w.wait(1000) == 21);
-  REQUIRE(w.watch.unsigned_reasons().size() == 1);
-  bool told = false;
+  REQUIRE(w.watch.unsigned_reasons() == std::vector<ClientId>{alice});
+  w.hear(make_open(bob, 1));
+  std::size_t half_way = 0, told = 0, named = 0;
   for (int i = 0; i < 1000; ++i) {
     CHECK_FALSE(w.watch.on_tick({true, true, false, 0, true}));
-    CHECK(w.watch.unsigned_reasons().empty());
-    told = told || !w.watch.half_starved().empty();
+    half_way += w.watch.half_way() ? 1 : 0;
+    told += w.watch.half_starved().size();
+    const auto& unsigned_ones = w.watch.unsigned_reasons();
+    named += std::count(unsigned_ones.begin(), unsigned_ones.end(), bob);
   }
-  CHECK(told);
+  CHECK(half_way > 40);
+  CHECK(told > 2);
+  CHECK(named >= 16);  // once in a timeout, since it starves: for 18 timeouts
+  CHECK(named <= 20);
+}
+
+TEST_CASE("a primary that is suspected, and not left, is measured all the same", "[watch]") {
+  Watch w;
+  for (int i = 0; i < 2; ++i) w.view_at(2, 5000);  // measures the first ones
+  w.watch.entered();
+  REQUIRE(w.wait(1000, true) < 1000);
+  for (int i = 1; i <= 1000; ++i) {
+    if (i % 2 == 0) w.execute(1);
+    CHECK_FALSE(w.watch.on_tick({true, true, false, 0, true}));
+  }
+  w.watch.left();
+  CHECK(w.view_at(25, 5000) < 5000);  // half as many as that one
+  CHECK(std::string{*w.reason} == "less is executed than earlier views achieved");
 }
 
 TEST_CASE("rule 27: no timer of a request runs while no view is active", "[watch]") {
@@ -438,12 +452,12 @@ TEST_CASE("rule 37: no view change in an idle cluster, nor in one that is asked 
   CoreCluster cluster{4};
   const SessionId session = cluster.open(alice);
   cluster.settle(2000);
-  CHECK(views_left(cluster) == 0);
+  CHECK(suspicions(cluster) == 0);
   for (std::uint64_t i = 1; i <= 1000; ++i) {
     cluster.request(static_cast<std::uint32_t>(i % 4), make_bundle(alice, session, i, {i}));
     cluster.settle(2);
   }
-  CHECK(views_left(cluster) == 0);
+  CHECK(suspicions(cluster) == 0);
   CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
 }
 
@@ -457,7 +471,7 @@ TEST_CASE("rule 12: a retransmission of an executed request starts no timer", "[
     cluster.settle(1);
   }
   for (std::uint32_t i = 1; i < 4; ++i) CHECK(cluster.node(i).status().waiting_clients == 0);
-  CHECK(views_left(cluster) == 0);
+  CHECK(suspicions(cluster) == 0);
 }
 
 TEST_CASE("rule 38: a client that talks to backups only cannot cause view changes when it is served or refused",
@@ -475,7 +489,7 @@ TEST_CASE("rule 38: a client that talks to backups only cannot cause view change
     cluster.settle(3);
   }
   for (std::uint32_t i = 0; i < 4; ++i) CHECK(cluster.node(i).status().waiting_clients == 0);
-  CHECK(views_left(cluster) == 0);
+  CHECK(suspicions(cluster) == 0);
 }
 
 TEST_CASE("rule 38: what names a session that no batch to come can open waits for nothing", "[watch]") {
@@ -494,7 +508,7 @@ TEST_CASE("rule 38: what names a session that no batch to come can open waits fo
     CHECK(cluster.node(i).status().waiting_clients == 0);
     CHECK(cluster.node(i).status().queued_requests == 0);
   }
-  CHECK(views_left(cluster) == 0);
+  CHECK(suspicions(cluster) == 0);
 }
 
 TEST_CASE("rule 38: a backup waits only with what it has told the primary of", "[watch]") {
@@ -536,7 +550,7 @@ TEST_CASE("rule 38: garbage that a backup hands on drives no primary out", "[wat
     }
     cluster.settle(1);
   }
-  CHECK(views_left(cluster) == 0);
+  CHECK(suspicions(cluster) == 0);
   CHECK(cluster.node(0).count(Reject::bundle_not_authentic) == 200);
   CHECK(cluster.node(1).count(Reject::not_primary) == 400);
   CHECK_FALSE(cluster.node(0).core().must_sign(alice));  // the word of one backup is not enough
@@ -554,7 +568,7 @@ TEST_CASE("a replica that hears too few of the others has nothing to hold agains
   cluster.request(3, make_bundle(alice, session, 1, {1}));  // its client asks again
   cluster.settle(10);
   for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
-  CHECK(views_left(cluster) == 0);
+  CHECK(suspicions(cluster) == 0);
 }
 
 TEST_CASE("a primary that lets one backup run ahead and the others wait is left", "[watch]") {

@@ -161,6 +161,7 @@ TEST_CASE("requests that the primary never orders do not keep a backup from hand
   cluster.settle(20);
   for (std::uint64_t i = 1; i <= 12; ++i) CHECK(runs_of(cluster.node(3), session, i) == 1);
   CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
+  CHECK(suspicions(cluster) == 0);
 }
 
 TEST_CASE("what a client has given up keeps a backup from handing on nothing of what it asks for later") {
@@ -179,6 +180,7 @@ TEST_CASE("what a client has given up keeps a backup from handing on nothing of 
   }
   CHECK(cluster.node(2).status().queued_requests == 0);
   CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
+  CHECK(suspicions(cluster) == 0);
 }
 
 TEST_CASE("a backup hands on the first few bundles of a client, and the next ones as those are executed") {
@@ -234,6 +236,7 @@ TEST_CASE("what the primary was told of in vain is handed on again before it is 
   cluster.settle(90);
   CHECK(cluster.node(2).executed.size() == 2);
   CHECK(cluster.node(2).status().view == View{});
+  CHECK(suspicions(cluster) == 0);
 }
 
 TEST_CASE("what waits for long is handed on again although others are served, once in a view") {
@@ -253,6 +256,7 @@ TEST_CASE("what waits for long is handed on again although others are served, on
   CHECK(lost == 1);
   for (std::uint32_t i = 0; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
   CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
+  CHECK(suspicions(cluster) == 0);
   // Where that is in vain, it is not said a third time.
   most_lost = 100;
   cluster.request(2, make_bundle(alice, session, 1, {2}));

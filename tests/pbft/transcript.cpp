@@ -161,7 +161,7 @@ void Transcript::show_step(const CoreNode& node, const Input& input, const Effec
     if (const auto* stable = std::get_if<BecameStable>(&event)) lines << "    stable  " << stable->n.value << "\n";
     if (std::holds_alternative<Diverged>(event)) lines << "    ALARM   diverged\n";
     if (const auto* suspected = std::get_if<PrimarySuspected>(&event)) {
-      lines << "    suspect the primary of view " << suspected->view.value << ": " << suspected->reason << "\n";
+      lines << "    wants   view " << suspected->view.value << " to be left: " << suspected->reason << "\n";
     }
     if (const auto* left = std::get_if<ViewLeft>(&event)) {
       lines << "    leaves  view " << left->from.value << " for " << left->to.value << ": " << left->reason << "\n";

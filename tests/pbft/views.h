@@ -73,6 +73,15 @@ inline void fill(CoreCluster& cluster, ClientId client, SessionId session, std::
   }
 }
 
+// How often any replica wanted a view to be left, or left it.
+inline std::size_t suspicions(CoreCluster& cluster) {
+  std::size_t result = 0;
+  for (std::uint32_t i = 0; i < cluster.size(); ++i) {
+    result += events_of<PrimarySuspected>(cluster.node(i)).size() + events_of<ViewLeft>(cluster.node(i)).size();
+  }
+  return result;
+}
+
 // How often the request took effect at this replica.
 inline std::size_t runs_of(const CoreNode& node, SessionId session, std::uint64_t number) {
   return static_cast<std::size_t>(std::count_if(node.replies.begin(), node.replies.end(), [&](const auto& reply) {

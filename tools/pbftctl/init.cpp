@@ -223,7 +223,7 @@ void add_recovery_options(CLI::App& command, InitOptions& options) {
       ->check(range_of(runtime::scrub_period_allowed));
   command
       .add_option("--view-timeout-ticks", options.view_timeout_ticks,
-                  "How long a request may wait before the primary is left (100 ticks of 10 ms)")
+                  "How long a request may wait before the primary is suspected (100 ticks of 10 ms)")
       ->type_name("N")
       ->check(range_of(runtime::view_timeout_allowed));
   command

@@ -134,7 +134,7 @@ void Node::Process::happened(const DivergenceLocated& event) {
 
 void Node::Process::happened(const PrimarySuspected& event) {
   ++sometimes().primary_suspected;
-  say("does not trust the primary of view {}: {}", event.view.value, event.reason);
+  say("wants view {} to be left: {}", event.view.value, event.reason);
 }
 
 void Node::Process::happened(const ViewLeft& event) {
