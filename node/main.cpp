@@ -11,12 +11,14 @@
 namespace pbft {
 namespace {
 
-int check(const runtime::NodeInputs& inputs) {
+int check(const runtime::NodeInputs& inputs, const runtime::StartOptions& options) {
   const runtime::NodeConfig& config = inputs.config;
   std::error_code error;
-  if (!std::filesystem::is_directory(config.data_directory, error)) {
-    fmt::print(stderr, "{}: data: {} is not there; `pbftctl init` creates the store\n", config.file.string(),
-               config.data_directory.string());
+  if (!options.rejoin && !std::filesystem::is_directory(config.data_directory, error)) {
+    fmt::print(stderr,
+               "{}: data: {} is not there; `pbftctl init` makes the store of a new cluster, --rejoin that of a replica "
+               "which lost its own\n",
+               config.file.string(), config.data_directory.string());
     return exit_usage;
   }
   fmt::print("{}: ok: {} is replica {} of {} in cluster {} ({}), state machine {}\n", config.file.string(), config.name,
@@ -49,7 +51,7 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "{}\n", inputs.error());
     return exit_usage;
   }
-  return only_check ? check(*inputs) : serve(std::move(*inputs), options);
+  return only_check ? check(*inputs, options) : serve(std::move(*inputs), options);
 }
 
 }  // namespace

@@ -56,12 +56,12 @@ Result<void> check_identity(BytesView record, const StoreIdentity& expected, con
   if (cluster != expected.cluster) {
     return tl::unexpected(error(StorageError::Kind::mismatch, where,
                                 "belongs to another cluster: " + to_hex(cluster.view()) + ", but the genesis is of " +
-                                    to_hex(expected.cluster.view()) + "; check data_directory and genesis"));
+                                    to_hex(expected.cluster.view()) + "; check `data` in node.toml, and genesis"));
   }
   if (replica != expected.replica) {
     return tl::unexpected(error(StorageError::Kind::mismatch, where,
                                 "belongs to another replica: " + std::to_string(replica.value) + ", but this is " +
-                                    std::to_string(expected.replica.value) + "; check data_directory"));
+                                    std::to_string(expected.replica.value) + "; check `data` in node.toml"));
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "storage/engine.h"
+#include "storage/store.h"
 
 namespace rocksdb {
 class Env;
@@ -21,9 +22,15 @@ struct RocksOptions {
 enum class OpenMode : std::uint8_t { create, existing };
 
 // create: makes the directory and refuses (exists) one that holds a store. existing: refuses by kind a missing or
-// empty one (missing), one that another process has open (locked), one with families of a later version
-// (newer_format), and a damaged one (corrupt), also where its log has lost writes that had been synced.
+// empty one, and one that was not made to its end (missing), one that another process has open (locked), one with
+// families of a later version (newer_format), and a damaged one (corrupt), also where its log has lost writes that had
+// been synced.
 [[nodiscard]] Result<std::shared_ptr<Engine>> open_rocksdb(const std::filesystem::path& directory, OpenMode mode,
                                                            const RocksOptions& options = {});
+
+// A new store on RocksDB, synced (Store::create). Where the process ends in between nothing opens what is there, and
+// the next call begins anew.
+[[nodiscard]] Result<void> create_store(const std::filesystem::path& directory, const StoreIdentity& identity,
+                                        bool forgot = false, const RocksOptions& options = {});
 
 }  // namespace pbft::storage

@@ -19,6 +19,9 @@ namespace pbft::storage {
 inline constexpr const char* mark_file = "synced-mark";
 // Its presence is the note of Engine::note_damage.
 inline constexpr const char* damage_file = "state-damaged";
+// There while the store is being made.
+inline constexpr const char* unfinished_file = "unfinished";
+inline constexpr const char* lock_file = "LOCK";  // of RocksDB
 
 [[nodiscard]] inline rocksdb::Slice slice(BytesView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

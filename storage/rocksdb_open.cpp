@@ -72,6 +72,30 @@ Result<void> prepare_new(const Files& files, const fs::path& directory) {
   return files.create_directories(directory);
 }
 
+// What a call that did not come to its end has left goes; RocksDB's lock shows whether it still runs.
+Result<void> clear_unfinished(const Files& files, const fs::path& directory, const RocksOptions& options) {
+  rocksdb::Env* env = options.env != nullptr ? options.env : rocksdb::Env::Default();
+  const std::string lock_path = (directory / lock_file).string();
+  rocksdb::FileLock* lock = nullptr;
+  if (const auto status = env->LockFile(lock_path, &lock); !status.ok()) {
+    return tl::unexpected(classify(status, directory.string()));
+  }
+  Result<void> done;
+  for (const std::string& name : files.children(directory)) {
+    if (name == "." || name == ".." || name == lock_file || name == unfinished_file) continue;
+    if (done = files.remove(directory / name); !done) break;
+  }
+  env->UnlockFile(lock);
+  return done;
+}
+
+Result<void> begin_store(const Files& files, const fs::path& directory, const RocksOptions& options) {
+  if (files.exists(directory / unfinished_file)) return clear_unfinished(files, directory, options);
+  if (auto prepared = prepare_new(files, directory); !prepared) return prepared;
+  if (auto made = files.create(directory / unfinished_file, {}); !made) return made;
+  return files.sync_directory(directory);
+}
+
 Result<void> check_present(const Files& files, const fs::path& directory) {
   const auto missing = [&](const char* what) {
     return tl::unexpected(
@@ -81,6 +105,9 @@ Result<void> check_present(const Files& files, const fs::path& directory) {
   if (!presence) return tl::unexpected(presence.error());
   if (*presence == Files::Presence::missing) return missing("there is no store here");
   if (*presence == Files::Presence::file) return missing("this is not a directory");
+  if (files.exists(directory / unfinished_file)) {
+    return tl::unexpected(StorageError{StorageError::Kind::missing, directory.string() + ": " + unfinished_store});
+  }
   if (files.exists(directory / "CURRENT")) return {};
   for (const std::string& name : files.children(directory)) {
     if (name == mark_file || name.starts_with("MANIFEST-") || name.ends_with(".sst") || name.ends_with(".log")) {
@@ -184,6 +211,19 @@ Result<std::shared_ptr<Engine>> open_rocksdb(const std::filesystem::path& direct
   } catch (const std::exception& failure) {
     return tl::unexpected(StorageError{StorageError::Kind::io, directory.string() + ": " + failure.what()});
   }
+}
+
+Result<void> create_store(const std::filesystem::path& directory, const StoreIdentity& identity, bool forgot,
+                          const RocksOptions& options) {
+  const Files files{options.env};
+  if (auto begun = begin_store(files, directory, options); !begun) return begun;
+  {
+    auto engine = open_rocksdb(directory, OpenMode::create, options);
+    if (!engine) return tl::unexpected(engine.error());
+    if (auto made = Store::create(**engine, identity, forgot); !made) return made;
+  }
+  if (auto done = files.remove(directory / unfinished_file); !done) return done;
+  return files.sync_directory(directory);
 }
 
 }  // namespace pbft::storage

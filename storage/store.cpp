@@ -61,7 +61,9 @@ Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& 
   const Change end = piece.changes.in(name_space).end();
   std::vector<Pair> pairs;
   std::vector<BytesView> fresh;
-  for (; at != end && pairs.size() < std::min(most, at_once); ++at) {
+  std::size_t bytes = piece.bytes;
+  for (; at != end && pairs.size() < std::min(most, at_once) && (pairs.empty() || bytes < options.write_bytes); ++at) {
+    bytes += at->second ? at->second->size() : 0;
     Bytes name = pair_name(name_space, at->first);
     const bool is_fresh = !saved.contains(as_text(name));
     if (is_fresh) fresh.emplace_back(at->first);

@@ -144,7 +144,7 @@ const std::string& Plugin::version() const {
 
 Digest Plugin::identity() const {
   Bytes data;
-  for (const std::string* part : {&impl_->name, &impl_->version, &impl_->config}) {
+  for (const std::string* part : {&impl_->name, &impl_->config}) {
     for (int shift = 56; shift >= 0; shift -= 8) data.push_back(static_cast<std::uint8_t>(part->size() >> shift));
     const BytesView bytes = as_bytes(*part);
     data.insert(data.end(), bytes.begin(), bytes.end());

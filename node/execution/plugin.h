@@ -62,7 +62,8 @@ class Plugin {
 
   [[nodiscard]] const std::string& name() const;
   [[nodiscard]] const std::string& version() const;
-  // Over name, version and configuration: what replicas must agree on.
+  // Over name and configuration: what replicas must agree on. Not over the version, or no checkpoint would be stable
+  // while the replicas are given a new one, one after the other; what it does otherwise shows in the state.
   [[nodiscard]] Digest identity() const;
 
   // Never throws. An error of the storage below is an error here, and so is memory that runs out in the plugin (io):

@@ -1,5 +1,6 @@
 #include "node/pbft/checkpointing.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "node/pbft/digests.h"
@@ -62,6 +63,26 @@ void Checkpointing::on_checkpoint(ReplicaId sender, const Checkpoint& message, O
   if (!keeps) return out.reject(Reject::outside_window, sender);
   const StableCheckpoint matching = matching_votes(message.n, message.root);
   if (matching.votes.size() >= quorum_.quorum()) on_proof(matching, out);
+}
+
+std::string Checkpointing::waiting_for(std::vector<ReplicaId>& from) const {
+  const Own* own = last_own();
+  if (own == nullptr || own->summary.n <= log_.low()) return "the window is full; the next checkpoint is being written";
+  const SequenceNumber n = own->summary.n;
+  std::uint32_t same = 0;
+  std::uint32_t other = 0;
+  for (std::uint32_t i = 0; i < votes_.size(); ++i) {
+    const auto vote = votes_[i].find(n);
+    if (vote == votes_[i].end())
+      from.push_back(ReplicaId{i});
+    else
+      ++(vote->second.root == own->root ? same : other);
+  }
+  const std::uint32_t quorum = quorum_.quorum();
+  std::string text = "the window is full: ";
+  if (other > 0) text += std::to_string(other) + " replicas have another state at " + std::to_string(n.value) + "; ";
+  return text + "waiting for " + std::to_string(quorum - std::min(same, quorum)) + " of " + std::to_string(quorum) +
+         " CHECKPOINTs at " + std::to_string(n.value);
 }
 
 StableCheckpoint Checkpointing::matching_votes(SequenceNumber n, const Digest& root) const {

@@ -47,6 +47,9 @@ class Checkpointing {
   };
   [[nodiscard]] const Own* last_own() const { return own_.empty() ? nullptr : &own_.rbegin()->second; }
 
+  // In words, for people: why the window does not move.
+  [[nodiscard]] std::string waiting_for(std::vector<ReplicaId>& from) const;
+
   void invariants() const;
 
  private:

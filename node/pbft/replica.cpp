@@ -284,6 +284,7 @@ std::string Replica::Parts::waiting_for(std::vector<ReplicaId>& from) const {
   if (!rejoin.empty()) return rejoin;
   const Slot* slot = log.find(delivery.next());
   if (slot != nullptr) return waiting_at(*slot, from);
+  if (delivery.delivered() == log.high()) return checkpointing.waiting_for(from);
   return view_changer.suspects() ? view_changer.waiting_for(from) : "";
 }
 

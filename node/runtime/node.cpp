@@ -131,16 +131,13 @@ Loaded<void> Node::make_store_for_rejoining() const {
     return tl::unexpected<std::string>("--rejoin: a cluster of one replica has nobody to learn its state from");
   }
   const storage::StoreIdentity identity{config.genesis.cluster_id(), config.id};
-  auto engine = storage::open_rocksdb(config.data_directory, storage::OpenMode::create);
-  if (engine) {
-    if (auto made = storage::Store::create(**engine, identity, true); !made) {
-      return tl::unexpected(made.error().message);
-    }
+  const auto made = storage::create_store(config.data_directory, identity, true);
+  if (made) {
     spdlog::warn("made a new store in {}: this replica has lost its memory and votes on nothing until that is safe",
                  config.data_directory.string());
     return {};
   }
-  if (engine.error().kind != storage::StorageError::Kind::exists) return tl::unexpected(engine.error().message);
+  if (made.error().kind != storage::StorageError::Kind::exists) return tl::unexpected(made.error().message);
   auto present = storage::open_rocksdb(config.data_directory, storage::OpenMode::existing);
   if (!present) return tl::unexpected(present.error().message);
   auto store = storage::Store::open(*present, identity, {});
@@ -291,8 +288,8 @@ void Node::refresh_status(Clock::time_point now) {
   observer_.summarize_refusals(now);
   auto counters = observer_.counters();
   for (const auto& [name, value] : bus_->counters().values) counters[name] += value;
-  std::string text =
-      describe(inputs_.config, status, scrub_, counters, std::chrono::duration<double>(now - started_).count());
+  std::string text = describe(inputs_.config, inputs_.plugin->version(), status, scrub_, counters,
+                              std::chrono::duration<double>(now - started_).count());
   const std::lock_guard lock{status_mutex_};
   status_ = std::move(text);
 }
@@ -324,8 +321,8 @@ std::optional<std::string> Node::unhealthy() const {
   return fmt::format("the event loop has not turned for {:.1f} s", std::chrono::duration<double>(age).count());
 }
 
-std::string describe(const NodeConfig& config, const ReplicaStatus& status, const ScrubStatus& scrub,
-                     const std::map<std::string, std::uint64_t>& counters, double uptime_s) {
+std::string describe(const NodeConfig& config, const std::string& plugin_version, const ReplicaStatus& status,
+                     const ScrubStatus& scrub, const std::map<std::string, std::uint64_t>& counters, double uptime_s) {
   SequenceNumber furthest = status.executed;
   for (const SequenceNumber peer : status.peer_executed) furthest = std::max(furthest, peer);
   std::string waiting_for = status.waiting_for;
@@ -362,6 +359,7 @@ std::string describe(const NodeConfig& config, const ReplicaStatus& status, cons
       {"uptime_s", std::floor(uptime_s * 1000) / 1000},
       {"version", PBFT_VERSION},
       {"plugin", config.genesis.plugin},
+      {"plugin_version", plugin_version},
       {"counters", counters}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -108,7 +108,8 @@ class Node final : private bus::NodeBusHandler {
 };
 
 // The status that people and pbftctl read; keys are described in README.md of this folder.
-[[nodiscard]] std::string describe(const NodeConfig& config, const ReplicaStatus& status, const ScrubStatus& scrub,
+[[nodiscard]] std::string describe(const NodeConfig& config, const std::string& plugin_version,
+                                   const ReplicaStatus& status, const ScrubStatus& scrub,
                                    const std::map<std::string, std::uint64_t>& counters, double uptime_s);
 
 }  // namespace pbft::runtime

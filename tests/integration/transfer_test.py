@@ -3,7 +3,7 @@
 import shutil
 import unittest
 
-from cluster import ClusterTest
+from cluster import ClusterTest, wait_until
 
 LEDGER_KEEP = 64
 
@@ -27,7 +27,13 @@ class Transfer(ClusterTest):
         self.assertIn("state transfer to checkpoint", cluster.log(late))
 
         cluster.kill(late)
-        shutil.rmtree(cluster.dir / late / "data")
+        data = cluster.dir / late / "data"
+        shutil.rmtree(data)
+        # Wherever the making of the new store is cut off, it begins anew.
+        for step in ("unfinished", "CURRENT", "synced-mark"):
+            cluster.start(late, options=["--rejoin"])
+            wait_until((data / step).exists, f"{step} to be there")
+            cluster.kill(late)
         load = cluster.load("--clients", "4")
         cluster.start(late, options=["--rejoin"])
         cluster.await_status(late, lambda s: s["rejoining"], "to say that it is rejoining")

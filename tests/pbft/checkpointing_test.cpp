@@ -79,10 +79,24 @@ TEST_CASE("lost CHECKPOINTs stall everyone at the high water mark until they are
   };
   fill(cluster, session, 1, 12, lost);
   CHECK(cluster.node(0).status().executed == SequenceNumber{8});
+  CHECK(cluster.node(0).status().waiting_for == "the window is full: waiting for 2 of 3 CHECKPOINTs at 8");
+  CHECK(cluster.node(0).status().waiting_from == std::vector<ReplicaId>{ReplicaId{1}, ReplicaId{2}, ReplicaId{3}});
   cluster.settle();
   for (std::uint32_t i = 0; i < 4; ++i) {
     CHECK(cluster.node(i).status().stable == SequenceNumber{8});
     CHECK(cluster.node(i).replies.size() == 13);  // what waited came in one batch
+  }
+}
+
+TEST_CASE("where no state has a quorum, each replica says that others have another one") {
+  CoreCluster cluster{4};
+  const SessionId session = cluster.open(alice);
+  for (const std::uint32_t i : {2U, 3U}) cluster.node(i).corrupt_state = true;
+  fill(cluster, session, 1, 12);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CHECK(cluster.node(i).status().executed == SequenceNumber{8});
+    CHECK(cluster.node(i).status().waiting_for ==
+          "the window is full: 2 replicas have another state at 8; waiting for 1 of 3 CHECKPOINTs at 8");
   }
 }
 

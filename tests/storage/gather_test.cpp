@@ -303,6 +303,21 @@ TEST_CASE("no write is much larger than the others, however large the values are
   CHECK(f.disk.largest() < 10 * value_bytes);
 }
 
+TEST_CASE("a write of about a mebibyte holds no more than it has room for, where values are as large", "[gather]") {
+  constexpr std::size_t write_bytes = 1U << 20;
+  constexpr std::size_t value_bytes = 900'000;
+  GatheringStore<MeasuredDisk> f{100U << 20, write_bytes};
+  Model model;
+  std::vector<StateChange> all;
+  for (int i = 0; i < 24; ++i) all.push_back(put("large " + std::to_string(i), std::string(value_bytes, 'x')));
+  f.apply(model.next(std::move(all)));
+  while (model.executed % gather_interval != 0) f.apply(model.next({}));
+  take(*f.store, model.executed);
+  CHECK(f.disk.largest() > value_bytes);
+  CHECK(f.disk.largest() < write_bytes + 2 * value_bytes);
+  CHECK(content_of(f.store->state_scan({}, {})) == model.state);
+}
+
 TEST_CASE("after a loss of power the ledger says what is run again", "[gather]") {
   Model model;
   std::vector<Applied> batches;

@@ -98,7 +98,7 @@ TEST_CASE("a store that is not there is refused with what to do", "[rocksdb]") {
   const StorageError error = open_error(path);
   CHECK(error.kind == Kind::missing);
   CHECK_THAT(error.message, Contains(path.string()) && Contains("pbftctl init") && Contains(leave_it_down) &&
-                                !Contains("backup") && Contains("must not simply start with an empty one"));
+                                !Contains("backup") && Contains("--rejoin"));
 }
 
 TEST_CASE("a store is not created over another", "[rocksdb]") {
@@ -107,6 +107,31 @@ TEST_CASE("a store is not created over another", "[rocksdb]") {
   CHECK(open_error(disk.path(), OpenMode::create).kind == Kind::exists);
   disk.restart();
   CHECK(must(disk.engine()->get(Family::state, as_bytes("a"))) == to_bytes("1"));
+}
+
+TEST_CASE("a store that was not made to its end opens nowhere, and is made anew", "[rocksdb]") {
+  const TemporaryDirectory directory;
+  const fs::path path = directory.path() / "store";
+  must(create_store(path, identity()));
+  CHECK(refusal(create_store(path, identity())).kind == Kind::exists);
+  for (const std::string lost : {"nothing", "CURRENT", "synced-mark", "all"}) {
+    CAPTURE(lost);
+    std::ofstream{path / "unfinished"} << "";
+    for (const auto& entry : fs::directory_iterator{path}) {
+      const std::string name = entry.path().filename();
+      if (name == lost || (lost == "all" && name != "unfinished")) fs::remove(entry.path());
+    }
+    const StorageError error = open_error(path);
+    CHECK(error.kind == Kind::missing);
+    CHECK_THAT(error.message, Contains("--rejoin"));
+    must(create_store(path, identity(), true));
+    const auto store = must(Store::open(must(open_rocksdb(path, OpenMode::existing)), identity(), {}));
+    CHECK(must(store->recover()).rejoin);
+    // Nor is it taken from under who makes it.
+    std::ofstream{path / "unfinished"} << "";
+    CHECK(refusal(create_store(path, identity(), true)).kind == Kind::locked);
+    fs::remove(path / "unfinished");
+  }
 }
 
 TEST_CASE("a store cannot be opened twice", "[rocksdb]") {

@@ -168,9 +168,7 @@ std::string client_toml(const MadeCluster& made) {
 }
 
 Made<void> create_store(const fs::path& directory, const runtime::Genesis& genesis, ReplicaId replica) {
-  auto engine = storage::open_rocksdb(directory, storage::OpenMode::create);
-  if (!engine) return tl::unexpected(engine.error().message);
-  const auto created = storage::Store::create(**engine, {genesis.cluster_id(), replica});
+  const auto created = storage::create_store(directory, {genesis.cluster_id(), replica});
   if (!created) return tl::unexpected(created.error().message);
   return {};
 }

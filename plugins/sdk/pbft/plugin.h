@@ -120,7 +120,7 @@ typedef struct pbft_command {
 typedef struct pbft_plugin_v1 {
   uint32_t abi_version; /* PBFT_PLUGIN_ABI_VERSION of the header that the plugin was built with; always first */
   uint32_t struct_size; /* sizeof(pbft_plugin_v1) */
-  const char* name;     /* "kv"; not empty. Name, version and configuration have to be the same on all replicas */
+  const char* name;     /* "kv"; not empty. Name and configuration have to be the same on all replicas */
   const char* version;  /* "1.0.0"; not empty */
 
   /* Makes an instance. `config` is the text from the cluster's genesis. PBFT_OK with *instance set to whatever the
