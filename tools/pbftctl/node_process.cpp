@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <deque>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "node/runtime/toml_reader.h"
 
@@ -54,16 +56,27 @@ int open_pidfd(pid_t pid) {
   return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
 }
 
+// Device and inode of the directory, which a copy does not share and a move keeps; nothing: it is not there.
+std::string directory_id(const fs::path& directory) {
+  struct stat found {};
+  if (::stat(directory.c_str(), &found) != 0) return {};
+  return fmt::format("{}:{}", found.st_dev, found.st_ino);
+}
+
+// One line: process id, its start time, the boot that this counts from, and the home that it was started for.
 struct PidRecord {
   pid_t pid = 0;
   unsigned long long start = 0;
   std::string boot;
+  std::string home;
+
+  [[nodiscard]] std::string text() const { return fmt::format("{} {} {} {}", pid, start, boot, home); }
 };
 
 std::optional<PidRecord> read_pid_file(const fs::path& file) {
   std::ifstream stream{file};
   PidRecord record;
-  if (!(stream >> record.pid >> record.start >> record.boot) || record.pid <= 1) return std::nullopt;
+  if (!(stream >> record.pid >> record.start >> record.boot >> record.home) || record.pid <= 1) return std::nullopt;
   return record;
 }
 
@@ -118,11 +131,12 @@ tl::expected<std::vector<LocalReplica>, std::string> local_replicas(const fs::pa
 
 std::optional<NodeProcess> NodeProcess::find(const LocalReplica& replica) {
   const auto record = read_pid_file(replica.pid_file());
-  if (!record || record->boot != boot_id()) return std::nullopt;
+  if (!record || record->boot != boot_id() || record->home != directory_id(replica.home)) return std::nullopt;
   // The descriptor first: what it holds cannot be replaced between the check and the signal.
   const int descriptor = open_pidfd(record->pid);
   if (descriptor < 0) return std::nullopt;
   NodeProcess process{record->pid, descriptor};
+  process.record_ = record->text();
   if (start_time(record->pid) != record->start) return std::nullopt;
   return process;
 }
@@ -148,10 +162,11 @@ tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& re
     ::kill(pid, SIGKILL);  // our own child, not reaped yet: the id is still its
     return tl::unexpected(reason);
   }
+  process.record_ = PidRecord{pid, start_time(pid).value_or(0), boot_id(), directory_id(replica.home)}.text();
   // Written aside and renamed, so that a reader never sees half of it.
   const fs::path fresh = replica.pid_file().string() + ".new";
   std::ofstream stream{fresh};
-  stream << pid << ' ' << start_time(pid).value_or(0) << ' ' << boot_id() << '\n';
+  stream << process.record_ << '\n';
   stream.close();
   std::error_code error;
   fs::rename(fresh, replica.pid_file(), error);
@@ -162,13 +177,13 @@ tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& re
   return process;
 }
 
-NodeProcess::NodeProcess(NodeProcess&& other) noexcept : pid_(other.pid_), descriptor_(other.descriptor_) {
-  other.descriptor_ = -1;
-}
+NodeProcess::NodeProcess(NodeProcess&& other) noexcept
+    : pid_(other.pid_), descriptor_(std::exchange(other.descriptor_, -1)), record_(std::move(other.record_)) {}
 
 NodeProcess& NodeProcess::operator=(NodeProcess&& other) noexcept {
   std::swap(pid_, other.pid_);
   std::swap(descriptor_, other.descriptor_);
+  std::swap(record_, other.record_);
   return *this;
 }
 

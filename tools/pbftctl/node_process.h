@@ -1,6 +1,7 @@
 // The processes of a cluster that runs on this machine: DIR/<name>/node.pid names each replica's. A process is only
 // ever signalled while it is certain that it is the one that was started: the file keeps its start time and the boot
-// that this time counts from, and signals go through a pidfd, so a recycled process id is never hit.
+// that this time counts from, and signals go through a pidfd, so a recycled process id is never hit. It also keeps the
+// home that the process was started for: a copy of a cluster has the file too, but none of the processes.
 #pragma once
 
 #include <sys/types.h>
@@ -32,7 +33,7 @@ struct LocalReplica {
 // A running process, held by a pidfd.
 class NodeProcess {
  public:
-  // That of the pid file; nothing: it does not run (any more).
+  // That of the pid file; nothing: it does not run (any more), or was started for another home.
   [[nodiscard]] static std::optional<NodeProcess> find(const LocalReplica& replica);
   // Starts `program` with the configuration and these arguments in a session of its own, with its output in the log
   // file, and writes the pid file.
@@ -56,6 +57,7 @@ class NodeProcess {
 
   pid_t pid_;
   int descriptor_;
+  std::string record_;  // what the pid file says where it names this process
 };
 
 // The last lines of the log that were written after `from` (a size of the file).

@@ -1,0 +1,67 @@
+"""What `pbftctl up` starts and `pbftctl down` ends: the replicas of this very directory, and no others."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import unittest
+
+from cluster import ClusterTest, wait_until
+
+
+def runs(pid):
+    """Whether it has not ended; who has ended and waits to be reaped by somebody else has."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+class Processes(ClusterTest):
+    def setUp(self):
+        self.descriptors = []
+        self.addCleanup(self.end_all)
+
+    def end_all(self):
+        """Ends what `up` started, by descriptors, whatever became of the pid files."""
+        for descriptor in self.descriptors:
+            try:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            os.close(descriptor)
+
+    def generals(self):
+        return self.cluster("--names", "Apple,MS,Google,IBM", "--plugin", "generals")
+
+    def up(self, cluster, *names, **options):
+        """Starts replicas, and returns their process ids."""
+        only = [word for name in names for word in ("--only", name)]
+        rows = json.loads(cluster.ctl("up", str(cluster.dir), *only, as_json=True, **options).stdout)
+        pids = [row["pid"] for row in rows]
+        self.descriptors += [os.pidfd_open(pid) for pid in pids]
+        return pids
+
+    def test_a_copy_of_a_cluster_leaves_the_replicas_of_the_original_alone(self):
+        cluster = self.generals()
+        [pid] = self.up(cluster, "Apple")
+        copy = cluster.base / "copy"
+        shutil.copytree(cluster.dir, copy)
+        self.assertIn("not running", cluster.ctl("down", str(copy), "--only", "Apple").stdout)
+        self.assertTrue(runs(pid))
+        # The copy starts its own, for which the ports are taken.
+        second = cluster.ctl("up", str(copy), "--only", "Apple", check=False)
+        self.assertEqual(second.returncode, 1, second.stdout)
+        self.assertTrue(runs(pid))
+        # A way around through a link, and a move, lead to the same directory.
+        (cluster.base / "link").symlink_to(cluster.dir)
+        self.assertIn("runs", cluster.ctl("up", str(cluster.base / "link"), "--only", "Apple").stdout)
+        cluster.dir.rename(cluster.base / "moved")
+        self.assertIn("stopped", cluster.ctl("down", str(cluster.base / "moved"), "--only", "Apple").stdout)
+        self.assertFalse(runs(pid))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
