@@ -5,9 +5,10 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import unittest
 
-from cluster import ClusterTest, wait_until
+from cluster import BIN, ClusterTest, wait_until
 
 
 def runs(pid):
@@ -61,6 +62,22 @@ class Processes(ClusterTest):
         cluster.dir.rename(cluster.base / "moved")
         self.assertIn("stopped", cluster.ctl("down", str(cluster.base / "moved"), "--only", "Apple").stdout)
         self.assertFalse(runs(pid))
+
+    def test_down_forgets_no_replica_that_was_started_meanwhile(self):
+        cluster = self.generals()
+        waited_for, first = self.up(cluster, "MS", "IBM")
+        os.kill(waited_for, signal.SIGSTOP)
+        down = subprocess.Popen([str(BIN / "pbftctl"), "down", str(cluster.dir), "--only", "MS", "--only", "IBM",
+                                 "--timeout", "120"], stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: not runs(first), "IBM to end")
+        [second] = self.up(cluster, "IBM")
+        os.kill(waited_for, signal.SIGCONT)
+        output, _ = down.communicate(timeout=120)
+        self.assertEqual(output.count("stopped"), 2, output)
+        self.assertFalse((cluster.dir / "MS" / "node.pid").exists())
+        self.assertEqual(self.up(cluster, "IBM"), [second])
+        self.assertIn("stopped", cluster.ctl("down", str(cluster.dir), "--only", "IBM").stdout)
+        self.assertFalse(runs(second))
 
 
 if __name__ == "__main__":

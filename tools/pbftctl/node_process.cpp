@@ -129,6 +129,14 @@ tl::expected<std::vector<LocalReplica>, std::string> local_replicas(const fs::pa
   return replicas;
 }
 
+StartLock::StartLock(const fs::path& home) : descriptor_(::open(home.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ >= 0) ::flock(descriptor_, LOCK_EX);
+}
+
+StartLock::~StartLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
 std::optional<NodeProcess> NodeProcess::find(const LocalReplica& replica) {
   const auto record = read_pid_file(replica.pid_file());
   if (!record || record->boot != boot_id() || record->home != directory_id(replica.home)) return std::nullopt;
@@ -205,6 +213,12 @@ bool NodeProcess::wait(std::chrono::milliseconds timeout) const {
     if (ready > 0) ::waitpid(pid_, nullptr, WNOHANG);  // reaps it where it is a child of ours
     return ready > 0;
   }
+}
+
+void NodeProcess::forget(const LocalReplica& replica) const {
+  const StartLock lock{replica.home};
+  std::error_code error;
+  if (first_line(replica.pid_file()) == record_) fs::remove(replica.pid_file(), error);
 }
 
 std::string log_tail(const LocalReplica& replica, std::uintmax_t from, std::size_t lines) {

@@ -30,13 +30,26 @@ struct LocalReplica {
 [[nodiscard]] tl::expected<std::vector<LocalReplica>, std::string> local_replicas(
     const std::filesystem::path& directory, const std::vector<std::string>& only);
 
+// Held by whoever starts a replica or removes its pid file: nobody else does either meanwhile. Freed when the process
+// ends, at the latest.
+class StartLock {
+ public:
+  explicit StartLock(const std::filesystem::path& home);
+  StartLock(const StartLock&) = delete;
+  StartLock& operator=(const StartLock&) = delete;
+  ~StartLock();
+
+ private:
+  int descriptor_;
+};
+
 // A running process, held by a pidfd.
 class NodeProcess {
  public:
   // That of the pid file; nothing: it does not run (any more), or was started for another home.
   [[nodiscard]] static std::optional<NodeProcess> find(const LocalReplica& replica);
   // Starts `program` with the configuration and these arguments in a session of its own, with its output in the log
-  // file, and writes the pid file.
+  // file, and writes the pid file. The caller holds the StartLock.
   [[nodiscard]] static tl::expected<NodeProcess, std::string> start(const LocalReplica& replica,
                                                                     const std::filesystem::path& program,
                                                                     const std::vector<std::string>& arguments);
@@ -51,6 +64,8 @@ class NodeProcess {
   void send_signal(int signal) const;
   // Waits until it has ended; false: it still runs after that time. Zero asks without waiting.
   [[nodiscard]] bool wait(std::chrono::milliseconds timeout) const;
+  // Removes the pid file of a process that has ended, unless it names the one of a later start. Takes the StartLock.
+  void forget(const LocalReplica& replica) const;
 
  private:
   NodeProcess(pid_t pid, int descriptor) : pid_(pid), descriptor_(descriptor) {}

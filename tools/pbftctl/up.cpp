@@ -1,10 +1,8 @@
 // pbftctl up: starts the replicas of a cluster on this machine.
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <netdb.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,23 +47,6 @@ struct Starting {
   std::string state;  // "running", "started", "failed"; empty: not known yet
   std::string error;
   std::string note;  // it serves, but not all is well
-};
-
-// Keeps two `up` from starting the same replica twice; freed when the process ends.
-class StartLock {
- public:
-  explicit StartLock(const std::filesystem::path& directory)
-      : descriptor_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ >= 0) ::flock(descriptor_, LOCK_EX);
-  }
-  StartLock(const StartLock&) = delete;
-  StartLock& operator=(const StartLock&) = delete;
-  ~StartLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-
- private:
-  int descriptor_;
 };
 
 class Connection {
@@ -141,7 +122,7 @@ void launch(Starting& node, const std::filesystem::path& program, const std::vec
   auto config = runtime::load_node_config(node.replica.config_file());
   if (!config) return fail(node, config.error());
   node.config = std::move(*config);
-  const StartLock lock{node.replica.home};
+  const StartLock lock{node.replica.home};  // two `up` are not to start it twice
   if (auto running = NodeProcess::find(node.replica)) {
     node.process = std::move(running);
     node.state = "running";
@@ -163,8 +144,7 @@ void launch(Starting& node, const std::filesystem::path& program, const std::vec
 void await(Starting& node, Clock::time_point deadline) {
   while (node.state.empty()) {
     if (node.process->wait(std::chrono::milliseconds{0})) {
-      std::error_code error;
-      std::filesystem::remove(node.replica.pid_file(), error);
+      node.process->forget(node.replica);
       return fail(node, fmt::format("it ended right away; the end of {}:\n{}", node.replica.log_file().string(),
                                     log_tail(node.replica, node.log_start)));
     }
