@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -37,13 +38,17 @@ class Processes(ClusterTest):
     def generals(self):
         return self.cluster("--names", "Apple,MS,Google,IBM", "--plugin", "generals")
 
-    def up(self, cluster, *names, **options):
+    def up(self, cluster, *names):
         """Starts replicas, and returns their process ids."""
         only = [word for name in names for word in ("--only", name)]
-        rows = json.loads(cluster.ctl("up", str(cluster.dir), *only, as_json=True, **options).stdout)
+        rows = json.loads(cluster.ctl("up", str(cluster.dir), *only, as_json=True).stdout)
         pids = [row["pid"] for row in rows]
-        self.descriptors += [os.pidfd_open(pid) for pid in pids]
+        for pid in pids:
+            self.watch(pid)
         return pids
+
+    def watch(self, pid):
+        self.descriptors.append(os.pidfd_open(pid))
 
     def test_a_copy_of_a_cluster_leaves_the_replicas_of_the_original_alone(self):
         cluster = self.generals()
@@ -78,6 +83,19 @@ class Processes(ClusterTest):
         self.assertEqual(self.up(cluster, "IBM"), [second])
         self.assertIn("stopped", cluster.ctl("down", str(cluster.dir), "--only", "IBM").stdout)
         self.assertFalse(runs(second))
+
+    def test_up_leaves_nothing_of_its_caller_with_a_replica(self):
+        cluster = self.generals()
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        # A relative DIR: the replica is given absolute paths all the same.
+        rows = json.loads(cluster.ctl("up", cluster.dir.name, "--only", "Apple", as_json=True, cwd=cluster.base,
+                                      pass_fds=[writing]).stdout)
+        self.watch(rows[0]["pid"])
+        os.close(writing)
+        self.assertEqual(select.select([reading], [], [], 0)[0], [reading], "the replica has the pipe of its caller")
+        self.assertEqual(os.readlink(f"/proc/{rows[0]['pid']}/cwd"), "/")
+        self.assertTrue(runs(rows[0]["pid"]))
 
 
 if __name__ == "__main__":

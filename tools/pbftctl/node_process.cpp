@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -80,13 +81,17 @@ std::optional<PidRecord> read_pid_file(const fs::path& file) {
   return record;
 }
 
-// Between fork and exec nothing may be allocated, so `arguments` is ready, program first, null at the end.
+// Between fork and exec nothing may be allocated, so `arguments` is ready, program first, null at the end; its paths
+// are absolute. Of what the caller has open nothing goes along (a replica would hold its pipes and locks for good), nor
+// its working directory (which could not be unmounted).
 [[noreturn]] void run_child(const std::vector<char*>& arguments, int log) {
   ::setsid();
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
+  ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  (void)!::chdir("/");
   ::execv(arguments[0], arguments.data());
   const char* reason = std::strerror(errno);
   (void)!::write(STDERR_FILENO, reason, std::strlen(reason));
@@ -152,7 +157,7 @@ std::optional<NodeProcess> NodeProcess::find(const LocalReplica& replica) {
 tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& replica, const fs::path& program,
                                                           const std::vector<std::string>& arguments) {
   if (::access(program.c_str(), X_OK) != 0) return tl::unexpected(errno_text(program));
-  std::vector<std::string> line{program.string(), fs::absolute(replica.config_file()).string()};
+  std::vector<std::string> line{fs::absolute(program).string(), fs::absolute(replica.config_file()).string()};
   line.insert(line.end(), arguments.begin(), arguments.end());
   std::vector<char*> raw;
   for (std::string& argument : line) raw.push_back(argument.data());

@@ -48,8 +48,8 @@ class NodeProcess {
  public:
   // That of the pid file; nothing: it does not run (any more), or was started for another home.
   [[nodiscard]] static std::optional<NodeProcess> find(const LocalReplica& replica);
-  // Starts `program` with the configuration and these arguments in a session of its own, with its output in the log
-  // file, and writes the pid file. The caller holds the StartLock.
+  // Starts `program` with the configuration and these arguments in a session of its own, in the root directory, with
+  // its output in the log file and nothing else open, and writes the pid file. The caller holds the StartLock.
   [[nodiscard]] static tl::expected<NodeProcess, std::string> start(const LocalReplica& replica,
                                                                     const std::filesystem::path& program,
                                                                     const std::vector<std::string>& arguments);
