@@ -6,6 +6,7 @@ import pathlib
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import unittest
 
@@ -96,6 +97,20 @@ class Processes(ClusterTest):
         self.assertEqual(select.select([reading], [], [], 0)[0], [reading], "the replica has the pipe of its caller")
         self.assertEqual(os.readlink(f"/proc/{rows[0]['pid']}/cwd"), "/")
         self.assertTrue(runs(rows[0]["pid"]))
+
+    def test_what_ended_a_replica_right_away_is_told(self):
+        cluster = self.generals()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", int(cluster.http("MS").rpartition(":")[2])))
+            taken.listen()
+            told = cluster.ctl("up", str(cluster.dir), "--only", "MS", check=False)
+        self.assertEqual(told.returncode, 1)
+        self.assertIn("(exit code 1); the end of", told.stderr)
+        crashing = BIN.parent / "tests" / "plugins" / "bad" / "open_crashes.so"
+        cluster.configure("Apple", plugin=str(crashing))
+        told = cluster.ctl("up", str(cluster.dir), "--only", "Apple", check=False)
+        self.assertEqual(told.returncode, 1)
+        self.assertIn("(killed by signal 11 (Segmentation fault)); it wrote nothing to", told.stderr)
 
 
 if __name__ == "__main__":

@@ -191,12 +191,16 @@ tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& re
 }
 
 NodeProcess::NodeProcess(NodeProcess&& other) noexcept
-    : pid_(other.pid_), descriptor_(std::exchange(other.descriptor_, -1)), record_(std::move(other.record_)) {}
+    : pid_(other.pid_),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      record_(std::move(other.record_)),
+      status_(other.status_) {}
 
 NodeProcess& NodeProcess::operator=(NodeProcess&& other) noexcept {
   std::swap(pid_, other.pid_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(record_, other.record_);
+  std::swap(status_, other.status_);
   return *this;
 }
 
@@ -208,16 +212,24 @@ void NodeProcess::send_signal(int signal) const {
   ::syscall(SYS_pidfd_send_signal, descriptor_, signal, nullptr, 0);
 }
 
-bool NodeProcess::wait(std::chrono::milliseconds timeout) const {
+bool NodeProcess::wait(std::chrono::milliseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     pollfd entry{descriptor_, POLLIN, 0};
     const int ready = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(0, left.count())));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready > 0) ::waitpid(pid_, nullptr, WNOHANG);  // reaps it where it is a child of ours
-    return ready > 0;
+    if (ready <= 0) return false;
+    // Reaps it where it is a child of ours, which gives its status just once.
+    if (int status = 0; ::waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
+    return true;
   }
+}
+
+std::string NodeProcess::how_it_ended() const {
+  if (!status_) return {};
+  if (!WIFSIGNALED(*status_)) return fmt::format("exit code {}", WEXITSTATUS(*status_));
+  return fmt::format("killed by signal {} ({})", WTERMSIG(*status_), ::strsignal(WTERMSIG(*status_)));
 }
 
 void NodeProcess::forget(const LocalReplica& replica) const {

@@ -63,7 +63,9 @@ class NodeProcess {
   [[nodiscard]] pid_t pid() const { return pid_; }
   void send_signal(int signal) const;
   // Waits until it has ended; false: it still runs after that time. Zero asks without waiting.
-  [[nodiscard]] bool wait(std::chrono::milliseconds timeout) const;
+  [[nodiscard]] bool wait(std::chrono::milliseconds timeout);
+  // "exit code 1", "killed by signal 11 (Segmentation fault)"; nothing: it runs, or somebody else started it.
+  [[nodiscard]] std::string how_it_ended() const;
   // Removes the pid file of a process that has ended, unless it names the one of a later start. Takes the StartLock.
   void forget(const LocalReplica& replica) const;
 
@@ -72,7 +74,8 @@ class NodeProcess {
 
   pid_t pid_;
   int descriptor_;
-  std::string record_;  // what the pid file says where it names this process
+  std::string record_;         // what the pid file says where it names this process
+  std::optional<int> status_;  // that of waitpid, once it has ended; of children only
 };
 
 // The last lines of the log that were written after `from` (a size of the file).

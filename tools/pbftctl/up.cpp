@@ -141,18 +141,23 @@ void launch(Starting& node, const std::filesystem::path& program, const std::vec
   node.started = Clock::now();
 }
 
+// For people: the last that a replica wrote since it was started here.
+std::string end_of_log(const Starting& node) {
+  const std::string tail = log_tail(node.replica, node.log_start);
+  const std::string file = node.replica.log_file().string();
+  return tail.empty() ? fmt::format("it wrote nothing to {}", file) : fmt::format("the end of {}:\n{}", file, tail);
+}
+
 void await(Starting& node, Clock::time_point deadline) {
   while (node.state.empty()) {
     if (node.process->wait(std::chrono::milliseconds{0})) {
       node.process->forget(node.replica);
-      return fail(node, fmt::format("it ended right away; the end of {}:\n{}", node.replica.log_file().string(),
-                                    log_tail(node.replica, node.log_start)));
+      return fail(node, fmt::format("it ended right away ({}); {}", node.process->how_it_ended(), end_of_log(node)));
     }
     if (serves(node)) {
       node.state = "started";
     } else if (Clock::now() > deadline) {
-      fail(node, fmt::format("it runs (process {}) but does not answer; the end of {}:\n{}", node.process->pid(),
-                             node.replica.log_file().string(), log_tail(node.replica, node.log_start)));
+      fail(node, fmt::format("it runs (process {}) but does not answer; {}", node.process->pid(), end_of_log(node)));
     } else {
       std::this_thread::sleep_for(std::chrono::milliseconds{20});
     }
