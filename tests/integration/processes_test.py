@@ -98,12 +98,28 @@ class Processes(ClusterTest):
         self.assertEqual(os.readlink(f"/proc/{rows[0]['pid']}/cwd"), "/")
         self.assertTrue(runs(rows[0]["pid"]))
 
+    def take_port(self, url):
+        taken = socket.socket()
+        self.addCleanup(taken.close)
+        taken.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+        taken.listen()
+
+    def test_why_a_replica_cannot_start_is_told_once_whatever_is_logged(self):
+        cluster = self.generals()
+        self.take_port(cluster.http("MS"))
+        config = cluster.dir / "MS" / "node.toml"
+        text = config.read_text()
+        self.assertIn('level = "info"', text)
+        for level in ("info", "critical", "off"):
+            config.write_text(text.replace('level = "info"', f'level = "{level}"'))
+            ended = subprocess.run([str(BIN / "pbft-node"), str(config)], capture_output=True, text=True, timeout=120)
+            self.assertEqual(ended.returncode, 1, level)
+            self.assertEqual(ended.stderr.count("cannot start"), 1, (level, ended.stderr))
+
     def test_what_ended_a_replica_right_away_is_told(self):
         cluster = self.generals()
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", int(cluster.http("MS").rpartition(":")[2])))
-            taken.listen()
-            told = cluster.ctl("up", str(cluster.dir), "--only", "MS", check=False)
+        self.take_port(cluster.http("MS"))
+        told = cluster.ctl("up", str(cluster.dir), "--only", "MS", check=False)
         self.assertEqual(told.returncode, 1)
         self.assertIn("(exit code 1); the end of", told.stderr)
         crashing = BIN.parent / "tests" / "plugins" / "bad" / "open_crashes.so"
