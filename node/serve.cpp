@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
@@ -100,6 +101,16 @@ void block_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+// Why the process ends with exit_failed. The log goes to standard error as well, but may be turned off, and nobody else
+// says it.
+void say_fatal(const std::string& reason) {
+  if (spdlog::should_log(spdlog::level::critical)) {
+    spdlog::critical("{}", reason);
+  } else {
+    fmt::print(stderr, "pbft-node: {}\n", reason);
+  }
+}
+
 runtime::Loaded<void> run_until_signal(runtime::Node& node) {
   const SignalWatcher watcher{node};
   return node.run();
@@ -139,14 +150,14 @@ ExitCode serve(runtime::NodeInputs inputs, runtime::StartOptions options,
   const auto gateway = inputs.gateway;
   auto node = runtime::Node::open(std::move(inputs), options, make_interceptor);
   if (!node) {
-    spdlog::critical("cannot start: {}", node.error());
+    say_fatal("cannot start: " + node.error());
     return exit_failed;
   }
   std::unique_ptr<http::Server> server;
   if ((*node)->config().http.enabled) {
     auto opened = serve_http(**node, gateway);
     if (!opened) {
-      spdlog::critical("cannot start: {}", opened.error());
+      say_fatal("cannot start: " + opened.error());
       return exit_failed;
     }
     server = std::move(*opened);
@@ -154,7 +165,7 @@ ExitCode serve(runtime::NodeInputs inputs, runtime::StartOptions options,
   }
   const auto ended = run_until_signal(**node);
   if (!ended) {
-    spdlog::critical("stopped: storage failed, and what cannot be kept must not be promised: {}", ended.error());
+    say_fatal("stopped: storage failed, and what cannot be kept must not be promised: " + ended.error());
   }
   return end(std::move(*node), std::move(server), ended ? exit_ok : exit_failed);
 }

@@ -1,5 +1,6 @@
 // One source for all the libraries that the host has to survive: each is built with one BAD_... defined, which breaks
 // one thing about an otherwise complete table.
+#include <csignal>
 #include <stdexcept>
 
 #include "pbft/plugin.h"
@@ -20,6 +21,9 @@ namespace {
   return PBFT_FAILED;
 #elif defined(BAD_open_throws)
   throw std::runtime_error("thrown by open");
+#elif defined(BAD_open_crashes)  // which no host can survive: it is for who starts the host
+  std::raise(SIGSEGV);
+  return PBFT_FAILED;
 #else
   return PBFT_OK;
 #endif

@@ -46,11 +46,8 @@ int run(const DownOptions& options, const Globals& globals) {
           std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       const bool ended = processes[i]->wait(std::max(left, std::chrono::milliseconds{0}));
       state = !ended ? "still running" : options.kill ? "killed" : "stopped";
+      if (ended) processes[i]->forget(replica);
       all = all && ended;
-    }
-    if (state != "still running") {
-      std::error_code error;
-      std::filesystem::remove(replica.pid_file(), error);
     }
     list.push_back({{"name", replica.name}, {"state", state}});
     if (!globals.json) fmt::print("{:<12} {}\n", replica.name, state);

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include <deque>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "node/runtime/toml_reader.h"
 
@@ -54,26 +57,41 @@ int open_pidfd(pid_t pid) {
   return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
 }
 
+// Device and inode of the directory, which a copy does not share and a move keeps; nothing: it is not there.
+std::string directory_id(const fs::path& directory) {
+  struct stat found {};
+  if (::stat(directory.c_str(), &found) != 0) return {};
+  return fmt::format("{}:{}", found.st_dev, found.st_ino);
+}
+
+// One line: process id, its start time, the boot that this counts from, and the home that it was started for.
 struct PidRecord {
   pid_t pid = 0;
   unsigned long long start = 0;
   std::string boot;
+  std::string home;
+
+  [[nodiscard]] std::string text() const { return fmt::format("{} {} {} {}", pid, start, boot, home); }
 };
 
 std::optional<PidRecord> read_pid_file(const fs::path& file) {
   std::ifstream stream{file};
   PidRecord record;
-  if (!(stream >> record.pid >> record.start >> record.boot) || record.pid <= 1) return std::nullopt;
+  if (!(stream >> record.pid >> record.start >> record.boot >> record.home) || record.pid <= 1) return std::nullopt;
   return record;
 }
 
-// Between fork and exec nothing may be allocated, so `arguments` is ready, program first, null at the end.
+// Between fork and exec nothing may be allocated, so `arguments` is ready, program first, null at the end; its paths
+// are absolute. Of what the caller has open nothing goes along (a replica would hold its pipes and locks for good), nor
+// its working directory (which could not be unmounted).
 [[noreturn]] void run_child(const std::vector<char*>& arguments, int log) {
   ::setsid();
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
+  ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  (void)!::chdir("/");
   ::execv(arguments[0], arguments.data());
   const char* reason = std::strerror(errno);
   (void)!::write(STDERR_FILENO, reason, std::strlen(reason));
@@ -116,13 +134,22 @@ tl::expected<std::vector<LocalReplica>, std::string> local_replicas(const fs::pa
   return replicas;
 }
 
+StartLock::StartLock(const fs::path& home) : descriptor_(::open(home.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ >= 0) ::flock(descriptor_, LOCK_EX);
+}
+
+StartLock::~StartLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
 std::optional<NodeProcess> NodeProcess::find(const LocalReplica& replica) {
   const auto record = read_pid_file(replica.pid_file());
-  if (!record || record->boot != boot_id()) return std::nullopt;
+  if (!record || record->boot != boot_id() || record->home != directory_id(replica.home)) return std::nullopt;
   // The descriptor first: what it holds cannot be replaced between the check and the signal.
   const int descriptor = open_pidfd(record->pid);
   if (descriptor < 0) return std::nullopt;
   NodeProcess process{record->pid, descriptor};
+  process.record_ = record->text();
   if (start_time(record->pid) != record->start) return std::nullopt;
   return process;
 }
@@ -130,7 +157,7 @@ std::optional<NodeProcess> NodeProcess::find(const LocalReplica& replica) {
 tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& replica, const fs::path& program,
                                                           const std::vector<std::string>& arguments) {
   if (::access(program.c_str(), X_OK) != 0) return tl::unexpected(errno_text(program));
-  std::vector<std::string> line{program.string(), fs::absolute(replica.config_file()).string()};
+  std::vector<std::string> line{fs::absolute(program).string(), fs::absolute(replica.config_file()).string()};
   line.insert(line.end(), arguments.begin(), arguments.end());
   std::vector<char*> raw;
   for (std::string& argument : line) raw.push_back(argument.data());
@@ -148,10 +175,11 @@ tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& re
     ::kill(pid, SIGKILL);  // our own child, not reaped yet: the id is still its
     return tl::unexpected(reason);
   }
+  process.record_ = PidRecord{pid, start_time(pid).value_or(0), boot_id(), directory_id(replica.home)}.text();
   // Written aside and renamed, so that a reader never sees half of it.
   const fs::path fresh = replica.pid_file().string() + ".new";
   std::ofstream stream{fresh};
-  stream << pid << ' ' << start_time(pid).value_or(0) << ' ' << boot_id() << '\n';
+  stream << process.record_ << '\n';
   stream.close();
   std::error_code error;
   fs::rename(fresh, replica.pid_file(), error);
@@ -162,13 +190,17 @@ tl::expected<NodeProcess, std::string> NodeProcess::start(const LocalReplica& re
   return process;
 }
 
-NodeProcess::NodeProcess(NodeProcess&& other) noexcept : pid_(other.pid_), descriptor_(other.descriptor_) {
-  other.descriptor_ = -1;
-}
+NodeProcess::NodeProcess(NodeProcess&& other) noexcept
+    : pid_(other.pid_),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      record_(std::move(other.record_)),
+      status_(other.status_) {}
 
 NodeProcess& NodeProcess::operator=(NodeProcess&& other) noexcept {
   std::swap(pid_, other.pid_);
   std::swap(descriptor_, other.descriptor_);
+  std::swap(record_, other.record_);
+  std::swap(status_, other.status_);
   return *this;
 }
 
@@ -180,16 +212,30 @@ void NodeProcess::send_signal(int signal) const {
   ::syscall(SYS_pidfd_send_signal, descriptor_, signal, nullptr, 0);
 }
 
-bool NodeProcess::wait(std::chrono::milliseconds timeout) const {
+bool NodeProcess::wait(std::chrono::milliseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     pollfd entry{descriptor_, POLLIN, 0};
     const int ready = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(0, left.count())));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready > 0) ::waitpid(pid_, nullptr, WNOHANG);  // reaps it where it is a child of ours
-    return ready > 0;
+    if (ready <= 0) return false;
+    // Reaps it where it is a child of ours, which gives its status just once.
+    if (int status = 0; ::waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
+    return true;
   }
+}
+
+std::string NodeProcess::how_it_ended() const {
+  if (!status_) return {};
+  if (!WIFSIGNALED(*status_)) return fmt::format("exit code {}", WEXITSTATUS(*status_));
+  return fmt::format("killed by signal {} ({})", WTERMSIG(*status_), ::strsignal(WTERMSIG(*status_)));
+}
+
+void NodeProcess::forget(const LocalReplica& replica) const {
+  const StartLock lock{replica.home};
+  std::error_code error;
+  if (first_line(replica.pid_file()) == record_) fs::remove(replica.pid_file(), error);
 }
 
 std::string log_tail(const LocalReplica& replica, std::uintmax_t from, std::size_t lines) {

@@ -1,10 +1,8 @@
 // pbftctl up: starts the replicas of a cluster on this machine.
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <netdb.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,23 +47,6 @@ struct Starting {
   std::string state;  // "running", "started", "failed"; empty: not known yet
   std::string error;
   std::string note;  // it serves, but not all is well
-};
-
-// Keeps two `up` from starting the same replica twice; freed when the process ends.
-class StartLock {
- public:
-  explicit StartLock(const std::filesystem::path& directory)
-      : descriptor_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ >= 0) ::flock(descriptor_, LOCK_EX);
-  }
-  StartLock(const StartLock&) = delete;
-  StartLock& operator=(const StartLock&) = delete;
-  ~StartLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-
- private:
-  int descriptor_;
 };
 
 class Connection {
@@ -141,7 +122,7 @@ void launch(Starting& node, const std::filesystem::path& program, const std::vec
   auto config = runtime::load_node_config(node.replica.config_file());
   if (!config) return fail(node, config.error());
   node.config = std::move(*config);
-  const StartLock lock{node.replica.home};
+  const StartLock lock{node.replica.home};  // two `up` are not to start it twice
   if (auto running = NodeProcess::find(node.replica)) {
     node.process = std::move(running);
     node.state = "running";
@@ -160,19 +141,23 @@ void launch(Starting& node, const std::filesystem::path& program, const std::vec
   node.started = Clock::now();
 }
 
+// For people: the last that a replica wrote since it was started here.
+std::string end_of_log(const Starting& node) {
+  const std::string tail = log_tail(node.replica, node.log_start);
+  const std::string file = node.replica.log_file().string();
+  return tail.empty() ? fmt::format("it wrote nothing to {}", file) : fmt::format("the end of {}:\n{}", file, tail);
+}
+
 void await(Starting& node, Clock::time_point deadline) {
   while (node.state.empty()) {
     if (node.process->wait(std::chrono::milliseconds{0})) {
-      std::error_code error;
-      std::filesystem::remove(node.replica.pid_file(), error);
-      return fail(node, fmt::format("it ended right away; the end of {}:\n{}", node.replica.log_file().string(),
-                                    log_tail(node.replica, node.log_start)));
+      node.process->forget(node.replica);
+      return fail(node, fmt::format("it ended right away ({}); {}", node.process->how_it_ended(), end_of_log(node)));
     }
     if (serves(node)) {
       node.state = "started";
     } else if (Clock::now() > deadline) {
-      fail(node, fmt::format("it runs (process {}) but does not answer; the end of {}:\n{}", node.process->pid(),
-                             node.replica.log_file().string(), log_tail(node.replica, node.log_start)));
+      fail(node, fmt::format("it runs (process {}) but does not answer; {}", node.process->pid(), end_of_log(node)));
     } else {
       std::this_thread::sleep_for(std::chrono::milliseconds{20});
     }
