@@ -246,6 +246,29 @@ TEST_CASE("An option that there is not is no word of an operation") {
              Catch::Contains("exec has no option --quite-another-thing.") && !Catch::Contains("did you mean"));
 }
 
+TEST_CASE("Results that cannot be written are no success") {
+  int exit_code = 0;
+  const std::string program{PBFTCTL_PROGRAM};
+  const auto lost = Catch::Contains("the results cannot be written: No space left on device");
+  for (const char* arguments : {" completion bash", " --help", " init --help"}) {
+    // The error has to come by another way than the results.
+    CHECK_THAT(run("(" + program + arguments + " 2>&1 >/dev/full)", exit_code), lost);
+    CHECK(exit_code == 5);
+    run(program + arguments, exit_code);
+    CHECK(exit_code == 0);
+  }
+  CHECK_THAT(run("(" + program + " completion bash 2>&1 >&-)", exit_code),
+             Catch::Contains("the results cannot be written"));
+  CHECK(exit_code == 5);
+  const TemporaryDirectory directory;
+  REQUIRE(ctl::make_cluster(directory.path(), picked("kv")));
+  CHECK_THAT(
+      run("(" + program + " status --json --timeout 0.1 --dir " + directory.path().string() + " 2>&1 >/dev/full)",
+          exit_code),
+      lost);
+  CHECK(exit_code == 3);  // what went wrong before is told as it is
+}
+
 TEST_CASE("--rejoin wants to be told for whom") {
   const TemporaryDirectory directory;
   const auto made = ctl::make_cluster(directory.path(), picked("kv"));
