@@ -262,11 +262,36 @@ TEST_CASE("Results that cannot be written are no success") {
   CHECK(exit_code == 5);
   const TemporaryDirectory directory;
   REQUIRE(ctl::make_cluster(directory.path(), picked("kv")));
-  CHECK_THAT(
-      run("(" + program + " status --json --timeout 0.1 --dir " + directory.path().string() + " 2>&1 >/dev/full)",
-          exit_code),
-      lost);
+  const std::string status = program + " status --json --timeout 0.1 --dir " + directory.path().string();
+  CHECK_THAT(run("(" + status + " 2>&1 >/dev/full)", exit_code), Catch::Contains("the results cannot be written: "));
   CHECK(exit_code == 3);  // what went wrong before is told as it is
+}
+
+TEST_CASE("A key that the genesis does not list is found out before anything is sent") {
+  const TemporaryDirectory directory;
+  const auto home = directory.path() / "cluster";
+  ClusterSpec spec = picked("kv");
+  const auto output_of = [&](const char* command, int& exit_code) {
+    REQUIRE(ctl::make_cluster(home, spec));
+    const auto key = home / "client" / "client.key";
+    std::filesystem::remove(key);
+    REQUIRE(crypto::Identity::generate().save(key));
+    const std::string output =
+        run(fmt::format("{} --timeout 0.2 --dir {} {}", PBFTCTL_PROGRAM, home.string(), command), exit_code);
+    std::filesystem::remove_all(home);
+    return output;
+  };
+  int exit_code = 0;
+  for (const char* command : {"exec put a 1", "query --each get a", "status", "bench put a 1"}) {
+    INFO(command);
+    CHECK_THAT(output_of(command, exit_code), Catch::Contains("client.key: this key is none of those") &&
+                                                  Catch::Contains("genesis.toml lists as clients") &&
+                                                  Catch::Contains("client.toml to the file of one that is"));
+    CHECK(exit_code == 2);
+  }
+  spec.open_clients = true;
+  CHECK_THAT(output_of("exec put a 1", exit_code), !Catch::Contains("client.key"));
+  CHECK(exit_code == 3);
 }
 
 TEST_CASE("--rejoin wants to be told for whom") {
