@@ -294,6 +294,56 @@ TEST_CASE("A key that the genesis does not list is found out before anything is 
   CHECK(exit_code == 3);
 }
 
+TEST_CASE("An option that would have no effect is refused") {
+  int exit_code = 0;
+  const auto output_of = [&](const std::string& rest) {
+    return run(std::string{PBFTCTL_PROGRAM} + " --config /nonexistent/client.toml " + rest, exit_code);
+  };
+  const std::string names[] = {"--clients", "--connections", "--pipeline", "--rate", "--duration", "--warm-up"};
+  for (const std::string& option : names) {
+    CHECK_THAT(output_of("bench --sequential 3 " + option + " 2 put a 1"), Catch::Contains("excludes"));
+    CHECK(exit_code == 2);
+    CHECK_THAT(output_of("bench " + option + " 2 put a 1"), Catch::Contains("/nonexistent/client.toml"));
+  }
+  CHECK_THAT(output_of("bench --sequential 3 --reads 5 --read 'get a' put a 1"), Catch::Contains("excludes"));
+  CHECK_THAT(output_of("bench --sequential 3 --size 5 --keys 5 --seed 2 put a 1"),
+             Catch::Contains("/nonexistent/client.toml"));
+  CHECK_THAT(output_of("bench --read 'get a' put a 1"), Catch::Contains("--read requires --reads"));
+  CHECK_THAT(output_of("bench --reads 5 put a 1"), Catch::Contains("--reads requires --read"));
+  CHECK_THAT(output_of("bench --reads 5 --read 'get a' put a 1"), Catch::Contains("/nonexistent/client.toml"));
+  const TemporaryDirectory directory;
+  const std::filesystem::path home = directory.path() / "cluster";
+  CHECK_THAT(output_of("init " + home.string() + " --base-port 5000 --ports pick"),
+             Catch::Contains("leave one of them out"));
+  CHECK(exit_code == 2);
+  CHECK_FALSE(std::filesystem::exists(home));
+}
+
+TEST_CASE("--only takes one value each time, and DIR may follow") {
+  const TemporaryDirectory directory;
+  REQUIRE(ctl::make_cluster(directory.path(), picked("kv")));
+  const std::string home = directory.path().string();
+  int exit_code = 0;
+  const auto names_of = [&](const std::string& rest) {
+    const std::string output = run(std::string{PBFTCTL_PROGRAM} + rest, exit_code);
+    INFO(output);
+    CHECK(exit_code == 0);
+    std::string named;
+    for (const char* name : {"A", "B", "C", "D"}) {
+      if (output.find(fmt::format("{:<12} not running", name)) != std::string::npos) named += name;
+    }
+    return named;
+  };
+  CHECK(names_of(" down --only B " + home) == "B");
+  CHECK(names_of(" down --only B --only C " + home) == "BC");
+  CHECK(names_of(" down " + home + " --only A,D") == "AD");
+  CHECK(names_of(" down " + home) == "ABCD");
+  CHECK_THAT(run(std::string{PBFTCTL_PROGRAM} + " up --only A " + home + " --rejoin", exit_code),
+             Catch::Contains("holds this replica's store"));
+  CHECK_THAT(run(std::string{PBFTCTL_PROGRAM} + " down " + home + " --only A B", exit_code), Catch::Contains("B"));
+  CHECK(exit_code == 2);
+}
+
 TEST_CASE("--rejoin wants to be told for whom") {
   const TemporaryDirectory directory;
   const auto made = ctl::make_cluster(directory.path(), picked("kv"));
