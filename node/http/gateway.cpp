@@ -33,21 +33,86 @@ constexpr const char* types_taken =
     "the Content-Type must be application/json (with {\"words\": [...]}) or application/octet-stream (with the "
     "operation)";
 
+constexpr const char* words_missing = "\"words\" is missing";
+constexpr const char* not_a_list = "\"words\" is no list of words";
+// An empty word takes three bytes of the body and more than ten times as many here.
+constexpr std::size_t max_words = 4096;
+constexpr const char* too_many_words = "there are more than 4096 words";
+
+// Takes {"words": ["WORD", ...]} as the parser reads it, and ends the parsing at the first thing that cannot belong to
+// it: a tree of everything that a body may hold would take a hundred times the memory of the body.
+class WordsReader final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  // What is wrong with a body that the parser did not get to the end of.
+  [[nodiscard]] const char* refusal() const { return refusal_; }
+  [[nodiscard]] bool has_list() const { return has_list_; }
+  [[nodiscard]] Words take() { return std::move(words_); }
+
+  bool start_object(std::size_t) override {
+    if (place_ != Place::outside) return misplaced();
+    place_ = Place::object;
+    return true;
+  }
+  bool key(string_t& name) override {
+    if (has_list_ || name != "words") return refuse("there is more than \"words\"");
+    place_ = Place::value;
+    return true;
+  }
+  bool start_array(std::size_t) override {
+    if (place_ != Place::value) return misplaced();
+    place_ = Place::list;
+    return true;
+  }
+  bool string(string_t& word) override {
+    if (place_ != Place::list) return misplaced();
+    if (words_.size() == max_words) return refuse(too_many_words);
+    words_.push_back(std::move(word));
+    return true;
+  }
+  bool end_array() override {
+    place_ = Place::object;
+    has_list_ = true;
+    return true;
+  }
+  bool end_object() override { return true; }
+
+  bool null() override { return misplaced(); }
+  bool boolean(bool) override { return misplaced(); }
+  bool number_integer(number_integer_t) override { return misplaced(); }
+  bool number_unsigned(number_unsigned_t) override { return misplaced(); }
+  bool number_float(number_float_t, const string_t&) override { return misplaced(); }
+  bool binary(binary_t&) override { return misplaced(); }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return refuse("the body is not valid JSON");
+  }
+
+ private:
+  enum class Place { outside, object, value, list };
+
+  bool refuse(const char* what) {
+    refusal_ = what;
+    return false;
+  }
+  bool misplaced() {
+    if (place_ == Place::list) return refuse("a word is no string");
+    return refuse(place_ == Place::value ? not_a_list : words_missing);
+  }
+
+  Place place_ = Place::outside;
+  bool has_list_ = false;
+  Words words_;
+  const char* refusal_ = "";
+};
+
 Checked<Asked> parse_words(const std::string& body) {
   const auto refused = [](const char* what) {
     return tl::unexpected(Rejection{400, fmt::format("{}; the body must be {{\"words\": [\"WORD\", ...]}}", what)});
   };
-  const auto json = nlohmann::json::parse(body, nullptr, false);
-  if (json.is_discarded()) return refused("the body is not valid JSON");
-  if (!json.is_object() || !json.contains("words")) return refused("\"words\" is missing");
-  if (json.size() != 1) return refused("there is more than \"words\"");
-  const auto& list = json["words"];
-  if (!list.is_array() || list.empty()) return refused("\"words\" is no list of words");
-  Words words;
-  for (const auto& word : list) {
-    if (!word.is_string()) return refused("a word is no string");
-    words.push_back(word.get<std::string>());
-  }
+  WordsReader reader;
+  if (!nlohmann::json::sax_parse(body, &reader)) return refused(reader.refusal());
+  if (!reader.has_list()) return refused(words_missing);
+  Words words = reader.take();
+  if (words.empty()) return refused(not_a_list);
   return Asked{std::move(words)};
 }
 

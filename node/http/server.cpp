@@ -243,6 +243,11 @@ struct Server::Impl {
   }
 
   void demo_get(const httplib::Request& request, httplib::Response& response) {
+    // The library asks the handlers of GET for HEAD too, and whoever sends a HEAD expects that it changes nothing.
+    if (request.method == "HEAD") {
+      response.set_header("Allow", "GET");
+      return answer_text(response, 405, "this path orders an operation; only GET does so");
+    }
     const auto words = words_of_parameters(request.params);
     if (!words) return answer_text(response, words.error().status, words.error().message);
     const auto operation = operation_of(*words, Door::exec);

@@ -1,5 +1,7 @@
 #include "node/http/gateway.h"
 
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
 
 #include "node/pbft/messages.h"
@@ -107,7 +109,9 @@ TEST_CASE("Types that a plain HTML form can send are refused") {
 
 TEST_CASE("A wrong body is a 400 that says what is allowed") {
   for (const char* body : {"", "put a 1", "[]", "{}", R"({"words": "put"})", R"({"words": []})", R"({"words": [1]})",
-                           R"({"words": ["a"], "more": 1})", "{\"words\": [\"\xff\"]}"}) {
+                           R"({"words": ["a"], "more": 1})", "{\"words\": [\"\xff\"]}", R"({"words": ["a"]} {})",
+                           R"({"words": ["a"], "words": ["b"]})", R"({"words": {"words": ["a"]}})",
+                           R"({"words": ["a", ["b"]]})", R"({"words": [null]})", R"({"words": ["a")", R"(["words"])"}) {
     CAPTURE(body);
     const auto parsed = parse_body("application/json", body);
     REQUIRE_FALSE(parsed);
@@ -116,4 +120,44 @@ TEST_CASE("A wrong body is a 400 that says what is allowed") {
   }
   CHECK(parse_body("application/octet-stream", std::string(Limits::max_operation_bytes + 1, 'x')).error().status ==
         413);
+}
+
+TEST_CASE("A wrong body is told what is wrong with it") {
+  const auto told = [](const std::string& body) { return parse_body("application/json", body).error().message; };
+  CHECK_THAT(told("{"), Catch::StartsWith("the body is not valid JSON;"));
+  CHECK_THAT(told("{}"), Catch::StartsWith("\"words\" is missing;"));
+  CHECK_THAT(told("7"), Catch::StartsWith("\"words\" is missing;"));
+  CHECK_THAT(told(R"({"more": 1, "words": ["a"]})"), Catch::StartsWith("there is more than \"words\";"));
+  CHECK_THAT(told(R"({"words": {}})"), Catch::StartsWith("\"words\" is no list of words;"));
+  CHECK_THAT(told(R"({"words": ["a", 1]})"), Catch::StartsWith("a word is no string;"));
+}
+
+TEST_CASE("A body has a bounded number of words") {
+  const auto of = [](std::size_t count) {
+    std::string body = R"({"words": ["a")";
+    for (std::size_t i = 1; i < count; ++i) body += R"(, "a")";
+    return parse_body("application/json", body + "]}");
+  };
+  CHECK(of(4096));
+  REQUIRE_FALSE(of(4097));
+  CHECK_THAT(of(4097).error().message, Catch::StartsWith("there are more than 4096 words;"));
+}
+
+TEST_CASE("What a body makes of itself takes little more memory than the body") {
+  const auto peak_kib = [] {
+    rusage usage{};
+    REQUIRE(::getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+  };
+  const auto filled = [](std::string body, const std::string& part) {
+    while (body.size() < 4U << 20) body += part;
+    return body;
+  };
+  for (const std::string& body :
+       {filled(R"({"words": )", "["), filled(R"({"words": [)", "["), filled("", "["), filled("", R"({"a":)"),
+        filled(R"({"words": [)", "{},"), filled(R"({"words": [)", R"("",)"), filled(R"({"words": [1)", "1")}) {
+    const auto before = peak_kib();
+    CHECK(parse_body("application/json", body).error().status == 400);
+    CHECK(peak_kib() - before < 32 << 10);
+  }
 }

@@ -153,6 +153,18 @@ TEST_CASE("GET /req exists only where the configuration says so") {
   CHECK(with.client().Get("/req?warTime=1", foreign)->status == 403);
 }
 
+TEST_CASE("HEAD orders no operation, and answers where nothing changes") {
+  const Served served{true, client_of_nobody()};
+  auto client = served.client();
+  const auto refused = client.Head("/req?warTime=1");
+  REQUIRE(refused);
+  CHECK(refused->status == 405);
+  CHECK(refused->get_header_value("Allow") == "GET");
+  CHECK(client.Head("/healthz")->status == 200);
+  CHECK(client.Head("/status")->status == 200);
+  CHECK(Served{false}.client().Head("/req?warTime=1")->status == 404);
+}
+
 TEST_CASE("POST refuses form types, foreign pages and what is too large") {
   const Served served{false};
   auto client = served.client();

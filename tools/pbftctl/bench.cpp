@@ -101,6 +101,17 @@ int bench(BenchOptions options, std::vector<std::string> words, const Globals& g
   return bench_load(options, globals);
 }
 
+// An option that has no effect beside another is refused, for it was given to have one.
+void refuse_what_has_no_effect(CLI::App& command) {
+  CLI::Option* sequential = command.get_option("--sequential");
+  for (const char* of_loads :
+       {"--clients", "--connections", "--pipeline", "--rate", "--duration", "--warm-up", "--reads", "--read"}) {
+    sequential->excludes(command.get_option(of_loads));
+  }
+  command.get_option("--read")->needs(command.get_option("--reads"));
+  command.get_option("--reads")->needs(command.get_option("--read"));
+}
+
 void add_options(CLI::App& command, BenchOptions& options) {
   const auto seconds = CLI::Range(0.0, 86'400.0);
   OperationOptions& operation = options.load.operation;
@@ -142,6 +153,7 @@ void add_options(CLI::App& command, BenchOptions& options) {
       ->check(CLI::Range(0, 100));
   command.add_option("--read", options.read, "The read, as one word: --read \"get {key}\"")->type_name("WORDS");
   command.add_option("--seed", operation.seed, "Of keys and values")->capture_default_str();
+  refuse_what_has_no_effect(command);
 }
 
 }  // namespace

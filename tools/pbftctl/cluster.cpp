@@ -70,6 +70,19 @@ bool same_addresses(const runtime::ClientConfig& a, const runtime::ClientConfig&
                             &runtime::ReplicaAddress::client);
 }
 
+// A key that the cluster does not list gets no answer at all, which looks like a cluster that is down, and like an
+// operation that may still take effect. So it is told from the genesis before anything is sent.
+Result<crypto::Identity> load_key(const runtime::ClientConfig& config) {
+  auto key = crypto::Identity::load(config.key_file);
+  const ClusterParameters& parameters = config.genesis.parameters;
+  if (!key || parameters.open_clients || parameters.clients.contains(key->client_id())) return key;
+  return tl::unexpected(
+      fmt::format("{}: this key is none of those that {} lists as clients, so the cluster would not answer it; set key "
+                  "in {} to the "
+                  "file of one that is (`pbftctl init` made it), or genesis to that of the key's own cluster",
+                  config.key_file.string(), config.genesis_file.string(), config.file.string()));
+}
+
 }  // namespace
 
 Result<fs::path> find_client_config(const Globals& globals) {
@@ -99,9 +112,8 @@ Result<runtime::ClientConfig> load_client_config(const Globals& globals) {
 }
 
 Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& config) {
-  return crypto::Identity::load(config.key_file).and_then([&](const crypto::Identity& identity) {
-    return client::Client::open(options_of(config, identity));
-  });
+  return load_key(config).and_then(
+      [&](const crypto::Identity& identity) { return client::Client::open(options_of(config, identity)); });
 }
 
 Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime::ClientConfig& config,
@@ -121,7 +133,7 @@ Result<std::vector<std::unique_ptr<client::Client>>> connect_many(const runtime:
     std::vector<crypto::Identity> keys;
     for (std::size_t next = clients.size(); next < count && keys.size() < share; ++next) {
       if (!same_addresses(config_of(next), theirs)) break;
-      auto key = crypto::Identity::load(config_of(next).key_file);
+      auto key = load_key(config_of(next));
       if (!key) return tl::unexpected(key.error());
       keys.push_back(std::move(*key));
     }

@@ -22,6 +22,7 @@ using Result = tl::expected<T, std::string>;
 // ./cluster/client/client.toml.
 [[nodiscard]] Result<std::filesystem::path> find_client_config(const Globals& globals);
 [[nodiscard]] Result<runtime::ClientConfig> load_client_config(const Globals& globals);
+// A key that the genesis does not admit is an error.
 [[nodiscard]] Result<std::unique_ptr<client::Client>> connect(const runtime::ClientConfig& config);
 // `count` clients, each with a session of its own: one for each of DIR/client, DIR/client-2 ... beside the directory of
 // this configuration, without the first `skip` of them. Where `init` made fewer of them, some share a key.

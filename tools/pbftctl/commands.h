@@ -33,7 +33,7 @@ enum ExitCode : int {
   exit_usage = 2,      // wrong arguments, wrong or missing configuration
   exit_no_answer = 3,  // the cluster did not answer in time
   exit_busy = 4,       // the same, since it has more work than it can take
-  exit_unknown = 5,    // the result is lost; the operation may have taken effect
+  exit_unknown = 5,    // the result is lost, or cannot be written; the operation may have taken effect
 };
 
 // What every command understands, before or after the command's name.

@@ -63,7 +63,11 @@ void add_down(CLI::App& app, Globals& globals, Action& action) {
   CLI::App* command = app.add_subcommand("down", "Stop the replicas of a cluster that `up` started");
   auto options = std::make_shared<DownOptions>();
   command->add_option("DIR", options->directory, "The directory that `pbftctl init` made; or --dir DIR");
-  command->add_option("--only", options->only, "Just these replicas")->type_name("NAME")->delimiter(',');
+  // One value each time: what follows may be DIR.
+  command->add_option("--only", options->only, "Just this replica; may be repeated, or name several: A,B")
+      ->type_name("NAME")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_flag("--kill", options->kill, "End them at once (SIGKILL), as a crash would");
   add_global_options(*command, globals);
   command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); }; });

@@ -120,6 +120,19 @@ tl::expected<void, std::string> merge_recovery(const InitOptions& options, Clust
                   most, first));
 }
 
+tl::expected<void, std::string> merge_ports(const InitOptions& options, ClusterSpec& spec) {
+  if (options.base_port && options.ports == "pick") {
+    return tl::unexpected<std::string>(
+        "--base-port says which ports to use, and --ports pick to find some; leave one of them out");
+  }
+  if (options.base_port) {
+    spec.base_port = *options.base_port;
+    spec.pick_ports = false;
+  }
+  if (options.ports) spec.pick_ports = *options.ports == "pick";
+  return {};
+}
+
 Merged merge(const InitOptions& options) {
   ClusterSpec spec;
   if (!options.spec.empty()) {
@@ -134,11 +147,7 @@ Merged merge(const InitOptions& options) {
   }
   if (options.plugin_config) spec.plugin_config = *options.plugin_config;
   if (options.host) spec.host = *options.host;
-  if (options.base_port) {
-    spec.base_port = *options.base_port;
-    spec.pick_ports = false;
-  }
-  if (options.ports) spec.pick_ports = *options.ports == "pick";
+  if (auto merged = merge_ports(options, spec); !merged) return tl::unexpected(merged.error());
   if (options.durability) spec.durability = *options.durability;
   if (options.ledger_keep) spec.ledger_keep = *options.ledger_keep;
   if (options.demo_get) spec.demo_get = true;

@@ -2,12 +2,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
+#include <system_error>
 
 #include "node/crypto/keys.h"
 #include "node/runtime/toml_reader.h"
 #include "tools/pbftctl/commands.h"
+#include "tools/pbftctl/output.h"
 
 namespace pbft::ctl {
 
@@ -48,8 +53,8 @@ int run(int argc, char** argv) {
       "The client's configuration is the first of: --config FILE, DIR/client/client.toml of --dir DIR,\n"
       "$PBFT_CLIENT_CONFIG, ./client.toml, ./client/client.toml, ./cluster/client/client.toml.\n"
       "Exit codes: 0 ok, 1 operation failed, 2 wrong usage or configuration, 3 no answer in time,\n"
-      "4 no answer in time since the cluster has more work than it can take, 5 the result is lost and the operation\n"
-      "may have taken effect.");
+      "4 no answer in time since the cluster has more work than it can take, 5 the result is lost, or cannot be\n"
+      "written, and the operation may have taken effect.");
   // Exactly one: a word of an operation that is called like a command is then no second command.
   app.require_subcommand(1, 1);
 
@@ -73,15 +78,41 @@ int run(int argc, char** argv) {
   return action ? action() : exit_usage;
 }
 
+struct Ended {
+  int code = exit_ok;
+  std::string output_problem;  // why standard output takes no more, where that ended it
+};
+
+// What is thrown because standard output takes no more comes after the operation was sent: that it has no effect cannot
+// be promised then.
+Ended run_to_the_end(int argc, char** argv) {
+  try {
+    return {run(argc, argv), {}};
+  } catch (const std::system_error& error) {
+    if (std::ferror(stdout) != 0) return {exit_unknown, error.code().message()};
+    print_error(error.what());
+  } catch (const std::exception& error) {
+    print_error(error.what());
+  }
+  return {exit_failed, {}};
+}
+
+// What goes wrong with standard output shows here at the latest, since it is written through buffers. Whoever sees 0
+// relies on having the results.
+int finish_output(Ended ended) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.flush().good()) return ended.code;
+  if (ended.output_problem.empty()) {
+    ended.output_problem = errno != 0 ? std::strerror(errno) : "an earlier part was not taken";
+  }
+  print_error(fmt::format("the results cannot be written: {}", ended.output_problem));
+  return ended.code == exit_ok ? exit_unknown : ended.code;
+}
+
 }  // namespace
 }  // namespace pbft::ctl
 
 int main(int argc, char** argv) {
   pbft::crypto::initialize();
-  try {
-    return pbft::ctl::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "pbftctl: %s\n", error.what());
-    return pbft::ctl::exit_failed;
-  }
+  return pbft::ctl::finish_output(pbft::ctl::run_to_the_end(argc, argv));
 }

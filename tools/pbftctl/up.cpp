@@ -221,7 +221,11 @@ void add_up(CLI::App& app, Globals& globals, Action& action) {
   CLI::App* command = app.add_subcommand("up", "Start the replicas of a cluster on this machine, in the background");
   auto options = std::make_shared<UpOptions>();
   command->add_option("DIR", options->directory, "The directory that `pbftctl init` made; or --dir DIR");
-  command->add_option("--only", options->only, "Just these replicas")->type_name("NAME")->delimiter(',');
+  // One value each time: what follows may be DIR.
+  command->add_option("--only", options->only, "Just this replica; may be repeated, or name several: A,B")
+      ->type_name("NAME")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_flag("--rejoin", options->rejoin,
                     "They lost their stores: make new ones, learn the state from the others, and vote on nothing until "
                     "that is safe; needs --only");
