@@ -48,6 +48,7 @@ std::unique_ptr<Iterator> Store::Impl::scan(Namespace name_space, BytesView from
 // ---- Changes --------------------------------------------------------------------------------------------
 
 // The next few pairs from `at` on, at most so many, and before its first change in an interval what each had.
+// Precondition: the piece has room.
 Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& at, std::size_t most,
                                     const VisitChanged& first_change) const {
   struct Pair {
@@ -62,7 +63,7 @@ Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& 
   std::vector<Pair> pairs;
   std::vector<BytesView> fresh;
   std::size_t bytes = piece.bytes;
-  for (; at != end && pairs.size() < std::min(most, at_once) && (pairs.empty() || bytes < options.write_bytes); ++at) {
+  for (; at != end && pairs.size() < std::min(most, at_once) && bytes < options.write_bytes; ++at) {
     bytes += at->second ? at->second->size() : 0;
     Bytes name = pair_name(name_space, at->first);
     const bool is_fresh = !saved.contains(as_text(name));

@@ -73,10 +73,11 @@ std::string Checkpointing::waiting_for(std::vector<ReplicaId>& from) const {
   std::uint32_t other = 0;
   for (std::uint32_t i = 0; i < votes_.size(); ++i) {
     const auto vote = votes_[i].find(n);
-    if (vote == votes_[i].end())
+    if (vote == votes_[i].end()) {
       from.push_back(ReplicaId{i});
-    else
+    } else {
       ++(vote->second.root == own->root ? same : other);
+    }
   }
   const std::uint32_t quorum = quorum_.quorum();
   std::string text = "the window is full: ";

@@ -94,7 +94,7 @@ class Retransmission {
   Ticks last_unprepared_ = 0;
   SequenceNumber delivered_at_last_status_;
   bool sent_status_ = false;
-  bool told_suspicion_ = false;  // in the last status
+  bool told_suspicion_ = false;  // and nothing has taken it back since
 };
 
 }  // namespace pbft

@@ -76,15 +76,14 @@ void NodeObserver::log(const Event& event) {
           },
           [](const CatchUpFinished& finished) { spdlog::info("caught up at {}", finished.at.value); },
           [this](const PrimarySuspected& suspected) {
-            spdlog::warn("wants view {} of primary {} to be left: {}", suspected.view.value,
-                         names_[static_cast<std::size_t>(suspected.view.value % names_.size())], suspected.reason);
+            spdlog::warn("wants view {} of primary {} to be left: {}", suspected.view.value, primary(suspected.view),
+                         suspected.reason);
           },
           [](const ViewLeft& left) {
             spdlog::warn("leaves view {} for view {}: {}", left.from.value, left.to.value, left.reason);
           },
           [this](const ViewEntered& entered) {
-            spdlog::info("view {}, the primary is {}", entered.view.value,
-                         names_[static_cast<std::size_t>(entered.view.value % names_.size())]);
+            spdlog::info("view {}, the primary is {}", entered.view.value, primary(entered.view));
           },
           [](const TransferStarted& started) {
             spdlog::info("state transfer to checkpoint {}: {} buckets differ", started.to.value, started.buckets);

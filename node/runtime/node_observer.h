@@ -40,6 +40,7 @@ class NodeObserver final : public Observer {
   void count(const std::string& name) { ++counters_[name]; }
   void log(const Event& event);
   [[nodiscard]] const std::string& name(ReplicaId id) const { return names_.at(id.value); }
+  [[nodiscard]] const std::string& primary(View view) const { return names_[view.value % names_.size()]; }
 
   std::vector<std::string> names_;
   std::string located_;

@@ -11,10 +11,6 @@ namespace {
 
 using Flight = CoreCluster::InFlight;
 
-void ask_all(CoreCluster& cluster, SessionId session, std::uint64_t number) {
-  for (std::uint32_t i = 0; i < cluster.size(); ++i) cluster.request(i, make_bundle(alice, session, 1, {number}));
-}
-
 }  // namespace
 
 TEST_CASE("rule 26: from f+1 replicas in later views, the (f+1)-th highest of their views", "[join]") {
@@ -171,79 +167,6 @@ TEST_CASE("rule 36: each type of message of a view change may be lost once", "[v
     CHECK(!lost.empty());
     for (std::uint32_t i = 1; i < 4; ++i) CHECK(runs_of(cluster.node(i), session, 1) == 1);
   }
-}
-
-TEST_CASE("rule 26: a replica that is alone with its suspicion keeps its vote, and goes with the next one",
-          "[suspicion]") {
-  CoreCluster cluster{4};
-  const SessionId session = cluster.open(alice);
-  // What waits at replica 3 reaches nobody else.
-  const auto lost = [](const Flight& m) { return is<Forward>(m); };
-  cluster.request(3, make_bundle(alice, session, 1, {1}));
-  cluster.settle(200, lost);
-  REQUIRE(events_of<PrimarySuspected>(cluster.node(3)).size() == 1);
-  CHECK(all_in(cluster, {0, 1, 2, 3}, 0));
-  CHECK(cluster.node(3).status().waiting_for ==
-        "wants view 0 to be left, waiting for 1 more that do: nothing was executed for the timeout");
-  // Where another one is gone, it takes all that are left.
-  cluster.crash(2);
-  cluster.request(0, make_bundle(alice, session, 1, {2}));
-  cluster.settle(10, lost);
-  for (const std::uint32_t i : {0U, 1U, 3U}) CHECK(runs_of(cluster.node(i), session, 2) == 1);
-  CHECK(all_in(cluster, {0, 1, 3}, 0));
-  // Progress does not take the suspicion back: the next one to have it is not alone.
-  cluster.request(1, make_bundle(alice, session, 1, {3}));
-  cluster.settle(100, lost);
-  CHECK(all_in(cluster, {0, 1, 3}, 1));
-  CHECK(runs_of(cluster.node(3), session, 3) == 1);
-  CHECK(events_of<PrimarySuspected>(cluster.node(1)).size() == 1);
-}
-
-TEST_CASE("rule 26: f liars that suspect every primary change no view", "[suspicion]") {
-  CoreCluster cluster{7};
-  const SessionId session = cluster.open(alice);
-  Status status;
-  status.suspects = true;
-  for (const std::uint32_t liar : {5U, 6U}) {
-    cluster.crash(liar);
-    for (std::uint32_t to = 0; to < 5; ++to) cluster.send(liar, to, status);
-  }
-  cluster.settle(200);
-  fill(cluster, alice, session, 1, 1);
-  CHECK(all_in(cluster, {0, 1, 2, 3, 4}, 0));
-  for (std::uint32_t i = 0; i < 5; ++i) CHECK(events_of<PrimarySuspected>(cluster.node(i)).empty());
-}
-
-TEST_CASE("rule 36: a suspicion is told until the view is left, and forgotten with the view", "[suspicion]") {
-  CoreCluster cluster{4};
-  const SessionId session = cluster.open(alice);
-  cluster.crash(0);
-  ask_all(cluster, session, 1);
-  const auto suspects = [](const Flight& m) {
-    const auto* status = std::get_if<Status>(&m.message);
-    return status != nullptr && status->suspects;
-  };
-  std::vector<Ticks> said;  // by replica 1 to replica 2
-  Ticks since = 0;
-  for (Ticks tick = 1; tick <= 60; ++tick) {
-    cluster.settle(1, [&](const Flight& m) {
-      if (suspects(m) && m.from == ReplicaId{1} && m.to == ReplicaId{2}) said.push_back(tick);
-      return suspects(m);
-    });
-    if (since == 0 && !events_of<PrimarySuspected>(cluster.node(1)).empty()) since = tick;
-  }
-  REQUIRE(since > 0);
-  CHECK(said.front() == since);                                                      // at once
-  CHECK(said.size() >= (60 - since) / cluster.node(1).local.status_interval_ticks);  // and as often as what is lacking
-  CHECK(all_in(cluster, {1, 2, 3}, 0));
-  cluster.settle(30);
-  CHECK(all_in(cluster, {1, 2, 3}, 1));
-  std::size_t told = 0;
-  cluster.settle(200, [&](const Flight& m) {
-    told += suspects(m) ? 1 : 0;
-    return false;
-  });
-  CHECK(told == 0);
 }
 
 // One backup has executed what the others lack and waits for nothing; one alone does not suffice. Only the primary can

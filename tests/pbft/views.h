@@ -82,6 +82,10 @@ inline std::size_t suspicions(CoreCluster& cluster) {
   return result;
 }
 
+inline void ask_all(CoreCluster& cluster, SessionId session, std::uint64_t number) {
+  for (std::uint32_t i = 0; i < cluster.size(); ++i) cluster.request(i, make_bundle(alice, session, 1, {number}));
+}
+
 // How often the request took effect at this replica.
 inline std::size_t runs_of(const CoreNode& node, SessionId session, std::uint64_t number) {
   return static_cast<std::size_t>(std::count_if(node.replies.begin(), node.replies.end(), [&](const auto& reply) {

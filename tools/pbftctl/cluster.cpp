@@ -76,11 +76,10 @@ Result<crypto::Identity> load_key(const runtime::ClientConfig& config) {
   auto key = crypto::Identity::load(config.key_file);
   const ClusterParameters& parameters = config.genesis.parameters;
   if (!key || parameters.open_clients || parameters.clients.contains(key->client_id())) return key;
-  return tl::unexpected(
-      fmt::format("{}: this key is none of those that {} lists as clients, so the cluster would not answer it; set key "
-                  "in {} to the "
-                  "file of one that is (`pbftctl init` made it), or genesis to that of the key's own cluster",
-                  config.key_file.string(), config.genesis_file.string(), config.file.string()));
+  return tl::unexpected(fmt::format(
+      "{}: this key is none of those that {} lists as clients, so the cluster would not answer it; set key "
+      "in {} to the file of one that is (`pbftctl init` made it), or genesis to that of the key's own cluster",
+      config.key_file.string(), config.genesis_file.string(), config.file.string()));
 }
 
 }  // namespace

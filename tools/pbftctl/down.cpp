@@ -8,27 +8,21 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/pbftctl/commands.h"
-#include "tools/pbftctl/node_process.h"
 #include "tools/pbftctl/output.h"
+#include "tools/pbftctl/replica_choice.h"
 
 namespace pbft::ctl {
 
 namespace {
 
 struct DownOptions {
-  std::filesystem::path directory;
-  std::vector<std::string> only;
+  ReplicaChoice choice;
   bool kill = false;
 };
 
 int run(const DownOptions& options, const Globals& globals) {
-  const std::filesystem::path& directory = options.directory.empty() ? globals.directory : options.directory;
-  if (directory.empty()) return usage_error("down: DIR is missing; give the directory that `pbftctl init` made");
-  const auto replicas = local_replicas(directory, options.only);
-  if (!replicas) {
-    fmt::print(stderr, "pbftctl down: {}\n", replicas.error());
-    return exit_usage;
-  }
+  const auto replicas = options.choice.replicas("down", globals);
+  if (!replicas) return exit_usage;
   // All are signalled before any is waited for: they end side by side.
   std::vector<std::optional<NodeProcess>> processes;
   for (const LocalReplica& replica : *replicas) {
@@ -62,12 +56,7 @@ int run(const DownOptions& options, const Globals& globals) {
 void add_down(CLI::App& app, Globals& globals, Action& action) {
   CLI::App* command = app.add_subcommand("down", "Stop the replicas of a cluster that `up` started");
   auto options = std::make_shared<DownOptions>();
-  command->add_option("DIR", options->directory, "The directory that `pbftctl init` made; or --dir DIR");
-  // One value each time: what follows may be DIR.
-  command->add_option("--only", options->only, "Just this replica; may be repeated, or name several: A,B")
-      ->type_name("NAME")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+  options->choice.add_to(*command);
   command->add_flag("--kill", options->kill, "End them at once (SIGKILL), as a crash would");
   add_global_options(*command, globals);
   command->callback([options, &globals, &action] { action = [options, &globals] { return run(*options, globals); }; });

@@ -14,8 +14,8 @@
 
 #include "tools/pbftctl/cluster_maker.h"
 #include "tools/pbftctl/commands.h"
-#include "tools/pbftctl/node_process.h"
 #include "tools/pbftctl/output.h"
+#include "tools/pbftctl/replica_choice.h"
 
 namespace pbft::ctl {
 
@@ -24,8 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct UpOptions {
-  std::filesystem::path directory;
-  std::vector<std::string> only;
+  ReplicaChoice choice;
   bool rejoin = false;
   bool repair = false;
 
@@ -188,17 +187,12 @@ void print(const std::vector<Starting>& nodes, bool as_json) {
 }
 
 int run(const UpOptions& options, const Globals& globals) {
-  if (options.rejoin && options.only.empty()) {
+  if (options.rejoin && options.choice.only.empty()) {
     fmt::print(stderr, "pbftctl up: --rejoin is for replicas that lost their store; name them with --only\n");
     return exit_usage;
   }
-  const std::filesystem::path& directory = options.directory.empty() ? globals.directory : options.directory;
-  if (directory.empty()) return usage_error("up: DIR is missing; give the directory that `pbftctl init` made");
-  const auto replicas = local_replicas(directory, options.only);
-  if (!replicas) {
-    fmt::print(stderr, "pbftctl up: {}\n", replicas.error());
-    return exit_usage;
-  }
+  const auto replicas = options.choice.replicas("up", globals);
+  if (!replicas) return exit_usage;
   const std::filesystem::path program = program_directory() / "pbft-node";
   std::vector<Starting> nodes(replicas->size());
   for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -220,12 +214,7 @@ int run(const UpOptions& options, const Globals& globals) {
 void add_up(CLI::App& app, Globals& globals, Action& action) {
   CLI::App* command = app.add_subcommand("up", "Start the replicas of a cluster on this machine, in the background");
   auto options = std::make_shared<UpOptions>();
-  command->add_option("DIR", options->directory, "The directory that `pbftctl init` made; or --dir DIR");
-  // One value each time: what follows may be DIR.
-  command->add_option("--only", options->only, "Just this replica; may be repeated, or name several: A,B")
-      ->type_name("NAME")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+  options->choice.add_to(*command);
   command->add_flag("--rejoin", options->rejoin,
                     "They lost their stores: make new ones, learn the state from the others, and vote on nothing until "
                     "that is safe; needs --only");

@@ -229,9 +229,6 @@ class FarView final : public Strategy {
       case 0:
         status.view = far(status.view);
         break;
-      case 4:
-        status.suspects = status.active;
-        break;
       case 1:
         status.view = far(status.view);
         status.active = status.suspects = false;
@@ -240,10 +237,13 @@ class FarView final : public Strategy {
       case 2:
         status.executed = SequenceNumber{~0ULL};
         break;
-      default:
+      case 3:
         status.stable = SequenceNumber{far_away.value};
         status.executed = status.stable;
         status.lacks.clear();
+        break;
+      default:
+        status.suspects = status.active;
     }
   }
 };
