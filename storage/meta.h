@@ -24,6 +24,9 @@ struct ExecutedRecord {
 // The checkpoint that was taken last: the start of the interval that undo is written to.
 inline const Bytes interval_key = to_bytes("interval");
 
+// Of which checkpoint each row of family tree is (tree_rows.h).
+inline const Bytes tree_rows_key = to_bytes("tree");
+
 // Present while the pairs of a checkpoint are written: an opening takes them back, by undo, and the list of each.
 inline const Bytes writing_key = to_bytes("writing");
 

@@ -28,13 +28,13 @@ bool is_finding(const StorageError& error) {
 
 }  // namespace
 
-Result<ScrubReport> Scrub::step(const StateView& view, SequenceNumber interval, std::size_t pairs) {
+Result<ScrubReport> Scrub::step(const StateView& view, const Digests& digests, std::size_t pairs) {
   ScrubReport report;
-  interval_ = interval.value;
+  interval_ = digests.interval.value;
   const std::uint64_t passes = passes_;
   for (std::size_t done = 0; done < pairs && passes_ == passes && report.damage.size() < most_findings;) {
     const auto looked_at =
-        bucket_ < DigestTree::bucket_count ? check_bucket(view, report) : walk(view, pairs - done, report);
+        bucket_ < DigestTree::bucket_count ? check_bucket(view, digests, report) : walk(view, pairs - done, report);
     if (!looked_at) return tl::unexpected(looked_at.error());
     done += std::max<std::size_t>(*looked_at, 1);
   }
@@ -50,7 +50,7 @@ double Scrub::share() const {
 }
 
 // What the pairs in the bucket's list had at the last checkpoint, against the bucket's digest.
-Result<std::size_t> Scrub::check_bucket(const StateView& view, ScrubReport& report) {
+Result<std::size_t> Scrub::check_bucket(const StateView& view, const Digests& digests, ScrubReport& report) {
   const std::uint32_t bucket = bucket_++;
   const auto pairs = view.listed(bucket);
   if (!pairs && !is_finding(pairs.error())) return tl::unexpected(pairs.error());
@@ -78,14 +78,24 @@ Result<std::size_t> Scrub::check_bucket(const StateView& view, ScrubReport& repo
       hash.add(pair_element(space_of(name), key_of(name), **value));
     }
   }
+  if (report.damage.size() == findings && leaf_digest(hash) != digests.buckets[bucket]) {
+    report.damage.push_back(of_bucket(bucket, "its content does not have its digest"));
+  }
+  if (auto checked = check_row(view, bucket, digests.rows[bucket], report); !checked) {
+    return tl::unexpected(checked.error());
+  }
+  return pairs->size();
+}
+
+Result<void> Scrub::check_row(const StateView& view, std::uint32_t bucket, const Digest& written, ScrubReport& report) {
   const auto stored = load_bucket(view.reader(), view.where(), bucket);
   if (!stored && !is_finding(stored.error())) return tl::unexpected(stored.error());
   if (!stored) {
     report.damage.push_back(of_bucket(bucket, stored.error().message));
-  } else if (report.damage.size() == findings && *stored != hash) {
-    report.damage.push_back(of_bucket(bucket, "its content does not have its digest"));
+  } else if (leaf_digest(*stored) != written) {
+    report.damage.push_back(of_bucket(bucket, "its row in family tree is not what was written"));
   }
-  return pairs->size();
+  return {};
 }
 
 Family Scrub::family() const {

@@ -1,5 +1,6 @@
 // Goes through the stored state and compares it with its digests, a little at a time. A pass has two halves: each
-// bucket's content at the last checkpoint against the bucket's digest, which finds what has changed or is missing; then
+// bucket's content at the last checkpoint against the bucket's digest (and the bucket's row in family tree against what
+// was written), which finds what has changed or is missing; then
 // each pair against the lists of the buckets, which finds what should not be there, and undo, which is only read. One
 // thread.
 #pragma once
@@ -13,9 +14,14 @@ namespace pbft::storage {
 
 class Scrub {
  public:
-  // `interval`: the checkpoint that was taken last. About `pairs` pairs are looked at, though never less than a bucket,
+  struct Digests {
+    SequenceNumber interval;             // the checkpoint that was taken last
+    const std::vector<Digest>& buckets;  // at that checkpoint
+    const std::vector<Digest>& rows;     // of family tree, as they were written
+  };
+  // About `pairs` pairs are looked at, though never less than a bucket,
   // and not beyond the end of a pass.
-  [[nodiscard]] Result<ScrubReport> step(const StateView& view, SequenceNumber interval, std::size_t pairs);
+  [[nodiscard]] Result<ScrubReport> step(const StateView& view, const Digests& digests, std::size_t pairs);
 
  private:
   static constexpr std::size_t most_findings = 64;  // then a call ends
@@ -23,7 +29,9 @@ class Scrub {
   enum class Walk : std::uint8_t { state, clients, undo };
 
   // They give the pairs that were looked at.
-  [[nodiscard]] Result<std::size_t> check_bucket(const StateView& view, ScrubReport& report);
+  [[nodiscard]] Result<std::size_t> check_bucket(const StateView& view, const Digests& digests, ScrubReport& report);
+  [[nodiscard]] static Result<void> check_row(const StateView& view, std::uint32_t bucket, const Digest& written,
+                                              ScrubReport& report);
   [[nodiscard]] Result<std::size_t> walk(const StateView& view, std::size_t pairs, ScrubReport& report);
   [[nodiscard]] Result<void> check_entry(const StateView& view, const Iterator& entry, ScrubReport& report) const;
   [[nodiscard]] Result<void> check_listed(const StateView& view, BytesView name, ScrubReport& report) const;

@@ -17,7 +17,6 @@ namespace {
 // What decides whether the state at n can be given, as it stands in the snapshot.
 struct Standing {
   bool kept = false;
-  SequenceNumber interval;
   CheckpointSummary summary;
 };
 
@@ -39,9 +38,8 @@ Result<Standing> standing_of(const Reader& snapshot, SequenceNumber n) {
   const auto record = decode_kept(**kept);
   const auto summary = wire::decode_summary(SharedBytes::copy_of(**own));
   if (!record || !summary) return standing;
-  standing.interval = SequenceNumber{FieldReader{**interval}.u64()};
   standing.summary = *summary;
-  standing.kept = n <= standing.interval && n.value >= record->first_undo;
+  standing.kept = n.value <= FieldReader{**interval}.u64() && n.value >= record->first_undo;
   return standing;
 }
 
@@ -57,31 +55,24 @@ Result<std::unique_ptr<ServingSession>> ServingSession::open(std::shared_ptr<con
   if (!changes) return tl::unexpected(changes.error());
   session->changes_ = std::move(*changes);
   session->tree_.summary = standing->summary;
-  if (auto loaded = session->load_tree(n, standing->interval); !loaded) return tl::unexpected(loaded.error());
+  if (auto loaded = session->load_tree(n); !loaded) return tl::unexpected(loaded.error());
   return session;
 }
 
-// The tree is that of the last checkpoint. What changed between n and that one is taken back.
-Result<void> ServingSession::load_tree(SequenceNumber n, SequenceNumber interval) {
+Result<void> ServingSession::load_tree(SequenceNumber n) {
+  const auto bytes = snapshot_->get(Family::meta, tree_rows_key);
+  if (!bytes) return tl::unexpected(bytes.error());
+  const auto rows = *bytes ? TreeRows::decode(**bytes) : std::nullopt;
+  if (!rows) return tl::unexpected(damage_error(where_, "what rows family tree has is not known"));
   auto buckets = load_buckets(*snapshot_, where_);
   if (!buckets) return tl::unexpected(buckets.error());
+  auto led = view_.visit_steps(*rows, n, [&](std::uint32_t bucket, BytesView name, const Step& step) {
+    LtHash& hash = (*buckets)[bucket];
+    if (step.from) hash.remove(pair_element(space_of(name), key_of(name), *step.from));
+    if (step.to) hash.add(pair_element(space_of(name), key_of(name), *step.to));
+  });
+  if (!led) return led;
   tree_.leaves.assign(DigestTree::bucket_count, leaf_digest(LtHash{}));
-  for (const auto& [bucket, changed] : changes_.all()) {
-    LtHash* hash = nullptr;
-    for (const auto& [name, first] : changed) {
-      if (first == interval.value) continue;
-      if (hash == nullptr) hash = &(*buckets)[bucket];
-      auto at_n = view_.before(first, name);
-      if (!at_n) return tl::unexpected(at_n.error());
-      auto later = view_.find_before(interval.value, name);
-      if (!later) return tl::unexpected(later.error());
-      auto at_last = *later ? Result<std::optional<Bytes>>{std::move(**later)} : view_.now(name);
-      if (!at_last) return tl::unexpected(at_last.error());
-      if (*at_last == *at_n) continue;
-      if (*at_last) hash->remove(pair_element(space_of(name), key_of(name), **at_last));
-      if (*at_n) hash->add(pair_element(space_of(name), key_of(name), **at_n));
-    }
-  }
   for (const auto& [bucket, hash] : *buckets) tree_.leaves[bucket] = leaf_digest(hash);
   if (tree_root(tree_.leaves) != tree_.summary.state) {
     return tl::unexpected(

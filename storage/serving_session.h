@@ -44,7 +44,7 @@ class ServingSession {
       : snapshot_(std::make_shared<CountingReader>(std::move(snapshot))),
         where_(std::move(where)),
         view_(*snapshot_, where_) {}
-  [[nodiscard]] Result<void> load_tree(SequenceNumber n, SequenceNumber interval);
+  [[nodiscard]] Result<void> load_tree(SequenceNumber n);
   [[nodiscard]] Result<Listing*> listing(std::uint32_t bucket);
   // The one that was begun, or a new one.
   [[nodiscard]] const Walk& walk(const FetchBucket& request, ReplicaId asker, const Listing& list);

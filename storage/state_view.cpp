@@ -136,6 +136,37 @@ Result<Changes> StateView::changes_since(SequenceNumber checkpoint) const {
   return changes;
 }
 
+// The first entry of a pair that is not older than the row tells what the row has of it, the first one that is not
+// older than n what it had at n; where there is none, that is what it has now.
+Result<void> StateView::visit_steps(const TreeRows& rows, SequenceNumber n, const VisitStep& each) const {
+  struct Met {
+    bool since_row = false;
+    bool since_n = false;
+  };
+  std::map<Bytes, Met> all;
+  const SequenceNumber from{std::min(rows.lowest(), n.value)};
+  auto visited = visit_undo(from, [&](std::uint64_t interval, const Before& before) -> Result<void> {
+    const std::uint32_t bucket = DigestTree::bucket_of(before.name);
+    Met& met = all[{before.name.begin(), before.name.end()}];
+    const bool of_row = !met.since_row && interval >= rows.of(bucket);
+    const bool of_n = !met.since_n && interval >= n.value;
+    met.since_row = met.since_row || of_row;
+    met.since_n = met.since_n || of_n;
+    if (of_row != of_n) each(bucket, before.name, of_row ? Step{before.value, {}} : Step{{}, before.value});
+    return {};
+  });
+  if (!visited) return visited;
+  for (const auto& [name, met] : all) {
+    if (met.since_row == met.since_n) continue;
+    const auto present = now(name);
+    if (!present) return tl::unexpected(present.error());
+    if (!*present) continue;
+    each(DigestTree::bucket_of(name), name,
+         met.since_row ? Step{{}, BytesView{**present}} : Step{BytesView{**present}, {}});
+  }
+  return {};
+}
+
 // Names ascend, so that those of one namespace stand together.
 Result<std::vector<std::optional<Bytes>>> StateView::now_all(const std::vector<const Bytes*>& names) const {
   std::vector<std::optional<Bytes>> all;

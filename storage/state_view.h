@@ -9,6 +9,7 @@
 #include "node/pbft/digests.h"
 #include "storage/engine.h"
 #include "storage/lthash.h"
+#include "storage/tree_rows.h"
 
 namespace pbft::storage {
 
@@ -43,7 +44,13 @@ struct ListedPair {
   return pair_hash(space_of(name), key_of(name), value);
 }
 
-// Family tree: one bucket; all that are not empty.
+// A pair, or none, takes the place of another one, or none.
+struct Step {
+  std::optional<BytesView> from;
+  std::optional<BytesView> to;
+};
+
+// Family tree: one row; all that are not empty.
 [[nodiscard]] Result<LtHash> load_bucket(const Reader& reader, const std::string& where, std::uint32_t bucket);
 [[nodiscard]] Result<std::map<std::uint32_t, LtHash>> load_buckets(const Reader& reader, const std::string& where);
 
@@ -81,6 +88,9 @@ class StateView {
   using VisitUndo = std::function<Result<void>(std::uint64_t interval, const Before& before)>;
   [[nodiscard]] Result<void> visit_undo(SequenceNumber from, const VisitUndo& each) const;
   [[nodiscard]] Result<Changes> changes_since(SequenceNumber checkpoint) const;
+  // What leads from the rows of family tree to the buckets at the checkpoint n, one or two calls for each pair.
+  using VisitStep = std::function<void(std::uint32_t bucket, BytesView name, const Step& step)>;
+  [[nodiscard]] Result<void> visit_steps(const TreeRows& rows, SequenceNumber n, const VisitStep& each) const;
 
   // The pairs of a bucket, ascending, at the checkpoint that `changes` began at, and as they are now; the latter with
   // the changes of the current interval. No value is read of what did not change: it may be another than its hash says.

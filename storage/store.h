@@ -18,7 +18,7 @@
 
 namespace pbft::storage {
 
-inline constexpr std::uint32_t format_version = 3;
+inline constexpr std::uint32_t format_version = 4;
 
 struct StoreIdentity {
   ClusterId cluster;
@@ -33,6 +33,7 @@ struct StoreOptions {
   // 0: every batch is written as it is applied.
   std::size_t gather_bytes = 0;
   std::size_t write_bytes = 1U << 20;  // about as much in one write, where there is much
+  std::size_t least_tree_rows = 16;    // written with each checkpoint (tree_rows.h); of 4096
 };
 
 // A change of one key of the plugin's state; no value: erased.

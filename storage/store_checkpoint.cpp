@@ -9,6 +9,14 @@
 #include "storage/store_impl.h"
 
 namespace pbft::storage {
+namespace {
+
+// After so many changed pairs for each row of family tree all rows have had their turn: until then undo has to stay,
+// and is read at an opening.
+constexpr std::size_t pairs_per_row = 4;
+constexpr std::size_t bytes_per_pair = 4096;  // a larger pair counts as several
+
+}  // namespace
 
 // What batches that were applied since the checkpoint began have changed is not part of it.
 Result<std::optional<Bytes>> Store::Impl::value_at_checkpoint(BytesView name) const {
@@ -39,7 +47,7 @@ void Store::Impl::list(WriteBatch& batch, BytesView name, const std::optional<By
   }
 }
 
-void Store::Impl::put_bucket(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash) {
+void Store::Impl::put_row(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash) {
   if (hash != nullptr && !hash->is_zero()) {
     const BytesView bytes = hash->bytes();
     batch.put(Family::tree, bucket_key(bucket), {bytes.begin(), bytes.end()});
@@ -51,6 +59,7 @@ void Store::Impl::put_bucket(WriteBatch& batch, std::uint32_t bucket, const LtHa
 // Takes out what the pair had at the last checkpoint and puts in what it has now; the list of its bucket follows.
 void Store::Impl::follow(Lists& lists, const Before& before, const std::optional<Bytes>& now) {
   const std::uint32_t bucket = DigestTree::bucket_of(before.name);
+  changed_since_rows += 1 + (before.value ? before.value->size() / bytes_per_pair : 0);
   tree.replace(bucket, before.name, before.value, now ? std::optional<BytesView>{*now} : std::nullopt);
   lists.emplace_back(index_key(bucket, before.name), now ? std::optional{hash_of(before.name, *now)} : std::nullopt);
 }
@@ -156,8 +165,20 @@ Result<std::size_t> Store::Impl::write_piece(std::size_t most) {
   return piece.pairs;
 }
 
+// As many as are in proportion to what has changed, beginning behind those of the last checkpoint.
+void Store::Impl::put_rows(WriteBatch& batch) {
+  const std::size_t due = std::exchange(changed_since_rows, 0) / pairs_per_row;
+  for (const std::uint32_t bucket : rows.take_turns(std::max(due, options.least_tree_rows), begun->at.n)) {
+    if (row_leaves[bucket] == tree.leaves()[bucket]) continue;
+    put_row(batch, bucket, tree.bucket(bucket));
+    row_leaves[bucket] = tree.leaves()[bucket];
+  }
+  batch.put(Family::meta, tree_rows_key, rows.encode());
+}
+
 CheckpointSummary Store::Impl::conclude(WriteBatch& batch) {
-  for (const std::uint32_t bucket : tree.refresh()) put_bucket(batch, bucket, tree.bucket(bucket));
+  tree.refresh();
+  put_rows(batch);
   const ExecutedRecord& at = begun->at;
   const CheckpointSummary summary{at.n, tree.root(), at.ledger_head, at.time, begun->epoch, begun->plugin};
   batch.put(Family::checkpoints, own_summary_key(at.n.value), wire::encode_summary(summary));

@@ -40,7 +40,8 @@ class Bulk {
 
 Result<ScrubReport> Store::scrub(std::size_t pairs) {
   if (impl_->damage) return ScrubReport{};
-  return impl_->scrub.step(impl_->view(), impl_->interval, impl_->begun ? 0 : pairs);
+  const Scrub::Digests digests{impl_->interval, impl_->tree.leaves(), impl_->row_leaves};
+  return impl_->scrub.step(impl_->view(), digests, impl_->begun ? 0 : pairs);
 }
 
 Result<void> Store::mark_damaged() {
@@ -216,7 +217,10 @@ Result<void> Store::Impl::derive() {
   }
   if (auto flushed = bulk.flush(); !flushed) return flushed;
   WriteBatch batch;
-  for (const std::uint32_t bucket : tree.refresh()) put_bucket(batch, bucket, tree.bucket(bucket));
+  for (const std::uint32_t bucket : tree.refresh()) put_row(batch, bucket, tree.bucket(bucket));
+  row_leaves = tree.leaves();
+  rows = TreeRows{interval};
+  batch.put(Family::meta, tree_rows_key, rows.encode());
   batch.erase(Family::staging, salvaged_key({}), Bytes{'k' + 1});
   batch.erase(Family::staging, salvage_done_key());
   batch.put(Family::meta, damaged_key, {1});

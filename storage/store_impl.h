@@ -14,6 +14,7 @@
 #include "storage/serving_session.h"
 #include "storage/store.h"
 #include "storage/transfer.h"
+#include "storage/tree_rows.h"
 #include "storage/unwritten.h"
 
 namespace pbft::storage {
@@ -45,6 +46,9 @@ struct Store::Impl {
   std::set<std::string, std::less<>> saved;
   // Invariant: the digest of the state at `interval`.
   DigestTree tree;
+  TreeRows rows;
+  std::vector<Digest> row_leaves;      // of the rows as they are written, by bucket
+  std::size_t changed_since_rows = 0;  // weight of what has changed in the checkpoint that is being written
   // Why nothing of the state is to be used. Set by damage that was found, also without a mark; gone with an install.
   std::optional<StorageError> damage;
   bool rebuilt = false;  // since the damage: tree and lists are those of what could be read
@@ -71,6 +75,7 @@ struct Store::Impl {
   [[nodiscard]] Result<void> load_state();
   [[nodiscard]] StorageError noted_damage() const;
   [[nodiscard]] Result<void> load_tree();
+  [[nodiscard]] Result<void> check_root() const;
   [[nodiscard]] Result<void> load_saved();
   [[nodiscard]] Result<void> check_ledger() const;
 
@@ -111,7 +116,8 @@ struct Store::Impl {
   // Keeps the list of the pair's bucket.
   static void list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value);
   static void put_lists(WriteBatch& batch, Lists lists);
-  static void put_bucket(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
+  static void put_row(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
+  void put_rows(WriteBatch& batch);
 
   // Journal.
   struct ViewRecord {

@@ -183,20 +183,24 @@ Result<void> Store::Impl::install_bucket(std::uint32_t bucket) {
   if (!visited) return visited;
   const auto hash = staged_hash(view(), bucket);
   if (!hash) return tl::unexpected(hash.error());
-  put_bucket(batch, bucket, &*hash);
+  put_row(batch, bucket, &*hash);
   return write(batch, Sync::no);
 }
 
-// The rest, in one write. Tree and lists were those of the last checkpoint: they follow what had changed since then.
+// The rest, in one write. Lists were those of the last checkpoint, rows of the tree of that or an earlier one: they
+// follow what had changed since then.
 Result<void> Store::Impl::conclude_install(const PersistStable& stable,
                                            const std::map<std::uint32_t, StagedHead>& staged) {
   const CheckpointSummary& summary = stable.summary;
   WriteBatch batch;
   const auto now = present();
   if (!now) return tl::unexpected(now.error());
-  for (const auto& [bucket, hash] : now->touched) {
-    if (!staged.contains(bucket)) put_bucket(batch, bucket, &hash);
+  // Without undo no row may be of an earlier checkpoint.
+  for (std::uint32_t bucket = 0; bucket < DigestTree::bucket_count; ++bucket) {
+    if (staged.contains(bucket) || row_leaves[bucket] == now->leaves[bucket]) continue;
+    put_row(batch, bucket, now->find(bucket));
   }
+  batch.put(Family::meta, tree_rows_key, TreeRows{summary.n}.encode());
   auto listed =
       visit_changes([&](const Before& before, const std::optional<Bytes>& value) { list(batch, before.name, value); });
   if (!listed) return listed;

@@ -22,6 +22,7 @@ Result<void> Store::create(Engine& engine, const StoreIdentity& identity, bool f
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, executed_key, encode_executed(genesis)});
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, interval_key, number_key(0)});
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept({})});
+  batch.operations.emplace_back(WriteBatch::Put{Family::meta, tree_rows_key, TreeRows{}.encode()});
   if (forgot) batch.operations.emplace_back(Impl::rejoin_record(PersistRejoin{}));
   return engine.write(batch, Sync::durable);
 }
@@ -82,6 +83,7 @@ StorageError Store::Impl::noted_damage() const {
 // needs them all.
 Result<void> Store::Impl::load_state() {
   if (auto loaded = load_tree(); !loaded) return loaded;
+  if (auto checked = check_root(); !checked) return checked;
   if (auto loaded = load_saved(); !loaded) return loaded;
   return read_all(Family::clients);
 }
@@ -98,6 +100,8 @@ Result<void> Store::Impl::load_meta() {
   if (!interval_bytes) return tl::unexpected(interval_bytes.error());
   const auto kept_bytes = read(kept_key);
   if (!kept_bytes) return tl::unexpected(kept_bytes.error());
+  const auto rows_bytes = read(tree_rows_key);
+  if (!rows_bytes) return tl::unexpected(rows_bytes.error());
 
   const auto damaged_bytes = engine->get(Family::meta, damaged_key);
   if (!damaged_bytes) return tl::unexpected(damaged_bytes.error());
@@ -113,6 +117,9 @@ Result<void> Store::Impl::load_meta() {
   if (!reader.complete()) return corrupt("record interval of family meta cannot be read");
   const auto kept_record = decode_kept(*kept_bytes);
   if (!kept_record) return corrupt("record kept of family meta cannot be read");
+  auto rows_record = TreeRows::decode(*rows_bytes);
+  if (!rows_record) return corrupt("record tree of family meta cannot be read");
+  rows = std::move(*rows_record);
   stored = executed = *executed_record;
   unwritten.clear();
   begun.reset();
@@ -131,7 +138,24 @@ Result<void> Store::Impl::load_tree() {
   tree = {};
   for (const auto& [bucket, hash] : *buckets) tree.load(bucket, hash);
   tree.refresh();
+  row_leaves = tree.leaves();
+  changed_since_rows = 0;
+  auto led = view().visit_steps(rows, interval, [&](std::uint32_t bucket, BytesView name, const Step& step) {
+    tree.replace(bucket, name, step.from, step.to);
+  });
+  if (!led) return led;
+  tree.refresh();
   return {};
+}
+
+// A state that was put in order is not that of a checkpoint.
+Result<void> Store::Impl::check_root() const {
+  if (damage) return {};
+  const auto summary = own_summary(interval);
+  if (!summary) return tl::unexpected(summary.error());
+  if (!*summary || (*summary)->state == tree.root()) return {};
+  return tl::unexpected(damage_error(
+      engine->name(), "the digests at checkpoint " + std::to_string(interval.value) + " do not give its root"));
 }
 
 Result<void> Store::Impl::load_saved() {

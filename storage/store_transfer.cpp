@@ -6,7 +6,7 @@ namespace pbft::storage {
 
 // The digests of what is there now: the tree, and what changed since the last checkpoint.
 Result<Present> Store::Impl::present() const {
-  Present made{{}, {}, tree.leaves()};
+  Present made{{}, {}, tree.leaves(), &tree};
   auto visited = visit_changes([&](const Before& before, const std::optional<Bytes>& now) {
     made.changes.add(interval.value, before.name);
     const std::uint32_t bucket = DigestTree::bucket_of(before.name);
@@ -25,12 +25,8 @@ Result<Present> Store::Impl::present() const {
 // Whether the difference that is staged leads from the present bucket to the digest that it was staged for. What an
 // earlier process has staged is trusted as little as what a peer sends.
 Result<bool> Store::Impl::leads_to_leaf(std::uint32_t bucket, const StagedHead& head, const Present& present) const {
-  LtHash hash;
-  if (const auto touched = present.touched.find(bucket); touched != present.touched.end()) {
-    hash = touched->second;
-  } else if (const LtHash* untouched = tree.bucket(bucket)) {
-    hash = *untouched;
-  }
+  const LtHash* found = present.find(bucket);
+  LtHash hash = found != nullptr ? *found : LtHash{};
   bool all_here = true;
   auto visited = visit_staged(view(), bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
     all_here = all_here && DigestTree::bucket_of(name) == bucket;

@@ -59,9 +59,10 @@ Result<void> Store::truncate(SequenceNumber n) {
     erase(Family::checkpoints, own_summary_key(0), own_summary_key(first_summary));
   }
 
-  // The current interval's undo is what the digest is updated from.
+  // The current interval's undo is what the digest is updated from, earlier ones' is what leads there from the rows of
+  // the tree. As these go on with each checkpoint, what the last call has left is not known: the range begins at 0.
   kept.first_undo = std::max(kept.first_undo, std::min(kept.previous.value, impl.interval.value));
-  if (!impl.damage) erase(Family::undo, number_key(impl.kept.first_undo), number_key(kept.first_undo));
+  if (!impl.damage) erase(Family::undo, {}, number_key(std::min(kept.first_undo, impl.rows.lowest())));
 
   // An entry that stood for the head of the ledger where a state was installed; an opening may lead back to it.
   erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, impl.interval.value)));

@@ -7,6 +7,11 @@
 
 namespace pbft::storage {
 
+const LtHash* Present::find(std::uint32_t bucket) const {
+  const auto found = touched.find(bucket);
+  return found != touched.end() ? &found->second : tree->bucket(bucket);
+}
+
 Transfer::Transfer(const CheckpointSummary& target, std::vector<Digest> leaves, Present present,
                    std::map<std::uint32_t, StagedHead> staged, std::size_t write_bytes)
     : target_(target),
@@ -59,9 +64,8 @@ Result<std::vector<ListedPair>> Transfer::listed(const StateView& view, std::uin
 
 Result<LtHash> Transfer::noted_hash(const StateView& view, std::uint32_t bucket) const {
   if (staged_.contains(bucket)) return staged_hash(view, bucket);
-  const auto touched = present_.touched.find(bucket);
-  if (touched != present_.touched.end()) return touched->second;
-  return load_bucket(view.reader(), view.where(), bucket);
+  const LtHash* hash = present_.find(bucket);
+  return hash != nullptr ? *hash : LtHash{};
 }
 
 // The same, from nothing but the values.

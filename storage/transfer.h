@@ -8,6 +8,7 @@
 #include <set>
 
 #include "node/pbft/input.h"
+#include "storage/digest_tree.h"
 #include "storage/staging.h"
 
 namespace pbft::storage {
@@ -17,6 +18,10 @@ struct Present {
   Changes changes;
   std::map<std::uint32_t, LtHash> touched;  // buckets in which something changed
   std::vector<Digest> leaves;
+  const DigestTree* tree = nullptr;  // at the last checkpoint; outlives this, unchanged
+
+  // Null where the bucket is empty.
+  [[nodiscard]] const LtHash* find(std::uint32_t bucket) const;
 };
 
 class Transfer {

@@ -63,7 +63,7 @@ TEMPLATE_TEST_CASE("what was changed behind the store's back is found and put ri
                    RocksDisk) {
   const bool restarts = GENERATE(false, true);
   Machine<MemoryDisk> source;
-  Machine<TestType> machine{Sync::no};
+  Machine<TestType> machine{Sync::no, DigestTree::bucket_count};
   source.run_to(12);
   const Content state = source.model.state;
   const Content clients = source.model.clients;

@@ -367,7 +367,7 @@ TEST_CASE("what one asker lacks is not taken for what another lacks", "[serving]
 }
 
 TEST_CASE("a state that does not give its root is not given", "[serving]") {
-  Machine<MemoryDisk> machine;
+  Machine<MemoryDisk> machine{Sync::durable, DigestTree::bucket_count};
   machine.run_to(8);
   const auto rows = content_of(machine.engine().scan(Family::tree, {}, {}));
   WriteBatch batch;

@@ -58,8 +58,11 @@ struct Machine {
   std::unique_ptr<Store> store;
   std::map<std::uint64_t, CheckpointSummary> summaries;
 
-  explicit Machine(Sync durability = Sync::durable) {
+  // Rows of family tree are of the last four checkpoints.
+  explicit Machine(Sync durability = Sync::durable) : Machine(durability, DigestTree::bucket_count / 4) {}
+  Machine(Sync durability, std::size_t least_tree_rows) {
     options.durability = durability;
+    options.least_tree_rows = least_tree_rows;
     must(Store::create(*disk.engine(), identity()));
     store = must(Store::open(disk.engine(), identity(), options));
   }

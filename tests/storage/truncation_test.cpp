@@ -1,4 +1,5 @@
 // What truncation drops, what it keeps, and what peers are served from it.
+#include "storage/digest_tree.h"
 #include "storage/fields.h"
 #include "storage/serving_session.h"
 #include "tests/storage/support.h"
@@ -17,8 +18,9 @@ struct TruncatedStore {
   StoreOptions options{.checkpoint_interval = truncation_interval, .ledger_keep = 10};
   std::unique_ptr<Store> store;
   Model model;
-  explicit TruncatedStore(std::uint64_t keep = 10) {
+  explicit TruncatedStore(std::uint64_t keep = 10, std::size_t least_tree_rows = DigestTree::bucket_count) {
     options.ledger_keep = keep;
+    options.least_tree_rows = least_tree_rows;
     must(Store::create(*disk.engine(), identity()));
     store = must(Store::open(disk.engine(), identity(), options));
   }
@@ -234,7 +236,8 @@ TEST_CASE("a ledger range is whole or not given", "[truncation]") {
 TEST_CASE("the disk stays flat under overwriting", "[truncation]") {
   RocksDisk disk{RocksOptions{.block_cache_bytes = 1U << 20, .write_buffer_bytes = 128U << 10}};
   must(Store::create(*disk.engine(), identity()));
-  const StoreOptions options{.durability = Sync::no, .checkpoint_interval = 16, .ledger_keep = 64};
+  const StoreOptions options{
+      .durability = Sync::no, .checkpoint_interval = 16, .ledger_keep = 64, .least_tree_rows = 512};
   const auto store = must(Store::open(disk.engine(), identity(), options));
   const auto disk_bytes = [&] {
     std::uintmax_t total = 0;

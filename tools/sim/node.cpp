@@ -26,6 +26,7 @@ storage::StoreOptions store_options(const Plan& plan) {
   options.ledger_keep = plan.ledger_keep;
   options.gather_bytes = plan.gather_bytes;
   options.write_bytes = plan.write_bytes;
+  options.least_tree_rows = plan.tree_rows;
   return options;
 }
 

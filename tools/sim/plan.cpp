@@ -204,9 +204,9 @@ std::string describe(const Plan& plan) {
       plan.dead.empty() ? "" : fmt::format(" from {:.1f} s", static_cast<double>(plan.dead_at) / 1e6),
       fmt::join(plan.wiped, " "), plan.clients.faulty);
   text += fmt::format(
-      "up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn, {} bytes at once; {} bytes of "
-      "large results are kept\n",
-      plan.gather_bytes, plan.checkpoint_pairs, plan.write_bytes, plan.table_bytes);
+      "up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn, {} bytes at once, and "
+      "{} rows of the tree; {} bytes of large results are kept\n",
+      plan.gather_bytes, plan.checkpoint_pairs, plan.write_bytes, plan.tree_rows, plan.table_bytes);
   if (plan.rocksdb) text += "stores on RocksDB, on a simulated file system\n";
   if (plan.pace > 1) {
     text += fmt::format("hours of it, with faults {} times as rare; rests of up to {} s after {} of 1000 answers\n",

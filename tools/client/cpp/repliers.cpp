@@ -33,6 +33,7 @@ bool Repliers::reset() {
 }
 
 bool Repliers::failed() {
+  if (chosen_.empty()) return false;  // it is nobody's fault that was chosen
   for (std::size_t i = 0; i < chosen_.size(); ++i) {
     if (chosen_[i]) distrusted_[i] = distrusted_periods;
   }

@@ -1,0 +1,34 @@
+// Of which checkpoint each row of family tree is. A row is 2 KiB however little of its bucket has changed; so a
+// checkpoint writes only some of them, taking turns, in proportion to what has changed. What is missing is in undo: it
+// leads from a row to the bucket at any checkpoint that is kept (StateView::visit_steps). One thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "node/pbft/types.h"
+#include "storage/engine.h"
+
+namespace pbft::storage {
+
+class TreeRows {
+ public:
+  // All of the same checkpoint.
+  explicit TreeRows(SequenceNumber n = {});
+
+  [[nodiscard]] std::uint64_t of(std::uint32_t bucket) const { return of_[bucket]; }
+  // Undo is needed from this interval on.
+  [[nodiscard]] std::uint64_t lowest() const;
+  // The next `count` buckets, which are of checkpoint n from now on.
+  std::vector<std::uint32_t> take_turns(std::size_t count, SequenceNumber n);
+
+  [[nodiscard]] Bytes encode() const;
+  [[nodiscard]] static std::optional<TreeRows> decode(BytesView bytes);
+
+ private:
+  std::vector<std::uint64_t> of_;  // by bucket
+  std::uint32_t next_ = 0;         // whose turn it is
+};
+
+}  // namespace pbft::storage
