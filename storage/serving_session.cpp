@@ -46,7 +46,7 @@ Result<Standing> standing_of(const Reader& snapshot, SequenceNumber n) {
 }  // namespace
 
 Result<std::unique_ptr<ServingSession>> ServingSession::open(std::shared_ptr<const Reader> snapshot, SequenceNumber n,
-                                                             std::string where) {
+                                                             std::string where, const std::vector<Digest>* leaves) {
   const auto standing = standing_of(*snapshot, n);
   if (!standing) return tl::unexpected(standing.error());
   if (!standing->kept) return nullptr;
@@ -55,11 +55,17 @@ Result<std::unique_ptr<ServingSession>> ServingSession::open(std::shared_ptr<con
   if (!changes) return tl::unexpected(changes.error());
   session->changes_ = std::move(*changes);
   session->tree_.summary = standing->summary;
-  if (auto loaded = session->load_tree(n); !loaded) return tl::unexpected(loaded.error());
+  auto found = leaves != nullptr ? Result<std::vector<Digest>>{*leaves} : session->count_leaves(n);
+  if (!found) return tl::unexpected(found.error());
+  session->tree_.leaves = std::move(*found);
+  if (tree_root(session->tree_.leaves) != standing->summary.state) {
+    return tl::unexpected(damage_error(
+        session->where_, "the digests at checkpoint " + std::to_string(n.value) + " do not give its root"));
+  }
   return session;
 }
 
-Result<void> ServingSession::load_tree(SequenceNumber n) {
+Result<std::vector<Digest>> ServingSession::count_leaves(SequenceNumber n) const {
   const auto bytes = snapshot_->get(Family::meta, tree_rows_key);
   if (!bytes) return tl::unexpected(bytes.error());
   const auto rows = *bytes ? TreeRows::decode(**bytes) : std::nullopt;
@@ -71,14 +77,10 @@ Result<void> ServingSession::load_tree(SequenceNumber n) {
     if (step.from) hash.remove(pair_element(space_of(name), key_of(name), *step.from));
     if (step.to) hash.add(pair_element(space_of(name), key_of(name), *step.to));
   });
-  if (!led) return led;
-  tree_.leaves.assign(DigestTree::bucket_count, leaf_digest(LtHash{}));
-  for (const auto& [bucket, hash] : *buckets) tree_.leaves[bucket] = leaf_digest(hash);
-  if (tree_root(tree_.leaves) != tree_.summary.state) {
-    return tl::unexpected(
-        damage_error(where_, "the digests at checkpoint " + std::to_string(n.value) + " do not give its root"));
-  }
-  return {};
+  if (!led) return tl::unexpected(led.error());
+  std::vector<Digest> leaves(DigestTree::bucket_count, leaf_digest(LtHash{}));
+  for (const auto& [bucket, hash] : *buckets) leaves[bucket] = leaf_digest(hash);
+  return leaves;
 }
 
 Result<ServingSession::Listing*> ServingSession::listing(std::uint32_t bucket) {
@@ -180,14 +182,15 @@ Result<void> ServingSession::fill(BucketPart& part, Listing& list, const std::ve
 
 // ---- The sessions ---------------------------------------------------------------------------------------
 
-Result<ServingSession*> ServingSessions::at(ReplicaId asker, SequenceNumber n, const Engine& engine) {
+Result<ServingSession*> ServingSessions::at(ReplicaId asker, SequenceNumber n, const Engine& engine,
+                                            const std::vector<Digest>* leaves) {
   const auto found = std::ranges::find_if(held_, [&](const Held& one) { return one.asker == asker && one.n == n; });
   if (found != held_.end()) {
     std::rotate(found, found + 1, held_.end());
     held_.back().idle = 0;
     return held_.back().shared->session.get();
   }
-  auto shared = share(n, engine);
+  auto shared = share(n, engine, leaves);
   if (!shared) return tl::unexpected(shared.error());
   if (!*shared) return nullptr;
   const auto is_its = [&](const Held& one) { return one.asker == asker; };
@@ -199,11 +202,12 @@ Result<ServingSession*> ServingSessions::at(ReplicaId asker, SequenceNumber n, c
 }
 
 // The session that somebody holds already, or another one; null where the state at n is not kept.
-Result<std::shared_ptr<ServingSessions::Shared>> ServingSessions::share(SequenceNumber n, const Engine& engine) const {
+Result<std::shared_ptr<ServingSessions::Shared>> ServingSessions::share(SequenceNumber n, const Engine& engine,
+                                                                        const std::vector<Digest>* leaves) const {
   const auto found = std::ranges::find_if(
       held_, [&](const Held& one) { return one.n == n && now_ - one.shared->opened < life_ticks; });
   if (found != held_.end()) return found->shared;
-  auto opened = ServingSession::open(engine.snapshot(), n, engine.name());
+  auto opened = ServingSession::open(engine.snapshot(), n, engine.name(), leaves);
   if (!opened) return tl::unexpected(opened.error());
   if (!*opened) return nullptr;
   return std::make_shared<Shared>(Shared{std::move(*opened), now_});

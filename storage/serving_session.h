@@ -13,9 +13,11 @@ namespace pbft::storage {
 class ServingSession {
  public:
   // Nothing where the state at n is not kept, or is not to be given (damaged, or being replaced). The work is in
-  // proportion to what changed since n. `where` names the store in errors.
+  // proportion to what changed since n, and for the rows of family tree. `where` names the store in errors; `leaves`:
+  // the digests of all buckets at n, where they are known.
   [[nodiscard]] static Result<std::unique_ptr<ServingSession>> open(std::shared_ptr<const Reader> snapshot,
-                                                                    SequenceNumber n, std::string where);
+                                                                    SequenceNumber n, std::string where,
+                                                                    const std::vector<Digest>* leaves);
 
   [[nodiscard]] const Tree& tree() const { return tree_; }
   // As Store::bucket_part. The first call for a bucket reads its list.
@@ -44,7 +46,7 @@ class ServingSession {
       : snapshot_(std::make_shared<CountingReader>(std::move(snapshot))),
         where_(std::move(where)),
         view_(*snapshot_, where_) {}
-  [[nodiscard]] Result<void> load_tree(SequenceNumber n);
+  [[nodiscard]] Result<std::vector<Digest>> count_leaves(SequenceNumber n) const;
   [[nodiscard]] Result<Listing*> listing(std::uint32_t bucket);
   // The one that was begun, or a new one.
   [[nodiscard]] const Walk& walk(const FetchBucket& request, ReplicaId asker, const Listing& list);
@@ -72,8 +74,9 @@ class ServingSessions {
   static constexpr std::uint64_t idle_ticks = 1'000;
   static constexpr std::uint64_t life_ticks = 60'000;
 
-  // Null where the state at n is not kept.
-  [[nodiscard]] Result<ServingSession*> at(ReplicaId asker, SequenceNumber n, const Engine& engine);
+  // Null where the state at n is not kept. `leaves` as in ServingSession::open.
+  [[nodiscard]] Result<ServingSession*> at(ReplicaId asker, SequenceNumber n, const Engine& engine,
+                                           const std::vector<Digest>* leaves);
   void tick(std::uint64_t ticks);
   // Who has fetched a state goes on with the batches behind it. So they stay, too, as long as it holds the state, and
   // asking for them keeps it: otherwise the next state would have to be fetched, and so on, under load without an end.
@@ -97,7 +100,8 @@ class ServingSessions {
     std::uint64_t age = 0;
   };
 
-  [[nodiscard]] Result<std::shared_ptr<Shared>> share(SequenceNumber n, const Engine& engine) const;
+  [[nodiscard]] Result<std::shared_ptr<Shared>> share(SequenceNumber n, const Engine& engine,
+                                                      const std::vector<Digest>* leaves) const;
   // Invariant: at most `most` of each asker.
   std::vector<Held> held_;  // what was used last is the last
   std::uint64_t now_ = 0;   // ticks

@@ -13,8 +13,9 @@ namespace {
 
 // After so many changed pairs for each row of family tree all rows have had their turn: until then undo has to stay,
 // and is read at an opening.
-constexpr std::size_t pairs_per_row = 4;
-constexpr std::size_t bytes_per_pair = 4096;  // a larger pair counts as several
+constexpr std::size_t pairs_per_row = 8;
+constexpr std::size_t bytes_per_pair = 2048;  // a larger pair counts as several
+constexpr std::size_t rows_at_once = 32;
 
 }  // namespace
 
@@ -93,6 +94,9 @@ Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest
                        std::to_string(impl.executed.n.value) + " was executed last");
   }
   if (auto finished = impl.finish_checkpoint(); !finished) return finished;
+  while (impl.rows_due > 0) {
+    if (auto written = impl.write_due_rows(impl.options.write_bytes / LtHash::byte_size + 1); !written) return written;
+  }
   BegunCheckpoint& begun = impl.begun.emplace();
   begun.at = impl.executed;
   begun.epoch = epoch;
@@ -105,8 +109,8 @@ Result<void> Store::begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest
 }
 
 Result<void> Store::continue_checkpoint(std::size_t pairs) {
-  if (!impl_->begun) return {};
   if (impl_->failure) return tl::unexpected(*impl_->failure);
+  if (!impl_->begun) return impl_->write_due_rows(rows_at_once);
   return impl_->write_some(std::max(pairs, std::exchange(impl_->begun->due, 0)));
 }
 
@@ -165,10 +169,9 @@ Result<std::size_t> Store::Impl::write_piece(std::size_t most) {
   return piece.pairs;
 }
 
-// As many as are in proportion to what has changed, beginning behind those of the last checkpoint.
-void Store::Impl::put_rows(WriteBatch& batch) {
-  const std::size_t due = std::exchange(changed_since_rows, 0) / pairs_per_row;
-  for (const std::uint32_t bucket : rows.take_turns(std::max(due, options.least_tree_rows), begun->at.n)) {
+// The tree must be that at checkpoint n.
+void Store::Impl::put_rows(WriteBatch& batch, std::size_t count, SequenceNumber n) {
+  for (const std::uint32_t bucket : rows.take_turns(count, n)) {
     if (row_leaves[bucket] == tree.leaves()[bucket]) continue;
     put_row(batch, bucket, tree.bucket(bucket));
     row_leaves[bucket] = tree.leaves()[bucket];
@@ -176,9 +179,21 @@ void Store::Impl::put_rows(WriteBatch& batch) {
   batch.put(Family::meta, tree_rows_key, rows.encode());
 }
 
+// Between two checkpoints, a few at a time: many in one write would hold everybody up.
+Result<void> Store::Impl::write_due_rows(std::size_t most) {
+  const std::size_t count = std::min(most, rows_due);
+  if (count == 0) return {};
+  WriteBatch batch;
+  put_rows(batch, count, interval);
+  rows_due -= count;
+  return write(batch, Sync::no);
+}
+
 CheckpointSummary Store::Impl::conclude(WriteBatch& batch) {
   tree.refresh();
-  put_rows(batch);
+  put_rows(batch, options.least_tree_rows, begun->at.n);
+  const std::size_t due = std::exchange(changed_since_rows, 0) / pairs_per_row;
+  rows_due = due - std::min(due, options.least_tree_rows);
   const ExecutedRecord& at = begun->at;
   const CheckpointSummary summary{at.n, tree.root(), at.ledger_head, at.time, begun->epoch, begun->plugin};
   batch.put(Family::checkpoints, own_summary_key(at.n.value), wire::encode_summary(summary));

@@ -68,6 +68,7 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
   sessions.clear();
   scrub = {};
   tree = {};
+  changed_since_rows = rows_due = 0;
   saved.clear();
   return {};
 }

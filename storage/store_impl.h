@@ -49,6 +49,7 @@ struct Store::Impl {
   TreeRows rows;
   std::vector<Digest> row_leaves;      // of the rows as they are written, by bucket
   std::size_t changed_since_rows = 0;  // weight of what has changed in the checkpoint that is being written
+  std::size_t rows_due = 0;            // of the last checkpoint, before the next one begins
   // Why nothing of the state is to be used. Set by damage that was found, also without a mark; gone with an install.
   std::optional<StorageError> damage;
   bool rebuilt = false;  // since the damage: tree and lists are those of what could be read
@@ -117,7 +118,8 @@ struct Store::Impl {
   static void list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value);
   static void put_lists(WriteBatch& batch, Lists lists);
   static void put_row(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
-  void put_rows(WriteBatch& batch);
+  void put_rows(WriteBatch& batch, std::size_t count, SequenceNumber n);
+  [[nodiscard]] Result<void> write_due_rows(std::size_t most);
 
   // Journal.
   struct ViewRecord {
@@ -152,6 +154,7 @@ struct Store::Impl {
   // Serving.
   [[nodiscard]] Result<std::optional<CheckpointSummary>> own_summary(SequenceNumber n) const;
   [[nodiscard]] Result<std::optional<LedgerRecord>> ledger(SequenceNumber n) const;
+  [[nodiscard]] Result<ServingSession*> serve(ReplicaId asker, SequenceNumber n);
   [[nodiscard]] Result<bool> is_kept(SequenceNumber checkpoint) const;
   [[nodiscard]] Result<std::map<Bytes, Bytes>> content_at(Namespace name_space, SequenceNumber checkpoint) const;
 

@@ -139,7 +139,7 @@ Result<void> Store::Impl::load_tree() {
   for (const auto& [bucket, hash] : *buckets) tree.load(bucket, hash);
   tree.refresh();
   row_leaves = tree.leaves();
-  changed_since_rows = 0;
+  changed_since_rows = rows_due = 0;
   auto led = view().visit_steps(rows, interval, [&](std::uint32_t bucket, BytesView name, const Step& step) {
     tree.replace(bucket, name, step.from, step.to);
   });

@@ -113,9 +113,14 @@ Result<std::map<Bytes, Bytes>> Store::clients_at(SequenceNumber checkpoint) cons
 
 // ---- State transfer -------------------------------------------------------------------------------------
 
+// The digests of the last checkpoint stay known while the next one is being written.
+Result<ServingSession*> Store::Impl::serve(ReplicaId asker, SequenceNumber n) {
+  return sessions.at(asker, n, *engine, n == interval ? &tree.leaves() : nullptr);
+}
+
 Result<std::optional<Tree>> Store::tree_at(SequenceNumber n, ReplicaId asker, std::uint64_t* work) {
   if (impl_->damage) return std::nullopt;
-  auto session = impl_->sessions.at(asker, n, *impl_->engine);
+  auto session = impl_->serve(asker, n);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;
   const std::uint64_t spent = (*session)->take_work();
@@ -125,7 +130,7 @@ Result<std::optional<Tree>> Store::tree_at(SequenceNumber n, ReplicaId asker, st
 
 Result<std::optional<BucketPart>> Store::bucket_part(const FetchBucket& request, ReplicaId asker, std::uint64_t* work) {
   if (impl_->damage) return std::nullopt;
-  auto session = impl_->sessions.at(asker, request.n, *impl_->engine);
+  auto session = impl_->serve(asker, request.n);
   if (!session) return tl::unexpected(session.error());
   if (*session == nullptr) return std::nullopt;
   auto part = (*session)->part(request, asker);
