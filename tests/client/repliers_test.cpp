@@ -112,6 +112,15 @@ TEST_CASE("nobody is chosen where nobody is trusted") {
   CHECK(wanted(repliers, 4) == everybody);
 }
 
+TEST_CASE("where all reply a request that had to be resent is nobody's fault, and puts nothing off") {
+  Repliers repliers{Quorum{4}, 1};
+  repliers.begin_period(primary);
+  CHECK_FALSE(repliers.failed());
+  answer(repliers, 20, 5'000, everybody);
+  repliers.begin_period(primary);
+  CHECK(wanted(repliers, 4) == std::vector<std::uint32_t>{0, 1});
+}
+
 TEST_CASE("all reply again after a reset, for a while") {
   Repliers repliers{Quorum{7}, 1};
   repliers.begin_period(primary);
