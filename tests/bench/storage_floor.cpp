@@ -1,7 +1,8 @@
 // The storage floor: n processes that do nothing but what a replica writes for the same operations, on its own store
 // over RocksDB: batch and marks, the changes of the state with the clients' records, checkpoints, truncation. What a
 // node takes beyond this is the cost of the protocol and of its messages.
-//   storage_floor [--n 4] [--batch 100] [--bytes 256] [--keys 1000000] [--clients 64] [--seconds 5] [--durability os]
+//   storage_floor [--n 4] [--batch 100] [--bytes 256] [--result-bytes 0] [--keys 1000000] [--clients 64] [--seconds 5]
+//                 [--durability os]
 #include <fmt/format.h>
 #include <sodium.h>
 #include <sys/resource.h>
@@ -31,8 +32,9 @@ using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::uint32_t n = 4;
-  std::size_t batch = 100;  // operations
-  std::size_t bytes = 256;  // of a value
+  std::size_t batch = 100;       // operations
+  std::size_t bytes = 256;       // of a value
+  std::size_t result_bytes = 0;  // of a result, which waits until its session is used again
   std::uint64_t keys = 1'000'000;
   std::size_t clients = 64;  // whose sessions the operations come from, as many of each
   double seconds = 5;
@@ -130,7 +132,7 @@ class Replica {
       Bytes operation = to_bytes("put " + key + " ");
       operation.insert(operation.end(), value.begin(), value.end());
       requests.push_back({number, RequestKind::execute, SharedBytes::own(std::move(operation))});
-      record.replies.push_back({number, ReplyStatus::ok, {}});
+      record.replies.push_back({number, ReplyStatus::ok, Bytes(options_.result_bytes)});
       state[to_bytes(key)] = std::move(value);
       numbers_[record.session.session] = number;
     }
@@ -232,6 +234,9 @@ int main(int argc, char** argv) {
   app.add_option("--n", options.n, "Replicas, a process each")->check(CLI::Range(1, 31))->capture_default_str();
   app.add_option("--batch", options.batch, "Operations in a batch")->check(CLI::Range(1, 4'000))->capture_default_str();
   app.add_option("--bytes", options.bytes, "Size of a value")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  app.add_option("--result-bytes", options.result_bytes, "Size of a result")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
   app.add_option("--keys", options.keys, "Keys, chosen uniformly")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--clients", options.clients, "Sessions")->check(CLI::Range(1, 100'000))->capture_default_str();
   app.add_option("--seconds", options.seconds, "That are measured")->capture_default_str();
