@@ -18,7 +18,7 @@
 
 namespace pbft::storage {
 
-inline constexpr std::uint32_t format_version = 3;
+inline constexpr std::uint32_t format_version = 4;
 
 struct StoreIdentity {
   ClusterId cluster;

@@ -78,6 +78,8 @@ class Replica {
   }
 
  private:
+  using Content = std::map<Bytes, std::optional<Bytes>>;
+
   static constexpr std::uint64_t interval = 128;  // as in a genesis that says nothing else
 
   [[nodiscard]] static storage::SessionRecord session(std::size_t i) {
@@ -102,14 +104,16 @@ class Replica {
 
   // A bundle of each client that has a share in it, and what its puts change.
   [[nodiscard]] BatchPtr make_batch() {
-    std::map<Bytes, Bytes> state;
-    std::map<Bytes, Bytes> records;
+    Content state;
+    Content records;
     auto batch = std::make_shared<Batch>();
     batch->time = Timestamp{n_.value + 1};
     const std::size_t share = std::max<std::size_t>(options_.batch / options_.clients, 1);
     for (std::size_t made = 0; made < options_.batch; made += share) {
       auto& record = sessions_[next_session_++ % sessions_.size()];
+      for (const storage::CachedReply& reply : record.replies) set_result(record.session, reply, std::nullopt, records);
       batch->bundles.push_back(make_bundle(record, std::min(share, options_.batch - made), state));
+      for (const storage::CachedReply& reply : record.replies) set_result(record.session, reply, reply.result, records);
       records[storage::session_key(record.session.client, record.session.session)] = storage::encode_session(record);
     }
     batch->digest = batch_digest(batch->time, batch->bundles);
@@ -118,8 +122,14 @@ class Replica {
     return batch;
   }
 
-  [[nodiscard]] BundlePtr make_bundle(storage::SessionRecord& record, std::size_t count,
-                                      std::map<Bytes, Bytes>& state) {
+  // The record of the reply's result, where it has one; no value: it is dropped.
+  static void set_result(const SessionUpdate& session, const storage::CachedReply& reply, std::optional<Bytes> value,
+                         Content& records) {
+    if (!storage::has_own_record(reply)) return;
+    records[storage::result_key(session.client, session.session, reply.number)] = std::move(value);
+  }
+
+  [[nodiscard]] BundlePtr make_bundle(storage::SessionRecord& record, std::size_t count, Content& state) {
     const RequestNumber low = numbers_[record.session.session].next();
     record.session.low = low;
     record.session.last_used = n_.next();
@@ -150,7 +160,7 @@ class Replica {
     }
     return bytes;
   }
-  [[nodiscard]] static std::vector<storage::StateChange> as_changes(std::map<Bytes, Bytes>& content) {
+  [[nodiscard]] static std::vector<storage::StateChange> as_changes(Content& content) {
     std::vector<storage::StateChange> changes;
     changes.reserve(content.size());
     for (auto& [key, value] : content) changes.push_back({key, std::move(value)});

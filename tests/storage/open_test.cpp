@@ -74,13 +74,13 @@ TEMPLATE_TEST_CASE("the store of another cluster, replica or format is refused",
     overwrite(*disk.engine(), Family::meta, identity_key, encode_identity(identity(), format_version + 1));
     const StorageError error = open_error(disk.engine());
     CHECK(error.kind == Kind::newer_format);
-    CHECK_THAT(error.message, Contains("format version 4"));
+    CHECK_THAT(error.message, Contains("format version 5"));
   }
   SECTION("older format") {
     overwrite(*disk.engine(), Family::meta, identity_key, encode_identity(identity(), format_version - 1));
     const StorageError error = open_error(disk.engine());
     CHECK(error.kind == Kind::older_format);
-    CHECK_THAT(error.message, Contains("format version 2") && Contains("earlier version") && Contains("--rejoin"));
+    CHECK_THAT(error.message, Contains("format version 3") && Contains("earlier version") && Contains("--rejoin"));
   }
   SECTION("a format that never was") {
     overwrite(*disk.engine(), Family::meta, identity_key, encode_identity(identity(), 0));
