@@ -71,9 +71,10 @@ class Store {
   ~Store();
 
   // Everything that the core needs to resume: the state as it was written last, and which batches were executed on it
-  // since then; without client records where the state is damaged, which may show only here. Of the batches, and of the
-  // marks, those of the first `window` slots above the stable checkpoint: a replica that has followed the others for
-  // long without one of its own keeps many more. corrupt where a mark's batch is missing or a record cannot be read.
+  // since then; without client records where the state is damaged, which may show only here, and while a checkpoint is
+  // half written, since what is there then is of two states. Of the batches, and of the marks, those of the first
+  // `window` slots above the stable checkpoint: a replica that has followed the others for long without one of its own
+  // keeps many more. corrupt where a mark's batch is missing or a record cannot be read.
   [[nodiscard]] Result<Recovered> recover(std::uint64_t window = UINT64_MAX) const;
 
   // Journal: all records of one turn in one atomic, synced write; none at all where there is no record. Refuses

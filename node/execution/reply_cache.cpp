@@ -49,6 +49,7 @@ void ReplyCache::update(const SessionUpdate& session) {
   auto& replies = record.replies;
   const auto kept = std::lower_bound(replies.begin(), replies.end(), session.low, before);
   large_.remove(key.first, large_sum({replies.begin(), kept}));
+  for (auto at = replies.begin(); at != kept; ++at) result_changes(key, *at);
   replies.erase(replies.begin(), kept);
   if (offered && large_sum(replies) > 0) large_.offer(key.first, use_of(record));
   changed_sessions_.insert(key);
@@ -58,6 +59,7 @@ bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedR
   storage::SessionRecord* record = change({client, session});
   if (record == nullptr) return false;
   if (reply.number < record->session.low) return true;
+  result_changes({client, session}, reply);
   if (const std::size_t large = large_size(reply); large > 0) {
     large_.add(client, large);
     made_[{client, session}].insert(reply.number);
@@ -70,6 +72,7 @@ bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedR
   const auto at = std::lower_bound(replies.begin(), replies.end(), reply.number, before);
   if (at != replies.end() && at->number == reply.number) {
     large_.remove(client, large_size(*at));
+    result_changes({client, session}, *at);
     *at = std::move(reply);
   } else {
     replies.insert(at, std::move(reply));
@@ -94,6 +97,7 @@ void ReplyCache::evict(const EvictedSession& session) {
   if (const auto found = sessions_.find(key); found != sessions_.end()) {
     (void)large_.withdraw(key.first, use_of(found->second));
     large_.remove(key.first, large_sum(found->second.replies));
+    for (const storage::CachedReply& reply : found->second.replies) result_changes(key, reply);
     sessions_.erase(found);
   }
   changed_sessions_.insert(key);
@@ -106,6 +110,10 @@ void ReplyCache::forget(const ClientId& client) {
 bool ReplyCache::has_session(const ClientId& client) const {
   const auto first = sessions_.lower_bound(Key{client, SessionId{0}});
   return first != sessions_.end() && first->first.first == client;
+}
+
+void ReplyCache::result_changes(const Key& key, const storage::CachedReply& reply) {
+  if (storage::has_own_record(reply)) changed_results_[key].insert(reply.number);
 }
 
 void ReplyCache::keep_bound() {
@@ -132,6 +140,7 @@ bool ReplyCache::forget_first() {
     const bool spared = made != made_.end() && made->second.contains(reply.number);
     if (spared || large_size(reply) == 0) continue;
     forgotten += large_size(reply);
+    result_changes(*key, reply);
     reply = {reply.number, ReplyStatus::unknown_session, {}};
   }
   large_.remove(key->first, forgotten);
@@ -140,12 +149,20 @@ bool ReplyCache::forget_first() {
 
 std::vector<storage::StateChange> ReplyCache::take_changes() {
   keep_bound();
-  std::vector<storage::StateChange> changes;  // the keys of clients come before those of sessions
+  std::vector<storage::StateChange> changes;  // the keys of clients come first, those of sessions last
   changes.reserve(changed_clients_.size() + changed_sessions_.size());
   for (const auto& [id, client] : changed_clients_) {
     std::optional<Bytes> record;
     if (client) record = storage::encode_client(*client);
     changes.push_back({storage::client_key(id), std::move(record)});
+  }
+  for (const auto& [key, numbers] : changed_results_) {
+    for (const RequestNumber number : numbers) {
+      const storage::CachedReply* reply = find(key.first, key.second, number);
+      std::optional<Bytes> record;
+      if (reply != nullptr && storage::has_own_record(*reply)) record = reply->result;
+      changes.push_back({storage::result_key(key.first, key.second, number), std::move(record)});
+    }
   }
   for (const Key& key : changed_sessions_) {
     const auto found = sessions_.find(key);
@@ -154,6 +171,7 @@ std::vector<storage::StateChange> ReplyCache::take_changes() {
     changes.push_back({storage::session_key(key.first, key.second), std::move(record)});
   }
   changed_clients_.clear();
+  changed_results_.clear();
   changed_sessions_.clear();
   changing_ = nullptr;
   return changes;

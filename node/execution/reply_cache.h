@@ -36,7 +36,8 @@ class ReplyCache {
   // The client's own record goes. One that has a session keeps it: a session never stands without its client.
   void forget(const ClientId& client);
   // Ends the batch: forgets large results where there are too many, and gives the records of everything that was
-  // touched since the last call, one for each key, ascending.
+  // touched since the last call, one for each key, ascending. A session that was touched costs its own record, and of
+  // the results that have theirs (storage/client_records.h) those that were made or dropped, whatever else waits in it.
   [[nodiscard]] std::vector<storage::StateChange> take_changes();
 
   // Bytes of the large results that the session keeps, apart from the one of this number.
@@ -53,6 +54,8 @@ class ReplyCache {
   using Key = std::pair<ClientId, SessionId>;
 
   [[nodiscard]] bool has_session(const ClientId& client) const;
+  // Notes that the reply is made, or dropped, where its result has a record of its own.
+  void result_changes(const Key& key, const storage::CachedReply& reply);
   // The session's record, noted as changed; null where there is no such session.
   [[nodiscard]] storage::SessionRecord* change(const Key& key);
   void keep_bound();
@@ -65,6 +68,7 @@ class ReplyCache {
   LargeResults large_;
   std::map<Key, std::set<RequestNumber>> made_;                      // large results of the batch that is running
   std::map<ClientId, std::optional<ClientUpdate>> changed_clients_;  // nothing: the record goes
+  std::map<Key, std::set<RequestNumber>> changed_results_;           // Invariant: none is empty
   std::set<Key> changed_sessions_;
   // The last one that change() gave. Invariant: in sessions_, and noted as changed; or null.
   std::pair<const Key, storage::SessionRecord>* changing_ = nullptr;

@@ -1,7 +1,17 @@
 #include "node/execution/result_budget.h"
 
+#include "storage/client_records.h"
+
 namespace pbft::execution {
 namespace {
+
+// What the record of a session has beside its results, in all and for each (storage/client_records.h), rounded up.
+constexpr std::size_t record_bytes = 32;
+constexpr std::size_t reply_bytes = 16;
+static_assert(record_bytes + ResultBudget::largest_session_window * (reply_bytes + storage::inline_result_bytes) <=
+              Limits::max_value_bytes);
+static_assert(Limits::max_result_bytes <= Limits::max_value_bytes);
+static_assert(storage::inline_result_bytes <= ResultBudget::small_bytes, "what is counted has its own record");
 
 std::string refusal(const char* where, std::size_t size, std::size_t others, std::size_t limit, const char* advice) {
   return std::string("too many large results ") + where + ": this one has " + std::to_string(size) +

@@ -33,7 +33,8 @@ class ResultBudget {
   static constexpr std::size_t batch_bytes = 16 * Limits::max_result_bytes;
   static constexpr std::size_t table_bytes = 256 * Limits::max_result_bytes;
 
-  // The largest session_window that a genesis may have. All that a session keeps is one record, and a record that is
+  // The largest session_window that a genesis may have. It bounds what every batch that touches a session writes anew,
+  // its record, and what results may wait in it that are not counted. A record, or a result that has its own, that is
   // larger than a value may be is transferred to nobody.
   static constexpr std::uint64_t largest_session_window = 16'384;
 
@@ -45,12 +46,6 @@ class ResultBudget {
 
  private:
   std::size_t taken_ = 0;  // Invariant: at most batch_bytes.
-
-  // What a record has beside its results, in all and for each (storage/client_records.h), rounded up.
-  static constexpr std::size_t record_bytes = 32;
-  static constexpr std::size_t reply_bytes = 16;
-  static_assert(record_bytes + largest_session_window * (reply_bytes + small_bytes) + session_bytes <=
-                Limits::max_value_bytes);
 };
 
 }  // namespace pbft::execution

@@ -1,7 +1,8 @@
 // The storage floor: n processes that do nothing but what a replica writes for the same operations, on its own store
 // over RocksDB: batch and marks, the changes of the state with the clients' records, checkpoints, truncation. What a
 // node takes beyond this is the cost of the protocol and of its messages.
-//   storage_floor [--n 4] [--batch 100] [--bytes 256] [--keys 1000000] [--clients 64] [--seconds 5] [--durability os]
+//   storage_floor [--n 4] [--batch 100] [--bytes 256] [--result-bytes 0] [--keys 1000000] [--clients 64] [--seconds 5]
+//                 [--durability os]
 #include <fmt/format.h>
 #include <sodium.h>
 #include <sys/resource.h>
@@ -31,8 +32,9 @@ using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::uint32_t n = 4;
-  std::size_t batch = 100;  // operations
-  std::size_t bytes = 256;  // of a value
+  std::size_t batch = 100;       // operations
+  std::size_t bytes = 256;       // of a value
+  std::size_t result_bytes = 0;  // of a result, which waits until its session is used again
   std::uint64_t keys = 1'000'000;
   std::size_t clients = 64;  // whose sessions the operations come from, as many of each
   double seconds = 5;
@@ -76,6 +78,8 @@ class Replica {
   }
 
  private:
+  using Content = std::map<Bytes, std::optional<Bytes>>;
+
   static constexpr std::uint64_t interval = 128;  // as in a genesis that says nothing else
 
   [[nodiscard]] static storage::SessionRecord session(std::size_t i) {
@@ -100,14 +104,16 @@ class Replica {
 
   // A bundle of each client that has a share in it, and what its puts change.
   [[nodiscard]] BatchPtr make_batch() {
-    std::map<Bytes, Bytes> state;
-    std::map<Bytes, Bytes> records;
+    Content state;
+    Content records;
     auto batch = std::make_shared<Batch>();
     batch->time = Timestamp{n_.value + 1};
     const std::size_t share = std::max<std::size_t>(options_.batch / options_.clients, 1);
     for (std::size_t made = 0; made < options_.batch; made += share) {
       auto& record = sessions_[next_session_++ % sessions_.size()];
+      for (const storage::CachedReply& reply : record.replies) set_result(record.session, reply, std::nullopt, records);
       batch->bundles.push_back(make_bundle(record, std::min(share, options_.batch - made), state));
+      for (const storage::CachedReply& reply : record.replies) set_result(record.session, reply, reply.result, records);
       records[storage::session_key(record.session.client, record.session.session)] = storage::encode_session(record);
     }
     batch->digest = batch_digest(batch->time, batch->bundles);
@@ -116,8 +122,14 @@ class Replica {
     return batch;
   }
 
-  [[nodiscard]] BundlePtr make_bundle(storage::SessionRecord& record, std::size_t count,
-                                      std::map<Bytes, Bytes>& state) {
+  // The record of the reply's result, where it has one; no value: it is dropped.
+  static void set_result(const SessionUpdate& session, const storage::CachedReply& reply, std::optional<Bytes> value,
+                         Content& records) {
+    if (!storage::has_own_record(reply)) return;
+    records[storage::result_key(session.client, session.session, reply.number)] = std::move(value);
+  }
+
+  [[nodiscard]] BundlePtr make_bundle(storage::SessionRecord& record, std::size_t count, Content& state) {
     const RequestNumber low = numbers_[record.session.session].next();
     record.session.low = low;
     record.session.last_used = n_.next();
@@ -130,7 +142,7 @@ class Replica {
       Bytes operation = to_bytes("put " + key + " ");
       operation.insert(operation.end(), value.begin(), value.end());
       requests.push_back({number, RequestKind::execute, SharedBytes::own(std::move(operation))});
-      record.replies.push_back({number, ReplyStatus::ok, {}});
+      record.replies.push_back({number, ReplyStatus::ok, Bytes(options_.result_bytes)});
       state[to_bytes(key)] = std::move(value);
       numbers_[record.session.session] = number;
     }
@@ -148,7 +160,7 @@ class Replica {
     }
     return bytes;
   }
-  [[nodiscard]] static std::vector<storage::StateChange> as_changes(std::map<Bytes, Bytes>& content) {
+  [[nodiscard]] static std::vector<storage::StateChange> as_changes(Content& content) {
     std::vector<storage::StateChange> changes;
     changes.reserve(content.size());
     for (auto& [key, value] : content) changes.push_back({key, std::move(value)});
@@ -232,6 +244,9 @@ int main(int argc, char** argv) {
   app.add_option("--n", options.n, "Replicas, a process each")->check(CLI::Range(1, 31))->capture_default_str();
   app.add_option("--batch", options.batch, "Operations in a batch")->check(CLI::Range(1, 4'000))->capture_default_str();
   app.add_option("--bytes", options.bytes, "Size of a value")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  app.add_option("--result-bytes", options.result_bytes, "Size of a result")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
   app.add_option("--keys", options.keys, "Keys, chosen uniformly")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--clients", options.clients, "Sessions")->check(CLI::Range(1, 100'000))->capture_default_str();
   app.add_option("--seconds", options.seconds, "That are measured")->capture_default_str();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,7 +71,7 @@ struct Replica {
     start();
   }
 
-  Execute effect(const std::vector<BundlePtr>& bundles) {
+  Execute effect(const std::vector<BundlePtr>& bundles) const {
     Execute made;
     made.n = SequenceNumber{n + 1};
     made.view = View{3};
@@ -134,6 +135,23 @@ struct Replica {
   }
 };
 
+// Family clients with these records and nothing else.
+inline std::map<Bytes, Bytes> as_stored(const storage::ClientRecords& records) {
+  std::map<Bytes, Bytes> family;
+  for (const ClientUpdate& client : records.clients) {
+    family[storage::client_key(client.client)] = storage::encode_client(client);
+  }
+  for (const storage::SessionRecord& record : records.sessions) {
+    const auto& [session, replies] = record;
+    family[storage::session_key(session.client, session.session)] = storage::encode_session(record);
+    for (const storage::CachedReply& reply : replies) {
+      if (!storage::has_own_record(reply)) continue;
+      family[storage::result_key(session.client, session.session, reply.number)] = reply.result;
+    }
+  }
+  return family;
+}
+
 // The state of `from`, just executed, becomes that of `to`, as a transfer would do it.
 inline void transfer(Replica& from, Replica& to) {
   const auto summary = from.disk.store->take_checkpoint(SequenceNumber{from.n}, Epoch{1}, Digest{});
@@ -145,10 +163,16 @@ inline void transfer(Replica& from, Replica& to) {
   const auto missing = store.plan_transfer(*summary, (*tree)->leaves);
   REQUIRE(missing);
   for (const std::uint32_t bucket : *missing) {
-    const FetchBucket request{summary->n, bucket, 0, store.bucket_hashes(bucket, 0).value()};
-    const auto part = from.disk.store->bucket_part(request, ReplicaId{0}).value();
-    REQUIRE(part);
-    REQUIRE(store.stage_bucket(*part).value().outcome == BucketStaged::Outcome::whole);
+    BucketStaged report;
+    std::uint32_t skip = 0;
+    do {
+      const FetchBucket request{summary->n, bucket, skip, store.bucket_hashes(bucket, skip).value()};
+      const auto part = from.disk.store->bucket_part(request, ReplicaId{0}).value();
+      REQUIRE(part);
+      report = store.stage_bucket(*part).value();
+      skip += report.pairs;
+    } while (report.outcome == BucketStaged::Outcome::more);
+    REQUIRE(report.outcome == BucketStaged::Outcome::whole);
   }
   REQUIRE(store.install_state({summary->n, checkpoint_root(*summary), {}}, *summary));
   REQUIRE(to.executor->reload());

@@ -140,16 +140,20 @@ TEST_CASE("executor: a client that confirms each result may have any size", "[ex
 }
 
 TEST_CASE("executor: the largest record of a session can be transferred", "[budget]") {
+  // All results in it are as large as those may be that have no record of their own.
   const auto full = [](std::uint64_t window) {
     storage::SessionRecord record{{alice, SessionId{1}, RequestNumber{1}, RequestNumber{1}, SequenceNumber{1}}, {}};
     for (std::uint64_t i = 1; i <= window; ++i) {
-      record.replies.push_back({RequestNumber{i}, ReplyStatus::ok, Bytes(ResultBudget::small_bytes)});
+      record.replies.push_back({RequestNumber{i}, ReplyStatus::ok, Bytes(storage::inline_result_bytes)});
     }
-    // One of them is as large as all large ones may be together.
-    return storage::encode_session(record).size() + ResultBudget::session_bytes;
+    return storage::encode_session(record).size();
   };
+  CHECK(full(1024) <= 75 * 1024);  // what a batch writes of a session that it touches, with the default
   CHECK(full(ResultBudget::largest_session_window) <= Limits::max_value_bytes);
-  CHECK(full(65'536) > Limits::max_value_bytes);
+  CHECK(full(131'072) > Limits::max_value_bytes);
+  // The others are values of their own.
+  CHECK(most <= Limits::max_value_bytes);
+  CHECK(storage::result_key(alice, SessionId{1}, RequestNumber{1}).size() <= Limits::max_key_bytes);
 }
 
 TEST_CASE("executor: the large results of one batch, over all sessions", "[executor][budget]") {

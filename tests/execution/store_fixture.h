@@ -6,12 +6,35 @@
 #include "node/pbft/digests.h"
 #include "storage/memory_engine.h"
 #include "storage/store.h"
+#include "tests/storage/forwarding_engine.h"
 
 namespace pbft::execution {
+
+// Knows how much was written to family clients, keys included.
+class CountedWrites final : public storage::testing::ForwardingEngine {
+ public:
+  using ForwardingEngine::ForwardingEngine;
+
+  [[nodiscard]] std::size_t client_bytes() const { return client_bytes_; }
+  [[nodiscard]] storage::Result<void> write(const storage::WriteBatch& batch, storage::Sync sync) override {
+    for (const auto& operation : batch.operations) {
+      const auto* put = std::get_if<storage::WriteBatch::Put>(&operation);
+      if (put != nullptr && put->family == storage::Family::clients)
+        client_bytes_ += put->key.size() + put->value.size();
+      const auto* erase = std::get_if<storage::WriteBatch::Erase>(&operation);
+      if (erase != nullptr && erase->family == storage::Family::clients) client_bytes_ += erase->key.size();
+    }
+    return ForwardingEngine::write(batch, sync);
+  }
+
+ private:
+  std::size_t client_bytes_ = 0;
+};
 
 struct StoreFixture {
   storage::StoreIdentity identity{{}, ReplicaId{0}};
   std::shared_ptr<storage::MemoryEngine> engine = std::make_shared<storage::MemoryEngine>();
+  std::shared_ptr<CountedWrites> counted = std::make_shared<CountedWrites>(engine);
   std::unique_ptr<storage::Store> store;
 
   StoreFixture() {
@@ -20,7 +43,7 @@ struct StoreFixture {
   }
   void reopen() {
     store.reset();
-    auto opened = storage::Store::open(engine, identity, {});
+    auto opened = storage::Store::open(counted, identity, {});
     INFO((opened ? "" : opened.error().message));
     REQUIRE(opened);
     store = *std::move(opened);

@@ -1,6 +1,9 @@
 // The records of the store, one by one: what can be read is written again to the same bytes.
 // Input: which record, and its bytes.
+#include <map>
+
 #include "storage/client_records.h"
+#include "storage/fields.h"
 #include "storage/memory_engine.h"
 #include "storage/store_impl.h"
 #include "tests/fuzz/msgpack_tree.h"
@@ -43,33 +46,58 @@ std::optional<Bytes> undo_again(const Bytes& bytes) {
   return encode_before(value);
 }
 
-// A record of family clients, under this key.
-Result<ClientRecords> read_clients(const Bytes& key, const Bytes& value) {
+// Family clients with these records, by their keys.
+Result<ClientRecords> read_clients(const std::map<Bytes, Bytes>& entries) {
   MemoryEngine engine;
   WriteBatch batch;
-  batch.put(Family::clients, key, value);
+  for (const auto& [key, value] : entries) batch.put(Family::clients, key, value);
   holds(engine.write(batch, Sync::no).has_value(), "memory takes all");
   return read_client_records(*engine.scan(Family::clients, {}, {}), "store");
 }
 
 std::optional<Bytes> client_again(const Bytes& bytes) {
-  const auto records = read_clients(client_key({}), bytes);
+  const auto records = read_clients({{client_key({}), bytes}});
   if (!records) return std::nullopt;
   holds(records->clients.size() == 1 && records->sessions.empty(), "one record is one client");
   return encode_client(records->clients.front());
 }
 
+// Numbers of the session's results that have records of their own, and its record.
+Bytes encode_numbered(const SessionRecord& session) {
+  std::vector<RequestNumber> numbers;
+  for (const CachedReply& reply : session.replies) {
+    if (has_own_record(reply)) numbers.push_back(reply.number);
+  }
+  FieldWriter writer;
+  writer.u8(static_cast<std::uint8_t>(numbers.size()));
+  for (const RequestNumber number : numbers) writer.u64(number.value);
+  return writer.raw(encode_session(session)).take();
+}
+
 std::optional<Bytes> session_again(const Bytes& bytes) {
-  const auto records = read_clients(session_key({}, SessionId{7}), bytes);
+  FieldReader fields{bytes};
+  constexpr SessionId id{7};
+  std::map<Bytes, Bytes> entries;
+  for (std::uint64_t count = fields.u8(), last = 0; count > 0; --count) {
+    const RequestNumber number{fields.u64()};
+    if (!entries.empty() && number.value <= last) return std::nullopt;  // else these would have two forms here
+    last = number.value;
+    entries.emplace(result_key({}, id, number), Bytes(inline_result_bytes + 1 + number.value % 99));
+  }
+  if (!fields.ok()) return std::nullopt;
+  entries.emplace(session_key({}, id), Bytes(fields.rest().begin(), fields.rest().end()));
+  const auto records = read_clients(entries);
   if (!records) return std::nullopt;
   holds(records->sessions.size() == 1 && records->clients.empty(), "one record is one session");
   const SessionRecord& session = records->sessions.front();
   for (std::size_t i = 0; i < session.replies.size(); ++i) {
-    holds(session.replies[i].number >= session.session.low, "no reply is below the session's low");
-    holds(i == 0 || session.replies[i - 1].number < session.replies[i].number, "replies ascend");
+    const CachedReply& reply = session.replies[i];
+    holds(reply.number >= session.session.low, "no reply is below the session's low");
+    holds(i == 0 || session.replies[i - 1].number < reply.number, "replies ascend");
+    holds(entries.contains(result_key({}, id, reply.number)) == has_own_record(reply), "a result is in one place");
   }
   holds(recovered_sessions(*records).front().executed.size() == session.replies.size(), "the core is told of each");
-  return encode_session(session);
+  return encode_numbered(session);
 }
 
 // Key and value of any record of family clients: refused, or one of the two.
@@ -77,7 +105,7 @@ std::optional<Bytes> any_client_record(const Bytes& bytes) {
   const std::size_t cut = bytes.empty() ? 0 : std::min<std::size_t>(bytes[0], bytes.size() - 1);
   const auto start = bytes.begin() + (bytes.empty() ? 0 : 1);
   const Bytes key{start, start + static_cast<std::ptrdiff_t>(cut)};
-  const auto records = read_clients(key, {start + static_cast<std::ptrdiff_t>(cut), bytes.end()});
+  const auto records = read_clients({{key, {start + static_cast<std::ptrdiff_t>(cut), bytes.end()}}});
   if (records) {
     for (const ClientUpdate& one : records->clients) holds(client_key(one.client) == key, "a key has one form");
     for (const SessionRecord& one : records->sessions) {
@@ -111,7 +139,8 @@ Seeds seeds() {
   SessionRecord session;
   session.session.low = RequestNumber{3};
   session.replies = {{RequestNumber{3}, ReplyStatus::ok, to_bytes("result")},
-                     {RequestNumber{9}, ReplyStatus::failed, to_bytes("no")}};
+                     {RequestNumber{9}, ReplyStatus::failed, to_bytes("no")},
+                     {RequestNumber{10}, ReplyStatus::ok, Bytes(inline_result_bytes + 1)}};
   CheckpointSummary summary = samples.summary();
   StableCheckpoint proof{summary.n, samples.fixed<Digest>(), {{ReplicaId{1}, samples.checkpoint().signed_bytes}}};
   Bytes with_key = client_key(samples.fixed<ClientId>());
@@ -125,7 +154,7 @@ Seeds seeds() {
                        encode_identity(identity()),
                        encode_before(to_bytes("value")),
                        client,
-                       encode_session(session),
+                       encode_numbered(session),
                        with_key};
   Seeds made;
   for (std::size_t i = 0; i < std::size(all); ++i) {
