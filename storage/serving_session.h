@@ -13,8 +13,8 @@ namespace pbft::storage {
 class ServingSession {
  public:
   // Nothing where the state at n is not kept, or is not to be given (damaged, or being replaced). The work is in
-  // proportion to what changed since n, and for the rows of family tree. `where` names the store in errors; `leaves`:
-  // the digests of all buckets at n, where they are known.
+  // proportion to what changed since n, and, where `leaves` (the digests of all buckets at n) is null, since the oldest
+  // row of family tree. `where` names the store in errors.
   [[nodiscard]] static Result<std::unique_ptr<ServingSession>> open(std::shared_ptr<const Reader> snapshot,
                                                                     SequenceNumber n, std::string where,
                                                                     const std::vector<Digest>* leaves);

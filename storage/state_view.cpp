@@ -156,15 +156,25 @@ Result<void> StateView::visit_steps(const TreeRows& rows, SequenceNumber n, cons
     return {};
   });
   if (!visited) return visited;
-  for (const auto& [name, met] : all) {
-    if (met.since_row == met.since_n) continue;
-    const auto present = now(name);
+  constexpr std::size_t at_once = 32;
+  std::vector<const Bytes*> names;
+  const auto step = [&]() -> Result<void> {
+    const auto present = now_all(names);
     if (!present) return tl::unexpected(present.error());
-    if (!*present) continue;
-    each(DigestTree::bucket_of(name), name,
-         met.since_row ? Step{{}, BytesView{**present}} : Step{BytesView{**present}, {}});
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (!(*present)[i]) continue;
+      const BytesView value{*(*present)[i]};
+      each(DigestTree::bucket_of(*names[i]), *names[i], all[*names[i]].since_row ? Step{{}, value} : Step{value, {}});
+    }
+    names.clear();
+    return {};
+  };
+  for (const auto& [name, met] : all) {
+    if (met.since_row != met.since_n) names.push_back(&name);
+    if (names.size() < at_once) continue;
+    if (auto done = step(); !done) return done;
   }
-  return {};
+  return step();
 }
 
 // Names ascend, so that those of one namespace stand together.

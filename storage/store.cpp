@@ -64,7 +64,7 @@ Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& 
   std::vector<BytesView> fresh;
   std::size_t bytes = piece.bytes;
   for (; at != end && pairs.size() < std::min(most, at_once) && bytes < options.write_bytes; ++at) {
-    bytes += at->second ? at->second->size() : 0;
+    bytes += at->second.value ? at->second.value->size() : 0;
     Bytes name = pair_name(name_space, at->first);
     const bool is_fresh = !saved.contains(as_text(name));
     if (is_fresh) fresh.emplace_back(at->first);
@@ -75,7 +75,8 @@ Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& 
   if (!found) return tl::unexpected(found.error());
   auto before = found->begin();
   for (const Pair& pair : pairs) {
-    const auto& [key, value] = *pair.at;
+    const Bytes& key = pair.at->first;
+    const std::optional<Bytes>& value = pair.at->second.value;
     if (pair.fresh) {
       const std::optional<Bytes>& had = *before++;
       if (had == value) continue;
@@ -129,10 +130,10 @@ Result<void> Store::apply(Applied applied) {
   }
   impl.executed = {applied.n, applied.time, applied.ledger_head};
   for (StateChange& change : applied.state) {
-    impl.unwritten.set(Namespace::state, std::move(change.key), std::move(change.value));
+    impl.unwritten.set(Namespace::state, std::move(change));
   }
   for (StateChange& change : applied.clients) {
-    impl.unwritten.set(Namespace::clients, std::move(change.key), std::move(change.value));
+    impl.unwritten.set(Namespace::clients, std::move(change));
   }
   if (impl.begun) impl.begun->due += impl.begun->share;
   WriteBatch batch;
@@ -153,6 +154,7 @@ Result<void> Store::Impl::write_changes(WriteBatch& batch) {
     std::swap(piece.batch, batch);
     std::vector<std::string> changed;
     auto filled = fill(piece, SIZE_MAX, [&](const Before& before, const std::optional<Bytes>&) {
+      weigh(before);
       changed.emplace_back(as_text(before.name));
     });
     if (!filled) {

@@ -33,13 +33,17 @@ struct StoreOptions {
   // 0: every batch is written as it is applied.
   std::size_t gather_bytes = 0;
   std::size_t write_bytes = 1U << 20;  // about as much in one write, where there is much
-  std::size_t least_tree_rows = 16;    // written with each checkpoint (tree_rows.h); of 4096
+  // Rows of family tree (tree_rows.h): so many have their turn with each checkpoint at least, and one for each so many
+  // pairs that have changed. So long undo is kept, and read at an opening.
+  std::size_t least_tree_rows = 16;
+  std::size_t pairs_per_tree_row = 8;
 };
 
-// A change of one key of the plugin's state; no value: erased.
+// A change of one key of the plugin's state, or of the client table; no value: erased.
 struct StateChange {
   Bytes key;
   std::optional<Bytes> value;
+  bool first = false;  // the key has never had a value: where it is erased before that is written, nothing is
 };
 
 struct CachedReply {
@@ -83,8 +87,8 @@ class Store {
   // was signed.
   [[nodiscard]] Result<void> persist(const std::vector<JournalRecord>& records);
   // n is a stable checkpoint. Drops journal entries at or below n, batches that were not committed there, batches and
-  // ledger entries beyond what is kept, and undo that neither this checkpoint nor the one before needs. Unsynced:
-  // what a loss of power brings back is dropped by the next call.
+  // ledger entries beyond what is kept, and undo that neither this checkpoint, nor the one before, nor a row of family
+  // tree needs. Unsynced: what a loss of power brings back is dropped by the next call.
   [[nodiscard]] Result<void> truncate(SequenceNumber n);
 
   // State.
@@ -121,7 +125,8 @@ class Store {
                                                                 ReplicaId asker) const;
   // Summary and digests of the buckets at a kept checkpoint; nothing where it is not kept, or the state is damaged. The
   // state at n can be given to the asker from then on, whatever goes on meanwhile, until it has not asked for a while,
-  // or has asked for two others (serving_session.h). The first call for a checkpoint costs what changed since then.
+  // or has asked for two others (serving_session.h). The first call for a checkpoint that was taken before this
+  // process was started costs what has changed since then, and since the oldest row of family tree.
   // `work`, here and below: to this is added how many bytes were read, or gone through, for the answer.
   [[nodiscard]] Result<std::optional<Tree>> tree_at(SequenceNumber n, ReplicaId asker, std::uint64_t* work = nullptr);
   // The pairs of the bucket at checkpoint n that are not in request.have, from request.skip on, as many as fit a part;

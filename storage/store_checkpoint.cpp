@@ -11,10 +11,7 @@
 namespace pbft::storage {
 namespace {
 
-// After so many changed pairs for each row of family tree all rows have had their turn: until then undo has to stay,
-// and is read at an opening.
-constexpr std::size_t pairs_per_row = 8;
-constexpr std::size_t bytes_per_pair = 2048;  // a larger pair counts as several
+constexpr std::size_t bytes_per_pair = 2048;  // in the count for rows of family tree a larger one counts as several
 constexpr std::size_t rows_at_once = 32;
 
 }  // namespace
@@ -57,10 +54,15 @@ void Store::Impl::put_row(WriteBatch& batch, std::uint32_t bucket, const LtHash*
   }
 }
 
+// It has gone to undo.
+void Store::Impl::weigh(const Before& before) {
+  const std::size_t bytes = before.name.size() + (before.value ? before.value->size() : 0);
+  changed_since_rows += 1 + bytes / bytes_per_pair;
+}
+
 // Takes out what the pair had at the last checkpoint and puts in what it has now; the list of its bucket follows.
 void Store::Impl::follow(Lists& lists, const Before& before, const std::optional<Bytes>& now) {
   const std::uint32_t bucket = DigestTree::bucket_of(before.name);
-  changed_since_rows += 1 + (before.value ? before.value->size() / bytes_per_pair : 0);
   tree.replace(bucket, before.name, before.value, now ? std::optional<BytesView>{*now} : std::nullopt);
   lists.emplace_back(index_key(bucket, before.name), now ? std::optional{hash_of(before.name, *now)} : std::nullopt);
 }
@@ -142,11 +144,16 @@ Result<void> Store::Impl::write_some(std::size_t pairs) {
 Result<std::size_t> Store::Impl::write_piece(std::size_t most) {
   Piece piece{begun->changes};
   Lists lists;
-  const auto first_change = [&](const Before& before, const std::optional<Bytes>& now) { follow(lists, before, now); };
+  const auto changed = [&](const Before& before, const std::optional<Bytes>& now) { follow(lists, before, now); };
   // What was written in the course of the interval is in undo already.
   const bool first = !begun->marked;
-  auto done = first && !saved.empty() ? visit_changes(first_change) : Result<void>{};
-  if (done) done = fill(piece, most, first_change);
+  auto done = first && !saved.empty() ? visit_changes(changed) : Result<void>{};
+  if (done) {
+    done = fill(piece, most, [&](const Before& before, const std::optional<Bytes>& now) {
+      weigh(before);
+      changed(before, now);
+    });
+  }
   if (!done) {
     give_up(done.error());  // the tree is half-way
     return tl::unexpected(done.error());
@@ -169,32 +176,34 @@ Result<std::size_t> Store::Impl::write_piece(std::size_t most) {
   return piece.pairs;
 }
 
-// The tree must be that at checkpoint n.
-void Store::Impl::put_rows(WriteBatch& batch, std::size_t count, SequenceNumber n) {
-  for (const std::uint32_t bucket : rows.take_turns(count, n)) {
+// So many turns, or until so many rows are written. The tree must be that at checkpoint n.
+void Store::Impl::put_rows(WriteBatch& batch, std::size_t turns, std::size_t most, SequenceNumber n) {
+  for (; turns > 0 && most > 0; --turns) {
+    rows_due -= std::min<std::size_t>(rows_due, 1);
+    const std::uint32_t bucket = rows.take_turn(n);
     if (row_leaves[bucket] == tree.leaves()[bucket]) continue;
     put_row(batch, bucket, tree.bucket(bucket));
     row_leaves[bucket] = tree.leaves()[bucket];
+    --most;
   }
   batch.put(Family::meta, tree_rows_key, rows.encode());
 }
 
 // Between two checkpoints, a few at a time: many in one write would hold everybody up.
 Result<void> Store::Impl::write_due_rows(std::size_t most) {
-  const std::size_t count = std::min(most, rows_due);
-  if (count == 0) return {};
+  if (rows_due == 0) return {};
   WriteBatch batch;
-  put_rows(batch, count, interval);
-  rows_due -= count;
+  put_rows(batch, rows_due, most, interval);
   return write(batch, Sync::no);
 }
 
 CheckpointSummary Store::Impl::conclude(WriteBatch& batch) {
   tree.refresh();
-  put_rows(batch, options.least_tree_rows, begun->at.n);
-  const std::size_t due = std::exchange(changed_since_rows, 0) / pairs_per_row;
-  rows_due = due - std::min(due, options.least_tree_rows);
   const ExecutedRecord& at = begun->at;
+  const std::size_t due = std::exchange(changed_since_rows, 0) / options.pairs_per_tree_row;
+  rows_due = std::clamp<std::size_t>(due, options.least_tree_rows, DigestTree::bucket_count);
+  put_rows(batch, options.least_tree_rows, SIZE_MAX, at.n);
+  leaves_at[at.n.value] = tree.leaves();
   const CheckpointSummary summary{at.n, tree.root(), at.ledger_head, at.time, begun->epoch, begun->plugin};
   batch.put(Family::checkpoints, own_summary_key(at.n.value), wire::encode_summary(summary));
   batch.put(Family::meta, interval_key, number_key(at.n.value));

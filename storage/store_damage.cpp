@@ -69,6 +69,7 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
   scrub = {};
   tree = {};
   changed_since_rows = rows_due = 0;
+  leaves_at.clear();
   saved.clear();
   return {};
 }

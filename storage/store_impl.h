@@ -42,14 +42,18 @@ struct Store::Impl {
   std::deque<CheckpointSummary> taken;  // done, and not given yet
   SequenceNumber interval;              // the checkpoint that was taken last
   KeptRecord kept;
+  std::uint64_t undo_erased = 0;  // up to here there is none; 0: not known
   // Names of pairs whose value at `interval` is in undo: those that were written since then.
   std::set<std::string, std::less<>> saved;
-  // Invariant: the digest of the state at `interval`.
+  // Invariant: root and digests of the buckets at `interval`; what the buckets are runs ahead of that while a
+  // checkpoint is written.
   DigestTree tree;
+  // Digests of the buckets at kept checkpoints, as far as this process has taken them.
+  std::map<std::uint64_t, std::vector<Digest>> leaves_at;
   TreeRows rows;
   std::vector<Digest> row_leaves;      // of the rows as they are written, by bucket
-  std::size_t changed_since_rows = 0;  // weight of what has changed in the checkpoint that is being written
-  std::size_t rows_due = 0;            // of the last checkpoint, before the next one begins
+  std::size_t changed_since_rows = 0;  // what has gone to undo of the interval, in pairs
+  std::size_t rows_due = 0;            // which of the last checkpoint have their turn before the next one begins
   // Why nothing of the state is to be used. Set by damage that was found, also without a mark; gone with an install.
   std::optional<StorageError> damage;
   bool rebuilt = false;  // since the damage: tree and lists are those of what could be read
@@ -76,7 +80,8 @@ struct Store::Impl {
   [[nodiscard]] Result<void> load_state();
   [[nodiscard]] StorageError noted_damage() const;
   [[nodiscard]] Result<void> load_tree();
-  [[nodiscard]] Result<void> check_root() const;
+  [[nodiscard]] Result<void> check_root();
+  [[nodiscard]] Result<void> recount_tree();
   [[nodiscard]] Result<void> load_saved();
   [[nodiscard]] Result<void> check_ledger() const;
 
@@ -118,7 +123,8 @@ struct Store::Impl {
   static void list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value);
   static void put_lists(WriteBatch& batch, Lists lists);
   static void put_row(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
-  void put_rows(WriteBatch& batch, std::size_t count, SequenceNumber n);
+  void weigh(const Before& before);
+  void put_rows(WriteBatch& batch, std::size_t turns, std::size_t most, SequenceNumber n);
   [[nodiscard]] Result<void> write_due_rows(std::size_t most);
 
   // Journal.

@@ -84,6 +84,7 @@ StorageError Store::Impl::noted_damage() const {
 Result<void> Store::Impl::load_state() {
   if (auto loaded = load_tree(); !loaded) return loaded;
   if (auto checked = check_root(); !checked) return checked;
+  if (!damage) leaves_at[interval.value] = tree.leaves();
   if (auto loaded = load_saved(); !loaded) return loaded;
   return read_all(Family::clients);
 }
@@ -125,6 +126,7 @@ Result<void> Store::Impl::load_meta() {
   begun.reset();
   taken.clear();
   kept = *kept_record;
+  undo_erased = 0;
   if (interval > executed.n) {
     return corrupt("a checkpoint was taken at " + std::to_string(interval.value) + ", but only " +
                    std::to_string(executed.n.value) + " batches were executed");
@@ -140,6 +142,9 @@ Result<void> Store::Impl::load_tree() {
   tree.refresh();
   row_leaves = tree.leaves();
   changed_since_rows = rows_due = 0;
+  for (std::uint32_t bucket = 0; bucket < DigestTree::bucket_count; ++bucket)
+    rows_due += rows.of(bucket) < interval.value;
+  leaves_at.clear();
   auto led = view().visit_steps(rows, interval, [&](std::uint32_t bucket, BytesView name, const Step& step) {
     tree.replace(bucket, name, step.from, step.to);
   });
@@ -148,14 +153,35 @@ Result<void> Store::Impl::load_tree() {
   return {};
 }
 
-// A state that was put in order is not that of a checkpoint.
-Result<void> Store::Impl::check_root() const {
-  if (damage) return {};
+// A state that was put in order is not that of a checkpoint. Where rows and undo do not give the root, the pairs may.
+Result<void> Store::Impl::check_root() {
+  if (damage || interval.value == 0) return {};
   const auto summary = own_summary(interval);
   if (!summary) return tl::unexpected(summary.error());
-  if (!*summary || (*summary)->state == tree.root()) return {};
-  return tl::unexpected(damage_error(
-      engine->name(), "the digests at checkpoint " + std::to_string(interval.value) + " do not give its root"));
+  if (!*summary) return corrupt("own checkpoint " + std::to_string(interval.value) + " is missing");
+  if ((*summary)->state == tree.root()) return {};
+  if (auto counted = recount_tree(); !counted) return counted;
+  if ((*summary)->state == tree.root()) return {};
+  return tl::unexpected(damage_error(engine->name(), "it is not that of checkpoint " + std::to_string(interval.value)));
+}
+
+// From the pairs as they were at the last checkpoint; all rows are written anew.
+Result<void> Store::Impl::recount_tree() {
+  tree = {};
+  for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
+    const auto entries = engine->scan(family_of(name_space), {}, {});
+    for (; entries->valid(); entries->next()) tree.add(name_space, entries->key(), entries->value());
+    if (auto status = entries->status(); !status) return status;
+  }
+  auto taken_back = visit_changes([&](const Before& before, const std::optional<Bytes>& now) {
+    tree.replace(DigestTree::bucket_of(before.name), before.name, now ? std::optional<BytesView>{*now} : std::nullopt,
+                 before.value);
+  });
+  if (!taken_back) return taken_back;
+  tree.refresh();
+  WriteBatch batch;
+  put_rows(batch, DigestTree::bucket_count, SIZE_MAX, interval);
+  return write(batch, Sync::no);
 }
 
 Result<void> Store::Impl::load_saved() {
@@ -163,6 +189,7 @@ Result<void> Store::Impl::load_saved() {
   return view().visit_undo(interval, [&](std::uint64_t of, const Before& before) -> Result<void> {
     if (of == interval.value) {
       saved.emplace(as_text(before.name));
+      weigh(before);
       return {};
     }
     const std::string entry = to_hex(undo_key(of, before.name));

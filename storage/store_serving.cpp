@@ -113,9 +113,9 @@ Result<std::map<Bytes, Bytes>> Store::clients_at(SequenceNumber checkpoint) cons
 
 // ---- State transfer -------------------------------------------------------------------------------------
 
-// The digests of the last checkpoint stay known while the next one is being written.
 Result<ServingSession*> Store::Impl::serve(ReplicaId asker, SequenceNumber n) {
-  return sessions.at(asker, n, *engine, n == interval ? &tree.leaves() : nullptr);
+  const auto known = leaves_at.find(n.value);
+  return sessions.at(asker, n, *engine, known == leaves_at.end() ? nullptr : &known->second);
 }
 
 Result<std::optional<Tree>> Store::tree_at(SequenceNumber n, ReplicaId asker, std::uint64_t* work) {

@@ -60,9 +60,10 @@ Result<void> Store::truncate(SequenceNumber n) {
   }
 
   // The current interval's undo is what the digest is updated from, earlier ones' is what leads there from the rows of
-  // the tree. As these go on with each checkpoint, what the last call has left is not known: the range begins at 0.
+  // the tree.
   kept.first_undo = std::max(kept.first_undo, std::min(kept.previous.value, impl.interval.value));
-  if (!impl.damage) erase(Family::undo, {}, number_key(std::min(kept.first_undo, impl.rows.lowest())));
+  const std::uint64_t needed = std::min(kept.first_undo, impl.rows.lowest());
+  if (!impl.damage) erase(Family::undo, number_key(impl.undo_erased), number_key(needed));
 
   // An entry that stood for the head of the ledger where a state was installed; an opening may lead back to it.
   erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, impl.interval.value)));
@@ -71,6 +72,8 @@ Result<void> Store::truncate(SequenceNumber n) {
   batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept(kept)});
   if (auto written = impl.write(batch, Sync::no); !written) return written;
   impl.kept = kept;
+  if (!impl.damage) impl.undo_erased = needed;
+  impl.leaves_at.erase(impl.leaves_at.begin(), impl.leaves_at.lower_bound(kept.first_undo));
   return {};
 }
 

@@ -13,13 +13,11 @@ std::uint64_t TreeRows::lowest() const {
   return *std::ranges::min_element(of_);
 }
 
-std::vector<std::uint32_t> TreeRows::take_turns(std::size_t count, SequenceNumber n) {
-  std::vector<std::uint32_t> taken;
-  for (; taken.size() < std::min<std::size_t>(count, of_.size()); next_ = (next_ + 1) % DigestTree::bucket_count) {
-    of_[next_] = n.value;
-    taken.push_back(next_);
-  }
-  return taken;
+std::uint32_t TreeRows::take_turn(SequenceNumber n) {
+  const std::uint32_t bucket = next_;
+  of_[bucket] = n.value;
+  next_ = (bucket + 1) % DigestTree::bucket_count;
+  return bucket;
 }
 
 // Neighbours are mostly of the same checkpoint: one entry for each run of them.

@@ -20,8 +20,8 @@ class TreeRows {
   [[nodiscard]] std::uint64_t of(std::uint32_t bucket) const { return of_[bucket]; }
   // Undo is needed from this interval on.
   [[nodiscard]] std::uint64_t lowest() const;
-  // The next `count` buckets, which are of checkpoint n from now on.
-  std::vector<std::uint32_t> take_turns(std::size_t count, SequenceNumber n);
+  // The next bucket, whose row is of checkpoint n from now on.
+  std::uint32_t take_turn(SequenceNumber n);
 
   [[nodiscard]] Bytes encode() const;
   [[nodiscard]] static std::optional<TreeRows> decode(BytesView bytes);

@@ -29,7 +29,7 @@ class Merged final : public Iterator {
     settle();
   }
   [[nodiscard]] BytesView key() const override { return changed_ ? BytesView{at_->first} : below_->key(); }
-  [[nodiscard]] BytesView value() const override { return changed_ ? BytesView{*at_->second} : below_->value(); }
+  [[nodiscard]] BytesView value() const override { return changed_ ? BytesView{*at_->second.value} : below_->value(); }
   [[nodiscard]] Result<void> status() const override { return below_->status(); }
 
  private:
@@ -40,7 +40,7 @@ class Merged final : public Iterator {
       changed_ = at_ != end_ && !(below_->valid() && less(below_->key(), at_->first));
       if (!changed_) return;
       if (below_->valid() && !less(at_->first, below_->key())) below_->next();
-      if (at_->second) return;
+      if (at_->second.value) return;
     }
   }
 
@@ -56,26 +56,35 @@ bool Unwritten::Less::operator()(BytesView a, BytesView b) const {
   return std::ranges::lexicographical_compare(a, b);
 }
 
-void Unwritten::set(Namespace name_space, Bytes key, std::optional<Bytes> value) {
-  bytes_ += size_of(value);
-  const std::size_t added = entry_bytes + key.size();
-  const auto [at, fresh] = changes_[index(name_space)].try_emplace(std::move(key));
-  bytes_ += fresh ? added : 0;
-  bytes_ -= size_of(at->second);
-  at->second = std::move(value);
+void Unwritten::set(Namespace name_space, StateChange change) {
+  Changes& changes = changes_[index(name_space)];
+  const std::size_t added = entry_bytes + change.key.size();
+  const auto [at, fresh] = changes.try_emplace(std::move(change.key));
+  if (fresh) {
+    bytes_ += added;
+    at->second.first = change.first;
+  }
+  bytes_ -= size_of(at->second.value);
+  if (!change.value && at->second.first) {
+    bytes_ -= added;
+    changes.erase(at);
+    return;
+  }
+  bytes_ += size_of(change.value);
+  at->second.value = std::move(change.value);
 }
 
 const std::optional<Bytes>* Unwritten::find(Namespace name_space, BytesView key) const {
   const Changes& changes = in(name_space);
   const auto found = changes.find(key);
-  return found == changes.end() ? nullptr : &found->second;
+  return found == changes.end() ? nullptr : &found->second.value;
 }
 
 void Unwritten::forget(Namespace name_space, Changes::const_iterator to) {
   Changes& changes = changes_[index(name_space)];
   while (changes.cbegin() != to) {
     const auto first = changes.begin();
-    bytes_ -= entry_bytes + first->first.size() + size_of(first->second);
+    bytes_ -= entry_bytes + first->first.size() + size_of(first->second.value);
     changes.erase(first);
   }
 }

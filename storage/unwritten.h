@@ -8,6 +8,7 @@
 
 #include "node/pbft/digests.h"
 #include "storage/engine.h"
+#include "storage/store.h"
 
 namespace pbft::storage {
 
@@ -17,9 +18,13 @@ class Unwritten {
     using is_transparent = void;
     bool operator()(BytesView a, BytesView b) const;
   };
-  using Changes = std::map<Bytes, std::optional<Bytes>, Less>;  // key -> value, or erased
+  struct Change {
+    std::optional<Bytes> value;  // nothing: erased
+    bool first = false;          // as in StateChange
+  };
+  using Changes = std::map<Bytes, Change, Less>;
 
-  void set(Namespace name_space, Bytes key, std::optional<Bytes> value);
+  void set(Namespace name_space, StateChange change);
   // Null where the pair has not changed; else its value, or nothing where it was erased.
   [[nodiscard]] const std::optional<Bytes>* find(Namespace name_space, BytesView key) const;
   [[nodiscard]] const Changes& in(Namespace name_space) const { return changes_[index(name_space)]; }

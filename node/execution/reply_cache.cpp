@@ -59,20 +59,19 @@ bool ReplyCache::add(const ClientId& client, SessionId session, storage::CachedR
   storage::SessionRecord* record = change({client, session});
   if (record == nullptr) return false;
   if (reply.number < record->session.low) return true;
-  result_changes({client, session}, reply);
+  auto& replies = record->replies;
+  const auto at = std::lower_bound(replies.begin(), replies.end(), reply.number, before);
+  const bool is_there = at != replies.end() && at->number == reply.number;
+  if (is_there) {
+    large_.remove(client, large_size(*at));
+    result_changes({client, session}, *at);
+  }
+  result_changes({client, session}, reply, !is_there);
   if (const std::size_t large = large_size(reply); large > 0) {
     large_.add(client, large);
     made_[{client, session}].insert(reply.number);
   }
-  auto& replies = record->replies;
-  if (replies.empty() || replies.back().number < reply.number) {
-    replies.push_back(std::move(reply));
-    return true;
-  }
-  const auto at = std::lower_bound(replies.begin(), replies.end(), reply.number, before);
-  if (at != replies.end() && at->number == reply.number) {
-    large_.remove(client, large_size(*at));
-    result_changes({client, session}, *at);
+  if (is_there) {
     *at = std::move(reply);
   } else {
     replies.insert(at, std::move(reply));
@@ -112,8 +111,8 @@ bool ReplyCache::has_session(const ClientId& client) const {
   return first != sessions_.end() && first->first.first == client;
 }
 
-void ReplyCache::result_changes(const Key& key, const storage::CachedReply& reply) {
-  if (storage::has_own_record(reply)) changed_results_[key].insert(reply.number);
+void ReplyCache::result_changes(const Key& key, const storage::CachedReply& reply, bool first) {
+  if (storage::has_own_record(reply)) changed_results_[key].try_emplace(reply.number, first);
 }
 
 void ReplyCache::keep_bound() {
@@ -157,11 +156,12 @@ std::vector<storage::StateChange> ReplyCache::take_changes() {
     changes.push_back({storage::client_key(id), std::move(record)});
   }
   for (const auto& [key, numbers] : changed_results_) {
-    for (const RequestNumber number : numbers) {
+    for (const auto& [number, first] : numbers) {
       const storage::CachedReply* reply = find(key.first, key.second, number);
       std::optional<Bytes> record;
       if (reply != nullptr && storage::has_own_record(*reply)) record = reply->result;
-      changes.push_back({storage::result_key(key.first, key.second, number), std::move(record)});
+      if (first && !record) continue;  // made and dropped by the same batch
+      changes.push_back({storage::result_key(key.first, key.second, number), std::move(record), first});
     }
   }
   for (const Key& key : changed_sessions_) {

@@ -54,8 +54,8 @@ class ReplyCache {
   using Key = std::pair<ClientId, SessionId>;
 
   [[nodiscard]] bool has_session(const ClientId& client) const;
-  // Notes that the reply is made, or dropped, where its result has a record of its own.
-  void result_changes(const Key& key, const storage::CachedReply& reply);
+  // Notes that the reply is made, or dropped, where its result has a record of its own. `first`: it never had one.
+  void result_changes(const Key& key, const storage::CachedReply& reply, bool first = false);
   // The session's record, noted as changed; null where there is no such session.
   [[nodiscard]] storage::SessionRecord* change(const Key& key);
   void keep_bound();
@@ -68,7 +68,7 @@ class ReplyCache {
   LargeResults large_;
   std::map<Key, std::set<RequestNumber>> made_;                      // large results of the batch that is running
   std::map<ClientId, std::optional<ClientUpdate>> changed_clients_;  // nothing: the record goes
-  std::map<Key, std::set<RequestNumber>> changed_results_;           // Invariant: none is empty
+  std::map<Key, std::map<RequestNumber, bool>> changed_results_;  // whether it is the first; invariant: none is empty
   std::set<Key> changed_sessions_;
   // The last one that change() gave. Invariant: in sessions_, and noted as changed; or null.
   std::pair<const Key, storage::SessionRecord>* changing_ = nullptr;

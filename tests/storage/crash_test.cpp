@@ -12,7 +12,8 @@ namespace {
 struct KnownRun {
   static constexpr std::uint64_t interval = 4;
   static constexpr std::uint64_t last_batch = 16;
-  static constexpr StoreOptions options{.checkpoint_interval = interval, .ledger_keep = 6};
+  static constexpr StoreOptions options{
+      .checkpoint_interval = interval, .ledger_keep = 6, .least_tree_rows = 1, .pairs_per_tree_row = 1};
 
   std::vector<Applied> batches;
   std::vector<Model> models;

@@ -265,6 +265,40 @@ TEST_CASE("what gathers is bounded: beyond it all is written, in the course of a
   CHECK(stored() == to_bytes("3"));
 }
 
+TEST_CASE("what comes and goes between two checkpoints leaves nothing, where it is said to be new", "[gather]") {
+  GatheringStore<MemoryDisk> fixture{now_and_then};
+  Model model;
+  const auto batch = [&](const std::string& key, std::optional<Bytes> value, bool first) {
+    fixture.apply(model.next({}, {{to_bytes(key), std::move(value), first}}));
+  };
+  const auto stored = [&] { return must(fixture.disk.engine()->get(Family::meta, to_bytes("executed")))->at(7); };
+  const Bytes value(1'000, 'v');
+  for (int i = 0; i < 4; ++i) {
+    batch("key" + std::to_string(i), value, true);
+    batch("key" + std::to_string(i), std::nullopt, false);
+  }
+  CHECK(stored() == 0);
+  CHECK(content_of(fixture.store->clients_scan()).empty());
+  const CheckpointSummary first = take(*fixture.store, 8);
+  CHECK(first.state == must(fixture.store->recompute_state_digest()));
+  // What was written meanwhile, or is being written, is erased there.
+  batch("stays", value, true);
+  batch("goes", value, true);
+  batch("third", value, true);  // more than is to wait
+  CHECK(stored() == 11);
+  batch("goes", std::nullopt, false);
+  for (int i = 0; i < 4; ++i) batch("late" + std::to_string(i % 2), value, i < 2);
+  must(fixture.store->begin_checkpoint(SequenceNumber{16}, Epoch{1}, Digest{}));
+  batch("late0", std::nullopt, false);
+  batch("late1", std::nullopt, false);
+  while (fixture.store->checkpointing()) must(fixture.store->continue_checkpoint(1));
+  CHECK(must(fixture.store->clients_at(SequenceNumber{16})).size() == 4);
+  for (int i = 0; i < 6; ++i) batch("other", value, false);
+  CHECK(take(*fixture.store, 24).state == must(fixture.store->recompute_state_digest()));
+  CHECK(content_of(fixture.store->clients_scan()) == model.clients);
+  CHECK(model.clients.size() == 3);
+}
+
 // What is erased takes next to no room in memory, however large it was, but all of it goes to undo.
 TEST_CASE("no write is much larger than the others, however large the values are that go", "[gather]") {
   constexpr std::size_t values = 100;

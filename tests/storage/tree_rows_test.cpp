@@ -50,8 +50,9 @@ struct StoreWithRows {
 TEST_CASE("rows take turns, and come back as they were written", "[tree_rows]") {
   TreeRows rows{SequenceNumber{3}};
   CHECK(rows.lowest() == 3);
-  CHECK(rows.take_turns(2, SequenceNumber{4}) == std::vector<std::uint32_t>{0, 1});
-  CHECK(rows.take_turns(1, SequenceNumber{8}) == std::vector<std::uint32_t>{2});
+  CHECK(rows.take_turn(SequenceNumber{4}) == 0);
+  CHECK(rows.take_turn(SequenceNumber{4}) == 1);
+  CHECK(rows.take_turn(SequenceNumber{8}) == 2);
   CHECK(rows.lowest() == 3);
   const auto read = TreeRows::decode(rows.encode());
   REQUIRE(read);
@@ -60,10 +61,9 @@ TEST_CASE("rows take turns, and come back as they were written", "[tree_rows]") 
   CHECK(rows.of(2) == 8);
   CHECK(rows.of(all_rows - 1) == 3);
   // To the end, and on from the beginning.
-  CHECK(rows.take_turns(all_rows - 2, SequenceNumber{12}).back() == 0);
+  for (std::uint32_t bucket = 3; bucket < all_rows; ++bucket) CHECK(rows.take_turn(SequenceNumber{12}) == bucket);
+  CHECK(rows.take_turn(SequenceNumber{12}) == 0);
   CHECK(rows.lowest() == 4);
-  CHECK(rows.take_turns(2 * all_rows, SequenceNumber{16}).size() == all_rows);
-  CHECK(rows.lowest() == 16);
 }
 
 TEST_CASE("what says nothing of all rows is refused", "[tree_rows]") {
@@ -152,12 +152,57 @@ TEST_CASE("large values bring all rows their turn sooner", "[tree_rows]") {
   }
 }
 
-TEST_CASE("rows that do not lead to the root of the last checkpoint are found at the opening", "[tree_rows]") {
-  StoreWithRows fixture{all_rows};
+TEST_CASE("what counts is what undo holds, also of what is again as it was", "[tree_rows]") {
+  StoreWithRows fixture{1};
+  const std::string large(1U << 20, 'v');
+  const auto interval = [&] {
+    // Every batch is written at once, so that undo has each pair; in the end they are what they were.
+    must(fixture.store->apply(fixture.model.next({put("a", "1"), put("b", "1"), put("c", "1")})));
+    must(fixture.store->apply(fixture.model.next({put("a", large), put("b", large), put("c", large)})));
+    for (int i = 0; i < 2; ++i) must(fixture.store->apply(fixture.model.next({})));
+    fixture.summary = take(*fixture.store, fixture.model.executed);
+    must(fixture.store->truncate(fixture.last));
+    fixture.last = fixture.summary.n;
+  };
+  for (int i = 0; i < 60; ++i) {
+    interval();
+    if (i % 9 == 4) fixture.restart();
+    CHECK(fixture.undo().size() <= 3 * 30);
+  }
+}
+
+TEST_CASE("after an opening all rows are brought up to date", "[tree_rows]") {
+  StoreWithRows fixture{1};
+  fixture.options.pairs_per_tree_row = 100'000;
+  fixture.open();
+  std::mt19937_64 random{4};
+  for (int i = 0; i < 10; ++i) fixture.interval(random, 20, 100);
+  REQUIRE(fixture.undo().size() > 200);
+  REQUIRE(fixture.rows().size() < 10);
+  fixture.restart();
+  for (int i = 0; i < 3; ++i) fixture.interval(random, 4, 100);
+  CHECK(fixture.undo().size() < 60);
+  CHECK(fixture.rows().size() > 40);
+}
+
+TEST_CASE("rows that do not lead to the root of the last checkpoint are made anew from the pairs", "[tree_rows]") {
+  StoreWithRows fixture{GENERATE(16, 4096)};
   std::mt19937_64 random{5};
-  fixture.interval(random, 20, 100);
+  for (int i = 0; i < 300; ++i) fixture.interval(random, 20, 100);
+  must(fixture.store->apply(fixture.model.next(random_changes(random, 20, 100))));
+  const Content before = fixture.rows();
+  const Bytes row = before.begin()->first;
   WriteBatch batch;
-  batch.erase(Family::tree, fixture.rows().begin()->first);
+  batch.erase(Family::tree, row);
   must(fixture.disk.engine()->write(batch, Sync::no));
-  CHECK(fixture.restart().damaged);
+  CHECK_FALSE(fixture.restart().damaged);
+  CHECK(fixture.rows().contains(row));
+  CHECK_FALSE(fixture.restart().damaged);
+  CHECK(must(fixture.store->tree_at(fixture.last, asker)));
+
+  SECTION("but not from pairs that are not what they were") {
+    batch.put(Family::state, to_bytes("nobody wrote"), to_bytes("this"));
+    must(fixture.disk.engine()->write(batch, Sync::no));
+    CHECK(fixture.restart().damaged);
+  }
 }

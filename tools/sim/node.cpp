@@ -27,6 +27,7 @@ storage::StoreOptions store_options(const Plan& plan) {
   options.gather_bytes = plan.gather_bytes;
   options.write_bytes = plan.write_bytes;
   options.least_tree_rows = plan.tree_rows;
+  options.pairs_per_tree_row = plan.pairs_per_row;
   return options;
 }
 

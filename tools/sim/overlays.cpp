@@ -143,8 +143,10 @@ void lay_over(Plan& plan, const Shares& shares) {
   plan.checkpoint_pairs = storage.chance(500) ? storage.between(1, 4) : 128;
   if (storage.chance(300)) plan.write_bytes = storage.between(50, 2'000);
   // All are as old as the last checkpoint, as the last few, or of any age.
-  constexpr std::array<std::size_t, 3> rows{4'096, 700, 16};
-  plan.tree_rows = rows[Random::stream(plan.seed, "rows").below(rows.size())];
+  constexpr std::array<std::size_t, 4> rows{4'096, 700, 16, 1};
+  Random turns = Random::stream(plan.seed, "rows");
+  plan.tree_rows = rows[turns.below(rows.size())];
+  plan.pairs_per_row = turns.chance(500) ? 1 : 8;
   Random table = Random::stream(plan.seed, "table");
   if (table.chance(500)) plan.table_bytes = table.between(500, 6'000);
   plan.rocksdb = Random::stream(plan.seed, "rocksdb").below(100) < shares.rocksdb;

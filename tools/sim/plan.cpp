@@ -205,8 +205,8 @@ std::string describe(const Plan& plan) {
       fmt::join(plan.wiped, " "), plan.clients.faulty);
   text += fmt::format(
       "up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn, {} bytes at once, and "
-      "{} rows of the tree; {} bytes of large results are kept\n",
-      plan.gather_bytes, plan.checkpoint_pairs, plan.write_bytes, plan.tree_rows, plan.table_bytes);
+      "{} rows of the tree, or one for {} pairs; {} bytes of large results are kept\n",
+      plan.gather_bytes, plan.checkpoint_pairs, plan.write_bytes, plan.tree_rows, plan.pairs_per_row, plan.table_bytes);
   if (plan.rocksdb) text += "stores on RocksDB, on a simulated file system\n";
   if (plan.pace > 1) {
     text += fmt::format("hours of it, with faults {} times as rare; rests of up to {} s after {} of 1000 answers\n",

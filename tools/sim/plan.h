@@ -75,7 +75,8 @@ struct Plan {
   std::size_t gather_bytes = 0;   // of changes that wait for a checkpoint; 0: none
   std::size_t checkpoint_pairs = 128;  // that are written in a turn
   std::size_t write_bytes = 1U << 20;  // about as much in one write
-  std::size_t tree_rows = 16;          // written with each checkpoint at least
+  std::size_t tree_rows = 16;          // that have their turn with each checkpoint at least
+  std::size_t pairs_per_row = 8;
   std::size_t table_bytes = 1U << 28;  // of large results that all sessions keep
 
   [[nodiscard]] Cadence& of(Fault fault) { return cadence[static_cast<std::size_t>(fault)]; }

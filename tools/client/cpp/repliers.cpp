@@ -33,6 +33,7 @@ bool Repliers::reset() {
 }
 
 bool Repliers::failed() {
+  spoilt_ = true;
   if (chosen_.empty()) return false;  // it is nobody's fault that was chosen
   for (std::size_t i = 0; i < chosen_.size(); ++i) {
     if (chosen_[i]) distrusted_[i] = distrusted_periods;
@@ -50,13 +51,14 @@ void Repliers::begin_period(ReplicaId primary) {
     } else if (periods_left_ == 0) {
       chosen_.clear();
     }
-  } else if (periods_left_ == 0 && answered_ >= enough_answers) {
+  } else if (periods_left_ == 0 && answered_ >= enough_answers && !spoilt_) {
     mean_of_all_us_ = mean_us();
     choose(primary);
   }
   std::fill(votes_.begin(), votes_.end(), 0);
   answered_ = 0;
   waited_us_ = 0;
+  spoilt_ = false;
 }
 
 // Of the backups that were often enough among the first, f, beginning at another one for each client.

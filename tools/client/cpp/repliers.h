@@ -28,7 +28,8 @@ class Repliers {
   void end_turn(std::uint64_t now_us);
   // All reply again. True: they are to be told so.
   [[nodiscard]] bool reset();
-  // The same, since a request was not answered in time.
+  // All reply again, since a request was not answered in time. Where all do already it is nobody's fault, but the
+  // period tells nothing of what is usual.
   [[nodiscard]] bool failed();
   void begin_period(ReplicaId primary);
 
@@ -48,6 +49,7 @@ class Repliers {
   std::vector<std::uint64_t> votes_;  // by ReplicaId
   std::uint64_t answered_ = 0;
   std::uint64_t waited_us_ = 0;
+  bool spoilt_ = false;
   // Of this turn.
   std::uint64_t new_answered_ = 0;
   std::uint64_t sent_sum_us_ = 0;
