@@ -195,13 +195,17 @@ void NormalOperation::hold(const PrePrepare& message, Slot& slot) {
   slot.held_bytes = bytes;
 }
 
-// f+1 PREPAREs from distinct backups: one of them is correct, had the primary's pre-prepare, and found every bundle
-// authentic. So they stand in for a pre-prepare that did not authenticate here, or that the primary kept from here.
+// PREPAREs from f+1 distinct replicas: one of them is correct, had the primary's pre-prepare, and found every bundle
+// authentic and the time well. So they stand in for a pre-prepare that did not authenticate here, that the primary kept
+// from here, or that comes when its time is behind. The primary sends no PREPARE: its COMMIT says as much, and may be
+// all that there is beside f backups' votes where others have lost theirs.
 const Digest* NormalOperation::vouched(SequenceNumber n, const Slot& slot) const {
   if (slot.accepted || is_primary() || !view_.votes() || n <= view_.opening.end()) return nullptr;
+  const auto& primary = slot.commits[view_.primary().value];
   for (const auto& vote : slot.prepares) {
-    if (vote && vote->view == view_.view && count_matching(slot.prepares, *vote) >= quorum_.weak())
-      return &vote->digest;
+    if (!vote || vote->view != view_.view) continue;
+    const std::uint32_t vouching = count_matching(slot.prepares, *vote) + (primary == vote ? 1 : 0);
+    if (vouching >= quorum_.weak()) return &vote->digest;
   }
   return nullptr;
 }
@@ -275,6 +279,7 @@ void NormalOperation::on_commit(ReplicaId sender, const Commit& message, Outbox&
   if (!log_.in_window(message.n)) return out.reject(Reject::outside_window, sender);
   Slot& slot = log_.slot(message.n, now_);
   if (!record(slot.commits[sender.value], {message.view, message.digest}, sender, out)) return;
+  accept_if_vouched(message.n, slot, out);
   check_committed(slot);
 }
 

@@ -59,7 +59,7 @@ class NormalOperation {
   [[nodiscard]] bool is_primary() const { return view_.primary() == local_.self; }
   // Highest n that ever prepared here, in any view, unless a later NEW-VIEW has left it free (for reads).
   [[nodiscard]] SequenceNumber highest_prepared() const { return highest_prepared_; }
-  // The digest that f+1 backups vouch for in a slot in which this replica has not voted in the present view.
+  // The digest that f+1 replicas vouch for in a slot in which this replica has not voted in the present view.
   [[nodiscard]] const Digest* vouched(SequenceNumber n, const Slot& slot) const;
   // Whether the slot waits for a batch with this digest: proven to be committed, put there by the NEW-VIEW, or vouched
   // for.

@@ -35,7 +35,7 @@ def bug(name, breaks, *edits, by_test=()):
 PROGRAMS = {
     "tests/pbft": """
 pbft_test(test_walk LABEL unit SOURCES new_view_model.cpp new_view_walk.cpp new_view_walk_test.cpp LINK pbft_rules)
-pbft_test(test_stories LABEL unit SOURCES primary_watch_test.cpp request_queue_test.cpp state_transfer_test.cpp
+pbft_test(test_stories LABEL unit SOURCES normal_operation_test.cpp primary_watch_test.cpp request_queue_test.cpp state_transfer_test.cpp
           LINK pbft_core_harness)
 """,
     "tests/crypto": """
@@ -252,6 +252,11 @@ BUGS = (
          "starvation * timeout_ && executed_ >= one.turn)",
          "starvation * timeout_ && (planted(\"long_queue_starves\") || executed_ >= one.turn))"),
         by_test=("test_stories", "a client whose request stands in a long queue is not starved before its turn has come")),
+    bug("primary_vouches_for_nothing", "the COMMIT of the primary does not vouch for its proposal",
+        ("node/pbft/normal_operation.cpp",
+         "(primary == vote ? 1 : 0)",
+         "(primary == vote && !planted(\"primary_vouches_for_nothing\") ? 1 : 0)"),
+        by_test=("test_stories", "a proposal that comes when its time is behind*")),
     bug("full_queue_has_no_room", "a full queue has no room for who asks for little",
         ("node/pbft/request_queue.cpp",
          "    if (share <= 2 * (too_many ? mine.requests : mine.bytes)) {",

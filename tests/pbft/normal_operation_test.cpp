@@ -205,6 +205,44 @@ TEST_CASE("a batch that is not authentic here is voted for once f+1 backups vouc
   }
 }
 
+// The one that had voted has lost its memory, another was away then: only the primary and one backup can vouch.
+TEST_CASE(
+    "a proposal that comes when its time is behind is voted for once f+1 replicas vouch, the primary by its COMMIT") {
+  Backup b{4};
+  const auto batch = b.batch(1);
+  b.cluster.clock_us += 60'000'000;
+  b.cluster.tick(1);
+  b.cluster.send(0, 1, b.proposal(1, batch));
+  CHECK(b.node().count(Reject::time_behind) == 1);
+  b.prepare(0, 1, batch->digest);  // the primary sends none
+  SECTION("its COMMIT and the PREPARE of a backup") {
+    b.prepare(2, 1, batch->digest);
+    CHECK(b.sent<Prepare>().empty());
+    b.commit(0, 1, batch->digest);
+  }
+  SECTION("in any order") {
+    b.commit(0, 1, batch->digest);
+    CHECK(b.sent<Prepare>().empty());
+    b.prepare(2, 1, batch->digest);
+  }
+  SECTION("not that of a backup, which would have sent a PREPARE") {
+    b.prepare(2, 1, batch->digest);
+    b.commit(2, 1, batch->digest);
+    b.commit(3, 1, batch->digest);
+    CHECK(b.sent<Prepare>().empty());
+    b.commit(0, 1, batch->digest);
+  }
+  SECTION("only of the present view, and for the same batch") {
+    b.prepare(2, 1, batch->digest);
+    b.commit(0, 1, b.batch(2)->digest);
+    CHECK(b.sent<Prepare>().empty());
+    b.prepare(3, 1, batch->digest);
+  }
+  b.cluster.send(0, 1, BatchResponse{SequenceNumber{1}, batch});
+  REQUIRE(b.sent<Prepare>().size() == 1);
+  CHECK(b.sent<Prepare>()[0].digest == batch->digest);
+}
+
 TEST_CASE("the primary takes nobody's word for a proposal of its own") {
   CoreCluster cluster{4};
   const BundlePtr bundle = make_open(client_id(1), 1);
