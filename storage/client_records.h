@@ -1,6 +1,6 @@
 // The records of the `clients` family: one per client, one per session with its cached replies, one per result that is
 // not in its session's. They are replicated state: covered by the checkpoint's root, so their encoding is part of the
-// protocol (node/wire/README.md).
+// protocol (README.md of this folder).
 #pragma once
 
 #include <vector>
@@ -16,8 +16,8 @@ struct SessionRecord {
 
 // A result up to this size stands in its session's record, which every batch that touches the session writes anew,
 // with all that waits in it: 75 KiB at most with the default session_window. A larger one has a record of its own,
-// written when the reply is made and erased when it is dropped. That costs the store some 10 us (storage_floor): most
-// results of operations that change something (nothing, a number, a short message) are not to pay it.
+// made with the reply and erased when that is dropped. Where a checkpoint lies in between that costs the store some
+// 10 us: most results of operations that change something (nothing, a number, a short message) are not to pay it.
 inline constexpr std::size_t inline_result_bytes = 64;
 [[nodiscard]] inline bool has_own_record(const CachedReply& reply) {
   return reply.result.size() > inline_result_bytes;

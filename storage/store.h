@@ -43,7 +43,7 @@ struct StoreOptions {
 struct StateChange {
   Bytes key;
   std::optional<Bytes> value;
-  bool first = false;  // the key has never had a value: where it is erased before that is written, nothing is
+  bool first = false;  // the key had no value before: where it is erased before this is written, nothing is
 };
 
 struct CachedReply {
