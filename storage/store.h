@@ -109,6 +109,9 @@ class Store {
   [[nodiscard]] Result<void> begin_checkpoint(SequenceNumber n, Epoch epoch, const Digest& plugin);
   [[nodiscard]] Result<void> continue_checkpoint(std::size_t pairs);
   [[nodiscard]] bool checkpointing() const;  // begun, and not done
+  // Before an orderly end: brings all rows of family tree up to date, so that the next opening has nothing of the state
+  // to read. A checkpoint that is being written is finished.
+  [[nodiscard]] Result<void> write_all_rows();
   // The next one that is done, each given once.
   [[nodiscard]] std::optional<CheckpointSummary> next_taken();
   // Recomputes the digest of everything stored now, from nothing: for tests, scrubbing, comparison.

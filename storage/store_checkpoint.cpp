@@ -116,6 +116,14 @@ Result<void> Store::continue_checkpoint(std::size_t pairs) {
   return impl_->write_some(std::max(pairs, std::exchange(impl_->begun->due, 0)));
 }
 
+Result<void> Store::write_all_rows() {
+  if (impl_->failure) return tl::unexpected(*impl_->failure);
+  if (impl_->damage) return {};
+  if (auto finished = impl_->finish_checkpoint(); !finished) return finished;
+  impl_->rows_due = DigestTree::bucket_count;
+  return impl_->write_due_rows(SIZE_MAX);
+}
+
 bool Store::checkpointing() const {
   return impl_->begun.has_value();
 }

@@ -185,6 +185,22 @@ TEST_CASE("after an opening all rows are brought up to date", "[tree_rows]") {
   CHECK(fixture.rows().size() > 40);
 }
 
+TEST_CASE("after an orderly end an opening reads nothing of the state", "[tree_rows]") {
+  StoreWithRows fixture{1};
+  std::mt19937_64 random{6};
+  for (int i = 0; i < 10; ++i) fixture.interval(random, 20, 100);
+  must(fixture.store->write_all_rows());
+  // Which an opening would meet.
+  WriteBatch batch;
+  const Bytes key = fixture.model.state.begin()->first;
+  batch.put(Family::state, key, to_bytes("another value"));
+  must(fixture.disk.engine()->write(batch, Sync::no));
+  CHECK_FALSE(fixture.restart().damaged);
+  const ScrubReport report = must(fixture.store->scrub(100'000));
+  REQUIRE(report.damage.size() == 1);
+  CHECK(report.damage[0].first == key);
+}
+
 TEST_CASE("rows that do not lead to the root of the last checkpoint are made anew from the pairs", "[tree_rows]") {
   StoreWithRows fixture{GENERATE(16, 4096)};
   std::mt19937_64 random{5};
