@@ -52,6 +52,13 @@ LtHash pair_element(Namespace name_space, BytesView key, BytesView value) {
   return LtHash::of(digest);
 }
 
+void replace_pair(LtHash& bucket, BytesView name, const std::optional<BytesView>& before,
+                  const std::optional<BytesView>& now) {
+  const auto name_space = static_cast<Namespace>(name[0]);
+  if (before) bucket.remove(pair_element(name_space, name.subspan(1), *before));
+  if (now) bucket.add(pair_element(name_space, name.subspan(1), *now));
+}
+
 DigestTree::DigestTree() : buckets_(bucket_count) {
   std::size_t size = bucket_count;
   for (std::size_t level = 0; level < levels_.size(); ++level, size /= fan_out) {
@@ -69,10 +76,7 @@ void DigestTree::remove(Namespace name_space, BytesView key, BytesView value) {
 
 void DigestTree::replace(std::uint32_t bucket, BytesView name, const std::optional<BytesView>& before,
                          const std::optional<BytesView>& now) {
-  const auto name_space = static_cast<Namespace>(name[0]);
-  LtHash& hash = at(bucket);
-  if (before) hash.remove(pair_element(name_space, name.subspan(1), *before));
-  if (now) hash.add(pair_element(name_space, name.subspan(1), *now));
+  replace_pair(at(bucket), name, before, now);
 }
 
 void DigestTree::load(std::uint32_t bucket, const LtHash& value) {

@@ -16,6 +16,9 @@ namespace pbft::storage {
 
 // The value of a bucket with this one pair.
 [[nodiscard]] LtHash pair_element(Namespace name_space, BytesView key, BytesView value);
+// The pair of this name (the namespace as one byte, and the key) had one value and has another.
+void replace_pair(LtHash& bucket, BytesView name, const std::optional<BytesView>& before,
+                  const std::optional<BytesView>& now);
 // The digest of a bucket.
 [[nodiscard]] Digest leaf_digest(const LtHash& bucket);
 
@@ -28,7 +31,7 @@ class DigestTree {
 
   void add(Namespace name_space, BytesView key, BytesView value);
   void remove(Namespace name_space, BytesView key, BytesView value);
-  // The pair of this name (the namespace as one byte, and the key) had one value and has another; `bucket` is its own.
+  // As replace_pair(); `bucket` is the pair's own.
   void replace(std::uint32_t bucket, BytesView name, const std::optional<BytesView>& before,
                const std::optional<BytesView>& now);
   // A bucket as it was stored.

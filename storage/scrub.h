@@ -1,8 +1,7 @@
 // Goes through the stored state and compares it with its digests, a little at a time. A pass has two halves: each
 // bucket's content at the last checkpoint against the bucket's digest (and the bucket's row in family tree against what
-// was written), which finds what has changed or is missing; then
-// each pair against the lists of the buckets, which finds what should not be there, and undo, which is only read. One
-// thread.
+// was written), which finds what has changed or is missing; then each pair against the lists of the buckets, which
+// finds what should not be there, and undo, which is only read. One thread.
 #pragma once
 
 #include <array>
@@ -19,8 +18,7 @@ class Scrub {
     const std::vector<Digest>& buckets;  // at that checkpoint
     const std::vector<Digest>& rows;     // of family tree, as they were written
   };
-  // About `pairs` pairs are looked at, though never less than a bucket,
-  // and not beyond the end of a pass.
+  // About `pairs` pairs are looked at, though never less than a bucket, and not beyond the end of a pass.
   [[nodiscard]] Result<ScrubReport> step(const StateView& view, const Digests& digests, std::size_t pairs);
 
  private:

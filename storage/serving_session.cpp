@@ -73,9 +73,7 @@ Result<std::vector<Digest>> ServingSession::count_leaves(SequenceNumber n) const
   auto buckets = load_buckets(*snapshot_, where_);
   if (!buckets) return tl::unexpected(buckets.error());
   auto led = view_.visit_steps(*rows, n, [&](std::uint32_t bucket, BytesView name, const Step& step) {
-    LtHash& hash = (*buckets)[bucket];
-    if (step.from) hash.remove(pair_element(space_of(name), key_of(name), *step.from));
-    if (step.to) hash.add(pair_element(space_of(name), key_of(name), *step.to));
+    replace_pair((*buckets)[bucket], name, step.from, step.to);
   });
   if (!led) return tl::unexpected(led.error());
   std::vector<Digest> leaves(DigestTree::bucket_count, leaf_digest(LtHash{}));

@@ -26,6 +26,10 @@ namespace pbft::storage {
 // Something of the repairable families is not what it should be.
 [[nodiscard]] StorageError damage_error(const std::string& where, const std::string& what);
 
+[[nodiscard]] inline std::optional<BytesView> as_view(const std::optional<Bytes>& value) {
+  return value ? std::optional<BytesView>{*value} : std::nullopt;
+}
+
 // A value of family undo: what the pair had at the start of the interval.
 [[nodiscard]] Bytes encode_before(const std::optional<BytesView>& value);
 struct Before {

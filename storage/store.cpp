@@ -176,12 +176,16 @@ Result<void> Store::Impl::write_changes(WriteBatch& batch) {
   return {};
 }
 
+Result<void> Store::Impl::add_all(DigestTree& tree, Namespace name_space, Iterator& entries) {
+  for (; entries.valid(); entries.next()) tree.add(name_space, entries.key(), entries.value());
+  return entries.status();
+}
+
 Result<Digest> Store::recompute_state_digest() const {
   DigestTree tree;
   for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
-    const auto entries = impl_->scan(name_space, {}, {});
-    for (; entries->valid(); entries->next()) tree.add(name_space, entries->key(), entries->value());
-    if (auto status = entries->status(); !status) return tl::unexpected(status.error());
+    auto added = Impl::add_all(tree, name_space, *impl_->scan(name_space, {}, {}));
+    if (!added) return tl::unexpected(added.error());
   }
   tree.refresh();
   return tree.root();

@@ -63,7 +63,7 @@ void Store::Impl::weigh(const Before& before) {
 // Takes out what the pair had at the last checkpoint and puts in what it has now; the list of its bucket follows.
 void Store::Impl::follow(Lists& lists, const Before& before, const std::optional<Bytes>& now) {
   const std::uint32_t bucket = DigestTree::bucket_of(before.name);
-  tree.replace(bucket, before.name, before.value, now ? std::optional<BytesView>{*now} : std::nullopt);
+  tree.replace(bucket, before.name, before.value, as_view(now));
   lists.emplace_back(index_key(bucket, before.name), now ? std::optional{hash_of(before.name, *now)} : std::nullopt);
 }
 

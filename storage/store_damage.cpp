@@ -219,10 +219,9 @@ Result<void> Store::Impl::derive() {
   }
   if (auto flushed = bulk.flush(); !flushed) return flushed;
   WriteBatch batch;
-  for (const std::uint32_t bucket : tree.refresh()) put_row(batch, bucket, tree.bucket(bucket));
-  row_leaves = tree.leaves();
-  rows = TreeRows{interval};
-  batch.put(Family::meta, tree_rows_key, rows.encode());
+  tree.refresh();
+  row_leaves = DigestTree{}.leaves();  // there are none
+  put_rows(batch, DigestTree::bucket_count, SIZE_MAX, interval);
   batch.erase(Family::staging, salvaged_key({}), Bytes{'k' + 1});
   batch.erase(Family::staging, salvage_done_key());
   batch.put(Family::meta, damaged_key, {1});

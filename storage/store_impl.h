@@ -82,6 +82,7 @@ struct Store::Impl {
   [[nodiscard]] Result<void> load_tree();
   [[nodiscard]] Result<void> check_root();
   [[nodiscard]] Result<void> recount_tree();
+  [[nodiscard]] static Result<void> add_all(DigestTree& tree, Namespace name_space, Iterator& entries);
   [[nodiscard]] Result<void> load_saved();
   [[nodiscard]] Result<void> check_ledger() const;
 

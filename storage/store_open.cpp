@@ -141,9 +141,8 @@ Result<void> Store::Impl::load_tree() {
   for (const auto& [bucket, hash] : *buckets) tree.load(bucket, hash);
   tree.refresh();
   row_leaves = tree.leaves();
-  changed_since_rows = rows_due = 0;
-  for (std::uint32_t bucket = 0; bucket < DigestTree::bucket_count; ++bucket)
-    rows_due += rows.of(bucket) < interval.value;
+  changed_since_rows = 0;
+  rows_due = rows.older_than(interval);
   leaves_at.clear();
   auto led = view().visit_steps(rows, interval, [&](std::uint32_t bucket, BytesView name, const Step& step) {
     tree.replace(bucket, name, step.from, step.to);
@@ -169,13 +168,11 @@ Result<void> Store::Impl::check_root() {
 Result<void> Store::Impl::recount_tree() {
   tree = {};
   for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
-    const auto entries = engine->scan(family_of(name_space), {}, {});
-    for (; entries->valid(); entries->next()) tree.add(name_space, entries->key(), entries->value());
-    if (auto status = entries->status(); !status) return status;
+    auto added = add_all(tree, name_space, *engine->scan(family_of(name_space), {}, {}));
+    if (!added) return added;
   }
   auto taken_back = visit_changes([&](const Before& before, const std::optional<Bytes>& now) {
-    tree.replace(DigestTree::bucket_of(before.name), before.name, now ? std::optional<BytesView>{*now} : std::nullopt,
-                 before.value);
+    tree.replace(DigestTree::bucket_of(before.name), before.name, as_view(now), before.value);
   });
   if (!taken_back) return taken_back;
   tree.refresh();

@@ -175,9 +175,7 @@ Result<Recovered> Store::recover(std::uint64_t window) const {
   if (auto read = impl.recover_executed(recovered, above); !read) return tl::unexpected(read.error());
   if (auto read = impl.recover_summaries(recovered, above); !read) return tl::unexpected(read.error());
   if (auto read = impl.recover_views(recovered); !read) return tl::unexpected(read.error());
-  const auto writing = impl.engine->get(Family::meta, writing_key);
-  if (!writing) return tl::unexpected(writing.error());
-  if (!impl.damage && !*writing) {
+  if (!impl.damage && !(impl.begun && impl.begun->marked)) {
     auto records = read_client_records(*impl.engine->scan(Family::clients, {}, {}), impl.engine->name());
     if (!records && records.error().kind != StorageError::Kind::damaged) return tl::unexpected(records.error());
     if (records) {

@@ -12,10 +12,7 @@ Result<Present> Store::Impl::present() const {
     const std::uint32_t bucket = DigestTree::bucket_of(before.name);
     const auto [at, fresh] = made.touched.try_emplace(bucket);
     if (const LtHash* hash = tree.bucket(bucket); fresh && hash != nullptr) at->second = *hash;
-    const Namespace name_space = space_of(before.name);
-    const BytesView key = key_of(before.name);
-    if (before.value) at->second.remove(pair_element(name_space, key, *before.value));
-    if (now) at->second.add(pair_element(name_space, key, *now));
+    replace_pair(at->second, before.name, before.value, as_view(now));
   });
   if (!visited) return tl::unexpected(visited.error());
   for (const auto& [bucket, hash] : made.touched) made.leaves[bucket] = leaf_digest(hash);
@@ -32,8 +29,7 @@ Result<bool> Store::Impl::leads_to_leaf(std::uint32_t bucket, const StagedHead& 
     all_here = all_here && DigestTree::bucket_of(name) == bucket;
     const auto own = view().now(name);
     if (!own) return tl::unexpected(own.error());
-    if (*own) hash.remove(pair_element(space_of(name), key_of(name), **own));
-    if (value) hash.add(pair_element(space_of(name), key_of(name), *value));
+    replace_pair(hash, name, as_view(*own), value);
     return {};
   });
   if (!visited) return tl::unexpected(visited.error());

@@ -13,6 +13,10 @@ std::uint64_t TreeRows::lowest() const {
   return *std::ranges::min_element(of_);
 }
 
+std::size_t TreeRows::older_than(SequenceNumber n) const {
+  return static_cast<std::size_t>(std::ranges::count_if(of_, [&](std::uint64_t of) { return of < n.value; }));
+}
+
 std::uint32_t TreeRows::take_turn(SequenceNumber n) {
   const std::uint32_t bucket = next_;
   of_[bucket] = n.value;

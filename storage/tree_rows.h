@@ -20,6 +20,7 @@ class TreeRows {
   [[nodiscard]] std::uint64_t of(std::uint32_t bucket) const { return of_[bucket]; }
   // Undo is needed from this interval on.
   [[nodiscard]] std::uint64_t lowest() const;
+  [[nodiscard]] std::size_t older_than(SequenceNumber n) const;
   // The next bucket, whose row is of checkpoint n from now on.
   std::uint32_t take_turn(SequenceNumber n);
 

@@ -194,9 +194,9 @@ BUGS = (
          "      if (!planted(\"client_table_not_in_checkpoint\") || name_space != Namespace::clients) "
          "first_change({pair.name, "),
         ("storage/store.cpp",
-         "    const auto entries = impl_->scan(name_space, {}, {});\n",
+         "    auto added = Impl::add_all(tree, name_space, *impl_->scan(name_space, {}, {}));\n",
          "    if (planted(\"client_table_not_in_checkpoint\") && name_space == Namespace::clients) continue;\n"
-         "    const auto entries = impl_->scan(name_space, {}, {});\n")),
+         "    auto added = Impl::add_all(tree, name_space, *impl_->scan(name_space, {}, {}));\n")),
     bug("chunk_unverified", "a state-transfer chunk taken on trust",
         ("storage/transfer.cpp",
          "  if (leaf_digest(end) == leaves_[bucket]) return true;",

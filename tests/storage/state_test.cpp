@@ -9,20 +9,8 @@ using Kind = StorageError::Kind;
 namespace {
 
 template <class Disk>
-struct StateStore {
-  Disk disk;
-  StoreOptions options{.checkpoint_interval = 8};
-  std::unique_ptr<Store> store;
-  StateStore() {
-    must(Store::create(*disk.engine(), identity()));
-    open();
-  }
-  void open() { store = must(Store::open(disk.engine(), identity(), options)); }
-  void restart() {
-    store.reset();
-    disk.restart();
-    open();
-  }
+struct StateStore : StoreOn<Disk> {
+  StateStore() : StoreOn<Disk>({.checkpoint_interval = 8}) {}
 };
 
 }  // namespace
@@ -32,7 +20,7 @@ TEMPLATE_TEST_CASE("a batch is applied whole and survives the process", "[state]
   Model model;
   must(fixture.store->apply(model.next({put("a", "1"), put("b", "2"), put("empty", "")}, {put("client", "x")})));
   must(fixture.store->apply(model.next({put("a", "3"), erase("b"), erase("never there")})));
-  fixture.restart();
+  fixture.reopen();
   CHECK(content_of(fixture.store->state_scan({}, {})) == model.state);
   CHECK(content_of(fixture.store->clients_scan()) == model.clients);
   CHECK(must(fixture.store->state_get(as_bytes("a"))) == to_bytes("3"));
@@ -60,7 +48,7 @@ TEMPLATE_TEST_CASE("a checkpoint may be taken again, also after a restart", "[st
   StateStore<TestType> fixture;
   Model model;
   for (int i = 0; i < 8; ++i) must(fixture.store->apply(model.next({put(std::to_string(i % 3), std::to_string(i))})));
-  fixture.restart();
+  fixture.reopen();
   const CheckpointSummary summary = take(*fixture.store, 8);
   CHECK(summary.n == SequenceNumber{8});
   CHECK(summary.ledger_head == model.head);
@@ -69,7 +57,7 @@ TEMPLATE_TEST_CASE("a checkpoint may be taken again, also after a restart", "[st
   CHECK(summary.plugin == digest_of("plugin"));
   CHECK(summary.state == must(fixture.store->recompute_state_digest()));
   CHECK(take(*fixture.store, 8) == summary);
-  fixture.restart();
+  fixture.reopen();
   CHECK(take(*fixture.store, 8) == summary);
   CHECK(must(fixture.store->recover()).checkpoints == std::vector<CheckpointSummary>{summary});
 }
@@ -88,7 +76,7 @@ TEMPLATE_TEST_CASE("thousands of random changes: digest and kept checkpoints agr
     auto clients = random_changes(random, 4, 30);
     changes += state.size() + clients.size();
     must(fixture.store->apply(model.next(std::move(state), std::move(clients))));
-    if (random() % 37 == 0) fixture.restart();
+    if (random() % 37 == 0) fixture.reopen();
     if (batch % 8 != 0) continue;
     const CheckpointSummary summary = take(*fixture.store, model.executed);
     REQUIRE(summary.state == must(fixture.store->recompute_state_digest()));
@@ -180,7 +168,7 @@ TEST_CASE("after a failed write the store refuses all others", "[state]") {
   CHECK(refusal(fixture.store->apply(second)).message == "sync failed");
   CHECK(refusal(fixture.store->take_checkpoint(SequenceNumber{1}, Epoch{1}, {})).message == "sync failed");
   CHECK(refusal(fixture.store->truncate(SequenceNumber{1})).message == "sync failed");
-  fixture.restart();
+  fixture.reopen();
   CHECK(must(fixture.store->state_get(as_bytes("a"))) == to_bytes("1"));
   must(fixture.store->apply(second));
   CHECK(take(*fixture.store, 2).state == must(fixture.store->recompute_state_digest()));

@@ -181,20 +181,24 @@ inline Content content_of(std::unique_ptr<Iterator> entries) {
   return content;
 }
 
-// A new store on a disk of its own, with a checkpoint every four batches.
+// A new store on a disk of its own, with a checkpoint every four batches where nothing else is said.
 template <class Disk>
 struct StoreOn {
   Disk disk;
+  StoreOptions options;
   std::unique_ptr<Store> store;
-  StoreOn() {
+  explicit StoreOn(const StoreOptions& with = {.checkpoint_interval = 4}) : options(with) {
     must(Store::create(*disk.engine(), identity()));
     open();
   }
-  void open() { store = must(Store::open(disk.engine(), identity(), {.checkpoint_interval = 4})); }
-  Recovered restart() {
+  void open() { store = must(Store::open(disk.engine(), identity(), options)); }
+  void reopen() {
     store.reset();
     disk.restart();
     open();
+  }
+  Recovered restart() {
+    reopen();
     return must(store->recover());
   }
 };

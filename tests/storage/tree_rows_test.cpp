@@ -15,26 +15,12 @@ namespace {
 constexpr std::uint32_t all_rows = DigestTree::bucket_count;
 
 // Checkpoints every four batches; each is stable when the next one is taken.
-struct StoreWithRows {
-  MemoryDisk disk;
-  StoreOptions options{.checkpoint_interval = 4};
-  std::unique_ptr<Store> store;
+struct StoreWithRows : StoreOn<MemoryDisk> {
   Model model;
   SequenceNumber last;  // checkpoint
   CheckpointSummary summary;
 
-  explicit StoreWithRows(std::size_t least) {
-    options.least_tree_rows = least;
-    must(Store::create(*disk.engine(), identity()));
-    open();
-  }
-  void open() { store = must(Store::open(disk.engine(), identity(), options)); }
-  Recovered restart() {
-    store.reset();
-    disk.restart();
-    open();
-    return must(store->recover());
-  }
+  explicit StoreWithRows(std::size_t least) : StoreOn({.checkpoint_interval = 4, .least_tree_rows = least}) {}
   void interval(std::mt19937_64& random, std::size_t most, std::size_t keys) {
     for (int i = 0; i < 4; ++i) must(store->apply(model.next(random_changes(random, most, keys))));
     summary = take(*store, model.executed);
