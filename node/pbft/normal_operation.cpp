@@ -195,15 +195,17 @@ void NormalOperation::hold(const PrePrepare& message, Slot& slot) {
   slot.held_bytes = bytes;
 }
 
-// PREPAREs from f+1 distinct replicas: one of them is correct, had the primary's pre-prepare, and found every bundle
-// authentic and the time well. So they stand in for a pre-prepare that did not authenticate here, that the primary kept
-// from here, or that comes when its time is behind. The primary sends no PREPARE: its COMMIT says as much, and may be
-// all that there is beside f backups' votes where others have lost theirs.
+// PREPAREs from f+1 distinct replicas: one of them is correct, and its vote rests on that of a correct replica that had
+// the primary's pre-prepare, and found every bundle authentic and the time well. So they stand in for a pre-prepare
+// that did not authenticate here, that the primary kept from here, or that comes when its time is behind. The primary
+// sends no PREPARE: its COMMIT says as much, and may be all that there is beside f backups' votes where others have
+// lost theirs.
 const Digest* NormalOperation::vouched(SequenceNumber n, const Slot& slot) const {
   if (slot.accepted || is_primary() || !view_.votes() || n <= view_.opening.end()) return nullptr;
   const auto& primary = slot.commits[view_.primary().value];
   for (const auto& vote : slot.prepares) {
     if (!vote || vote->view != view_.view) continue;
+    if (slot.committed && *slot.committed != vote->digest) continue;  // a vote that would be wasted
     const std::uint32_t vouching = count_matching(slot.prepares, *vote) + (primary == vote ? 1 : 0);
     if (vouching >= quorum_.weak()) return &vote->digest;
   }
@@ -215,7 +217,16 @@ void NormalOperation::accept_if_vouched(SequenceNumber n, Slot& slot, Outbox& ou
   if (digest == nullptr) return;
   const bool held = slot.held && slot.held->batch->digest == *digest;
   const BatchPtr batch = held ? slot.held->batch : slot.batch(*digest);
-  if (batch != nullptr && !batch->bundles.empty()) accept(n, slot, batch, out);
+  if (batch == nullptr || batch->bundles.empty()) return;
+  // A time that is ahead is not: one clock that is wrong would let the primary set the agreed time far beyond all
+  // others.
+  if (batch->time.value > wall_clock_.value + cluster_.max_clock_skew_us) return;
+  accept(n, slot, batch, out);
+}
+
+// What was vouched for when there was no vote to cast, or has come into time.
+void NormalOperation::vote_for_vouched(Outbox& out) {
+  for (auto& [n, slot] : log_.slots()) accept_if_vouched(n, slot, out);
 }
 
 void NormalOperation::accept(SequenceNumber n, Slot& slot, const BatchPtr& batch, Outbox& out) {

@@ -61,6 +61,7 @@ class NormalOperation {
   [[nodiscard]] SequenceNumber highest_prepared() const { return highest_prepared_; }
   // The digest that f+1 replicas vouch for in a slot in which this replica has not voted in the present view.
   [[nodiscard]] const Digest* vouched(SequenceNumber n, const Slot& slot) const;
+  void vote_for_vouched(Outbox& out);
   // Whether the slot waits for a batch with this digest: proven to be committed, put there by the NEW-VIEW, or vouched
   // for.
   [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;

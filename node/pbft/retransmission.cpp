@@ -62,15 +62,17 @@ void Retransmission::add_unprepared(Status& status) const {
   for (const auto& [n, slot] : log_.slots()) {
     if (n > delivery_.delivered() || status.lacks.size() >= max_unprepared) return;
     const bool prepared = slot.prepared && slot.prepared->view == view_.view;
-    if (!prepared && n > view_.opening.start) status.lacks.push_back({n, !slot.accepted, true, false});
+    if (!prepared && n > view_.opening.start) status.lacks.push_back({n, !slot.accepted, true, !slot.accepted});
   }
 }
 
 void Retransmission::add_uncommitted(Status& status, SequenceNumber reached) const {
   SequenceNumber top = reached;
   if (!log_.slots().empty()) top = std::max(top, log_.slots().rbegin()->first);
-  // A proposal that reached nobody is known only from what its primary lacks.
-  top = std::min(std::max(top, peers_[view_.primary().value].highest), log_.high());
+  // Perhaps only one other knows of the last ones: a proposal that reached nobody is known from what its primary lacks,
+  // what one alone has executed from that.
+  for (const Peer& peer : peers_) top = std::max({top, peer.highest, peer.executed});
+  top = std::min(top, log_.high());
   for (SequenceNumber n = delivery_.next(); n <= top && status.lacks.size() < Limits::max_status_slots; n = n.next()) {
     const Slot* slot = log_.find(n);
     if (slot == nullptr) {
@@ -222,7 +224,9 @@ void Retransmission::fetch_missing_batches(Outbox& out) {
     } else if (const Digest* vouched = normal_.vouched(n, slot);
                vouched != nullptr && !slot.batch(*vouched) && now_ - slot.first_seen >= slot_patience_ticks) {
       if (++outstanding > outstanding_fetches) return;
-      fetch(n, *vouched, voters(slot.prepares, {view_.view, *vouched}), out);
+      auto holders = voters(slot.prepares, {view_.view, *vouched});
+      if (slot.commits[view_.primary().value] == Vote{view_.view, *vouched}) holders.push_back(view_.primary());
+      fetch(n, *vouched, holders, out);
     }
   }
 }

@@ -62,9 +62,9 @@ void ViewChanger::on_status(ReplicaId sender, const Status& message, Outbox& out
 }
 
 std::uint32_t ViewChanger::others_that_gave_up() const {
-  return static_cast<std::uint32_t>(std::count_if(peers_.begin(), peers_.end(), [&](const Peer& peer) {
-    return peer.trusts > view_.view || (peer.view_change && peer.view_change->view > view_.view);
-  }));
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < peers_.size(); ++i) count += has_given_up(ReplicaId{i}) ? 1 : 0;
+  return count;
 }
 
 void ViewChanger::leave_with_others(Outbox& out) {

@@ -54,6 +54,11 @@ class ViewChanger {
   [[nodiscard]] bool wants(SequenceNumber n, const Digest& digest) const;
   [[nodiscard]] std::vector<std::pair<SequenceNumber, Digest>> missing() const;
   [[nodiscard]] std::vector<ReplicaId> holders(SequenceNumber n, const Digest& digest) const;
+  // As last told, this replica does not stay in the present view.
+  [[nodiscard]] bool has_given_up(ReplicaId replica) const {
+    const Peer& peer = peers_[replica.value];
+    return peer.trusts > view_.view || (peer.view_change && peer.view_change->view > view_.view);
+  }
   // In words, for people: why no view is active, or is to be left.
   [[nodiscard]] std::string waiting_for(std::vector<ReplicaId>& from) const;
 
