@@ -204,7 +204,7 @@ enum class Reject : std::uint8_t {
   empty_batch,
   batch_too_large,
   not_a_client,
-  bundle_not_authentic,  // held until f+1 PREPAREs vouch for it
+  bundle_not_authentic,  // held until f+1 replicas vouch for it
   vote_from_primary,
   second_vote,
   already_known,

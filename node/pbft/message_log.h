@@ -44,7 +44,7 @@ struct Slot {
   std::optional<Vote> accepted;
   // Every digest that this replica ever voted for here, with the highest view of each: its entries of the Q set.
   std::map<Digest, View> voted;
-  // A pre-prepare whose bundles are not all authentic here; accepted once a weak quorum vouches for it.
+  // A pre-prepare whose bundles are not all authentic here; accepted once f+1 replicas vouch for it.
   std::optional<PrePrepare> held;
   std::size_t held_bytes = 0;
   // Indexed by replica: the vote of each in the highest view that it voted in here, in `prepares` not below the present
