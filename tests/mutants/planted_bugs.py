@@ -222,8 +222,9 @@ BUGS = (
          "    waiting_.push_back({planted(\"read_before_prepared\") ? SequenceNumber{} : highest_prepared,")),
     bug("vouch_not_in_q", "a vouched vote is missing from Q",
         ("node/pbft/normal_operation.cpp",
-         "  if (batch != nullptr && !batch->bundles.empty()) accept(n, slot, batch, out);",
-         "  if (batch == nullptr || batch->bundles.empty()) return;\n"
+         "  if (batch->time.value > wall_clock_.value + cluster_.max_clock_skew_us) return;\n"
+         "  accept(n, slot, batch, out);",
+         "  if (batch->time.value > wall_clock_.value + cluster_.max_clock_skew_us) return;\n"
          "  accept(n, slot, batch, out);\n"
          "  if (planted(\"vouch_not_in_q\")) slot.voted.erase(batch->digest);"),
         ("node/pbft/normal_operation.cpp",
