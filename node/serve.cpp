@@ -18,6 +18,8 @@
 namespace pbft {
 namespace {
 
+constexpr const char* storage_failed = "stopped: storage failed, and what cannot be kept must not be promised: ";
+
 sigset_t watched_signals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -147,6 +149,11 @@ runtime::Loaded<runtime::NodeInputs> prepare(const std::filesystem::path& config
 ExitCode serve(runtime::NodeInputs inputs, runtime::StartOptions options,
                const runtime::MakeInterceptor& make_interceptor) {
   raise_descriptor_limit();
+  options.on_lost_store = [](const std::string& reason) {
+    say_fatal(storage_failed + reason);
+    spdlog::default_logger()->flush();
+    std::_Exit(exit_failed);
+  };
   const auto gateway = inputs.gateway;
   auto node = runtime::Node::open(std::move(inputs), options, make_interceptor);
   if (!node) {
@@ -165,7 +172,7 @@ ExitCode serve(runtime::NodeInputs inputs, runtime::StartOptions options,
   }
   const auto ended = run_until_signal(**node);
   if (!ended) {
-    say_fatal("stopped: storage failed, and what cannot be kept must not be promised: " + ended.error());
+    say_fatal(storage_failed + ended.error());
   }
   return end(std::move(*node), std::move(server), ended ? exit_ok : exit_failed);
 }

@@ -38,6 +38,13 @@ void BackgroundErrors::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb
   if (!first_) first_ = *status;
 }
 
+void BackgroundErrors::OnTableFileCreated(const rocksdb::TableFileCreationInfo& info) {
+  const bool compaction = info.reason == rocksdb::TableFileCreationReason::kCompaction;
+  if (compaction && info.status.IsIOError() && on_failed_compaction_) {
+    on_failed_compaction_(classify(info.status, where_));
+  }
+}
+
 std::optional<rocksdb::Status> BackgroundErrors::first() const {
   const std::lock_guard lock{mutex_};
   return first_;

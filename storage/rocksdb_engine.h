@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "storage/engine.h"
@@ -17,6 +18,11 @@ struct RocksOptions {
   std::size_t block_cache_bytes = 64U << 20;   // shared by all families
   std::size_t write_buffer_bytes = 32U << 20;  // per family; all of them together take at most four times this
   rocksdb::Env* env = nullptr;                 // null: the machine's. Must outlive the engine. For fault injection
+  // The disk failed a table that a compaction makes. Called on a thread of RocksDB, before RocksDB goes on: where it
+  // was built with assertions, as Debian's 7.8 is, it may end the process then, because it asks for the smallest key of
+  // a table that may have none. So who wants to end in order does so at once. If it returns, or is null: writes are
+  // refused with the same error, unless RocksDB has ended the process.
+  std::function<void(const StorageError&)> on_failed_compaction{};
 };
 
 enum class OpenMode : std::uint8_t { create, existing };

@@ -39,13 +39,20 @@ inline constexpr const char* lock_file = "LOCK";  // of RocksDB
 // well has to stop while the reason is at hand.
 class BackgroundErrors final : public rocksdb::EventListener {
  public:
+  using OnFailedCompaction = std::function<void(const StorageError&)>;
+  BackgroundErrors(std::string where, OnFailedCompaction on_failed_compaction)
+      : where_(std::move(where)), on_failed_compaction_(std::move(on_failed_compaction)) {}
+
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override;
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override {
     *auto_recovery = false;
   }
+  void OnTableFileCreated(const rocksdb::TableFileCreationInfo& info) override;
   [[nodiscard]] std::optional<rocksdb::Status> first() const;
 
  private:
+  std::string where_;
+  OnFailedCompaction on_failed_compaction_;
   mutable std::mutex mutex_;
   std::optional<rocksdb::Status> first_;
 };

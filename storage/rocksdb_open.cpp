@@ -155,7 +155,7 @@ Result<std::shared_ptr<Engine>> open_database(const fs::path& directory, OpenMod
   const auto checked = mode == OpenMode::create ? prepare_new(files, directory) : check_present(files, directory);
   if (!checked) return tl::unexpected(checked.error());
   auto settings = database_options(options, mode);
-  const auto background = std::make_shared<BackgroundErrors>();
+  const auto background = std::make_shared<BackgroundErrors>(directory.string(), options.on_failed_compaction);
   settings.listeners.push_back(background);
   settings.info_log = std::make_shared<InfoLog>(files, directory);
   std::set<std::string> present;

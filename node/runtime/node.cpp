@@ -116,7 +116,7 @@ Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs, StartOptions options
   if (options.rejoin) {
     if (auto made = node->make_store_for_rejoining(); !made) return tl::unexpected(made.error());
   }
-  if (auto opened = node->open_store(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = node->open_store(options); !opened) return tl::unexpected(opened.error());
   if (auto opened = node->open_bus(); !opened) return tl::unexpected(opened.error());
   if (make_interceptor) node->interceptor_ = make_interceptor(*node->bus_);
   node->wire();
@@ -151,10 +151,15 @@ Loaded<void> Node::make_store_for_rejoining() const {
       config.data_directory.string()));
 }
 
-Loaded<void> Node::open_store() {
+Loaded<void> Node::open_store(const StartOptions& start) {
   const NodeConfig& config = inputs_.config;
   storage::RocksOptions rocks;
   rocks.block_cache_bytes = config.block_cache_bytes;
+  if (start.on_lost_store) {
+    rocks.on_failed_compaction = [lost = start.on_lost_store](const storage::StorageError& error) {
+      lost(error.message);
+    };
+  }
   auto engine = storage::open_rocksdb(config.data_directory, storage::OpenMode::existing, rocks);
   if (!engine) return tl::unexpected(engine.error().message);
   engine_ = std::move(*engine);

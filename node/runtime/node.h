@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,6 +30,9 @@ struct StartOptions {
   bool rejoin = false;
   // A state that differs from what a quorum certified is repaired, whatever the configuration says.
   bool repair = false;
+  // The store has failed on a thread of its own, which is about to end the process without a word: ends it in order.
+  // From any thread.
+  std::function<void(const std::string& reason)> on_lost_store;
 };
 
 // How far the scrub is.
@@ -72,7 +76,7 @@ class Node final : private bus::NodeBusHandler {
 
   explicit Node(NodeInputs inputs);
   [[nodiscard]] Loaded<void> make_store_for_rejoining() const;
-  [[nodiscard]] Loaded<void> open_store();
+  [[nodiscard]] Loaded<void> open_store(const StartOptions& options);
   [[nodiscard]] Loaded<void> open_bus();
   void wire();
   [[nodiscard]] tl::expected<void, std::string> turn();
