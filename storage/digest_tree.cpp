@@ -1,7 +1,5 @@
 #include "storage/digest_tree.h"
 
-#include <sodium.h>
-
 #include "node/pbft/digests.h"
 
 namespace pbft::storage {
@@ -21,42 +19,24 @@ const std::array<Digest, 4>& empty_levels() {
   return levels;
 }
 
-void hash_integer(crypto_generichash_state& state, std::uint64_t value) {
-  std::array<std::uint8_t, 8> bytes{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(value >> (8 * i));
-  crypto_generichash_update(&state, bytes.data(), bytes.size());
-}
-
 }  // namespace
 
 Digest leaf_digest(const LtHash& bucket) {
   return tagged_digest("pbft/bucket/1", bucket.bytes());
 }
 
-// Lengths first, so that no two pairs have the same bytes. Hashed piece by piece: values may be large.
 LtHash pair_element(Namespace name_space, BytesView key, BytesView value) {
-  static constexpr std::string_view tag = "pbft/element/1";
-  crypto_generichash_state state{};
-  crypto_generichash_init(&state, nullptr, 0, Digest::size);
-  const std::array<std::uint8_t, 1> length{static_cast<std::uint8_t>(tag.size())};
-  crypto_generichash_update(&state, length.data(), length.size());
-  crypto_generichash_update(&state, as_bytes(tag).data(), tag.size());
-  const auto space = static_cast<std::uint8_t>(name_space);
-  crypto_generichash_update(&state, &space, 1);
-  hash_integer(state, key.size());
-  crypto_generichash_update(&state, key.data(), key.size());
-  hash_integer(state, value.size());
-  crypto_generichash_update(&state, value.data(), value.size());
-  Digest digest;
-  crypto_generichash_final(&state, digest.bytes.data(), digest.bytes.size());
-  return LtHash::of(digest);
+  return LtHash::of(pair_digest(name_space, key, value));
 }
 
-void replace_pair(LtHash& bucket, BytesView name, const std::optional<BytesView>& before,
-                  const std::optional<BytesView>& now) {
+std::optional<PairHash> replace_pair(LtHash& bucket, BytesView name, const std::optional<BytesView>& before,
+                                     const std::optional<BytesView>& now) {
   const auto name_space = static_cast<Namespace>(name[0]);
   if (before) bucket.remove(pair_element(name_space, name.subspan(1), *before));
-  if (now) bucket.add(pair_element(name_space, name.subspan(1), *now));
+  if (!now) return std::nullopt;
+  const Digest digest = pair_digest(name_space, name.subspan(1), *now);
+  bucket.add(LtHash::of(digest));
+  return pair_hash(digest);
 }
 
 DigestTree::DigestTree() : buckets_(bucket_count) {
@@ -74,9 +54,10 @@ void DigestTree::remove(Namespace name_space, BytesView key, BytesView value) {
   at(bucket_of(name_space, key)).remove(pair_element(name_space, key, value));
 }
 
-void DigestTree::replace(std::uint32_t bucket, BytesView name, const std::optional<BytesView>& before,
-                         const std::optional<BytesView>& now) {
-  replace_pair(at(bucket), name, before, now);
+std::optional<PairHash> DigestTree::replace(std::uint32_t bucket, BytesView name,
+                                            const std::optional<BytesView>& before,
+                                            const std::optional<BytesView>& now) {
+  return replace_pair(at(bucket), name, before, now);
 }
 
 void DigestTree::load(std::uint32_t bucket, const LtHash& value) {

@@ -16,9 +16,10 @@ namespace pbft::storage {
 
 // The value of a bucket with this one pair.
 [[nodiscard]] LtHash pair_element(Namespace name_space, BytesView key, BytesView value);
-// The pair of this name (the namespace as one byte, and the key) had one value and has another.
-void replace_pair(LtHash& bucket, BytesView name, const std::optional<BytesView>& before,
-                  const std::optional<BytesView>& now);
+// The pair of this name (the namespace as one byte, and the key) had one value and has another: gives the hash of what
+// it has now.
+std::optional<PairHash> replace_pair(LtHash& bucket, BytesView name, const std::optional<BytesView>& before,
+                                     const std::optional<BytesView>& now);
 // The digest of a bucket.
 [[nodiscard]] Digest leaf_digest(const LtHash& bucket);
 
@@ -32,8 +33,8 @@ class DigestTree {
   void add(Namespace name_space, BytesView key, BytesView value);
   void remove(Namespace name_space, BytesView key, BytesView value);
   // As replace_pair(); `bucket` is the pair's own.
-  void replace(std::uint32_t bucket, BytesView name, const std::optional<BytesView>& before,
-               const std::optional<BytesView>& now);
+  std::optional<PairHash> replace(std::uint32_t bucket, BytesView name, const std::optional<BytesView>& before,
+                                  const std::optional<BytesView>& now);
   // A bucket as it was stored.
   void load(std::uint32_t bucket, const LtHash& value);
 

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
-#include <variant>
 #include <vector>
 
 #include "node/pbft/types.h"
@@ -55,33 +55,67 @@ struct StorageError {
 template <class T>
 using Result = tl::expected<T, StorageError>;
 
-// Atomic: all of it or none of it.
-struct WriteBatch {
-  struct Put {
+// Atomic: all of it or none of it. Copies what it is given, into one buffer; that stays when the batch is cleared.
+class WriteBatch {
+ public:
+  struct Operation {
+    enum class Kind : std::uint8_t { put, erase, erase_range };
+    Kind kind;
     Family family;
-    Bytes key;
-    Bytes value;
+    BytesView key;    // of a range: where it begins
+    BytesView value;  // of a range: where it ends, which is no part of it; nothing is in it where that is not higher
   };
-  struct Erase {
-    Family family;
-    Bytes key;
-  };
-  struct EraseRange {  // [from, to); nothing where from >= to
-    Family family;
-    Bytes from;
-    Bytes to;
-  };
-  std::vector<std::variant<Put, Erase, EraseRange>> operations;  // later ones win
+  // In the order in which they were given: later ones win. Views hold until the batch changes.
+  class Iterator;
 
-  void put(Family family, Bytes key, Bytes value) {
-    operations.emplace_back(Put{family, std::move(key), std::move(value)});
-  }
-  void erase(Family family, Bytes key) { operations.emplace_back(Erase{family, std::move(key)}); }
-  void erase(Family family, Bytes from, Bytes to) {
-    operations.emplace_back(EraseRange{family, std::move(from), std::move(to)});
-  }
+  void put(Family family, BytesView key, BytesView value) { put_parts(family, {key}, {value}); }
+  // Key and value are what their parts are one behind the other.
+  void put_parts(Family family, std::initializer_list<BytesView> key, std::initializer_list<BytesView> value);
+  void erase(Family family, BytesView key);
+  void erase(Family family, BytesView from, BytesView to);
   void erase_all(Family family);
+  void clear();
+  [[nodiscard]] bool empty() const { return entries_.empty(); }
+  [[nodiscard]] Iterator begin() const;
+  [[nodiscard]] Iterator end() const;
+
+ private:
+  struct Entry {
+    Operation::Kind kind;
+    Family family;
+    std::uint32_t key_bytes;
+    std::uint32_t value_bytes;
+  };
+  std::uint32_t append(std::initializer_list<BytesView> parts);  // how many bytes
+
+  std::vector<Entry> entries_;
+  Bytes bytes_;  // key and value of each entry
 };
+
+class WriteBatch::Iterator {
+ public:
+  Iterator(const Entry* at, const std::uint8_t* bytes) : at_(at), bytes_(bytes) {}
+  [[nodiscard]] Operation operator*() const {
+    return {at_->kind, at_->family, {bytes_, at_->key_bytes}, {bytes_ + at_->key_bytes, at_->value_bytes}};
+  }
+  Iterator& operator++() {
+    bytes_ += std::size_t{at_->key_bytes} + at_->value_bytes;
+    ++at_;
+    return *this;
+  }
+  [[nodiscard]] bool operator==(const Iterator& other) const { return at_ == other.at_; }
+
+ private:
+  const Entry* at_;
+  const std::uint8_t* bytes_;
+};
+
+inline WriteBatch::Iterator WriteBatch::begin() const {
+  return {entries_.data(), bytes_.data()};
+}
+inline WriteBatch::Iterator WriteBatch::end() const {
+  return {entries_.data() + entries_.size(), nullptr};
+}
 
 enum class Sync : std::uint8_t {
   no,       // survives the end of the process

@@ -3,8 +3,11 @@
 namespace pbft::storage {
 namespace {
 
-void append_integer(Bytes& bytes, std::uint64_t value, std::size_t size) {
-  for (std::size_t i = size; i-- > 0;) bytes.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
+template <std::size_t size>
+std::array<std::uint8_t, size> big_endian(std::uint64_t value) {
+  std::array<std::uint8_t, size> bytes{};
+  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::uint8_t>(value >> (8 * (size - 1 - i)));
+  return bytes;
 }
 
 }  // namespace
@@ -15,18 +18,15 @@ FieldWriter& FieldWriter::u8(std::uint8_t value) {
 }
 
 FieldWriter& FieldWriter::u16(std::uint16_t value) {
-  append_integer(bytes_, value, 2);
-  return *this;
+  return raw(big_endian<2>(value));
 }
 
 FieldWriter& FieldWriter::u32(std::uint32_t value) {
-  append_integer(bytes_, value, 4);
-  return *this;
+  return raw(big_endian<4>(value));
 }
 
 FieldWriter& FieldWriter::u64(std::uint64_t value) {
-  append_integer(bytes_, value, 8);
-  return *this;
+  return raw(big_endian<8>(value));
 }
 
 FieldWriter& FieldWriter::raw(BytesView bytes) {
@@ -91,12 +91,20 @@ Bytes rejoin_key() {
   return FieldWriter{}.u8('r').take();
 }
 
+std::array<std::uint8_t, 8> undo_prefix(std::uint64_t interval) {
+  return big_endian<8>(interval);
+}
+
+std::array<std::uint8_t, 2> index_prefix(std::uint32_t bucket) {
+  return big_endian<2>(bucket);
+}
+
 Bytes undo_key(std::uint64_t interval, BytesView name) {
-  return FieldWriter{}.u64(interval).raw(name).take();
+  return FieldWriter{}.raw(undo_prefix(interval)).raw(name).take();
 }
 
 Bytes index_key(std::uint32_t bucket, BytesView name) {
-  return FieldWriter{}.u16(static_cast<std::uint16_t>(bucket)).raw(name).take();
+  return FieldWriter{}.raw(index_prefix(bucket)).raw(name).take();
 }
 
 Bytes own_summary_key(std::uint64_t n) {

@@ -2,6 +2,8 @@
 // order of keys is the order of their numbers. The grammar is in README.md of this folder.
 #pragma once
 
+#include <array>
+
 #include "node/pbft/types.h"
 
 namespace pbft::storage {
@@ -61,6 +63,9 @@ enum class ViewKind : std::uint8_t { view_change = 'v', new_view = 'w' };
 [[nodiscard]] Bytes view_key(ViewKind kind);  // journal
 [[nodiscard]] Bytes rejoin_key();             // journal
 // A name is a namespace as one byte and a key.
+// What undo_key() and index_key() put before it.
+[[nodiscard]] std::array<std::uint8_t, 8> undo_prefix(std::uint64_t interval);
+[[nodiscard]] std::array<std::uint8_t, 2> index_prefix(std::uint32_t bucket);
 [[nodiscard]] Bytes undo_key(std::uint64_t interval, BytesView name);
 [[nodiscard]] Bytes index_key(std::uint32_t bucket, BytesView name);  // buckets
 [[nodiscard]] Bytes own_summary_key(std::uint64_t n);                 // checkpoints

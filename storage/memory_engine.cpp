@@ -105,21 +105,32 @@ struct MemoryEngine::Impl {
     return *table;
   }
 
-  void put(Family family, const Bytes& key, const Bytes& value, UndoOfWrite& undo) {
-    Table& table = writable(family);
-    const auto [at, inserted] = table.try_emplace(key, value);
-    undo.push_back({family, key, inserted ? std::nullopt : std::optional{std::move(at->second)}});
-    if (!inserted) at->second = value;
+  void perform(const WriteBatch::Operation& operation, UndoOfWrite& undo) {
+    switch (operation.kind) {
+      case WriteBatch::Operation::Kind::put:
+        return put(operation.family, operation.key, operation.value, undo);
+      case WriteBatch::Operation::Kind::erase:
+        return erase(operation.family, operation.key, undo);
+      case WriteBatch::Operation::Kind::erase_range:
+        return erase_range(operation.family, operation.key, operation.value, undo);
+    }
   }
-  void erase(Family family, const Bytes& key, UndoOfWrite& undo) {
+  void put(Family family, BytesView key, BytesView value, UndoOfWrite& undo) {
+    Table& table = writable(family);
+    Bytes now{value.begin(), value.end()};
+    const auto [at, inserted] = table.try_emplace(Bytes{key.begin(), key.end()});
+    undo.push_back({family, at->first, inserted ? std::nullopt : std::optional{std::move(at->second)}});
+    at->second = std::move(now);
+  }
+  void erase(Family family, BytesView key, UndoOfWrite& undo) {
     Table& table = writable(family);
     const auto at = table.find(key);
     if (at == table.end()) return;
-    undo.push_back({family, key, std::move(at->second)});
+    undo.push_back({family, at->first, std::move(at->second)});
     table.erase(at);
   }
-  void erase_range(Family family, const Bytes& from, const Bytes& to, UndoOfWrite& undo) {
-    if (from >= to) return;
+  void erase_range(Family family, BytesView from, BytesView to, UndoOfWrite& undo) {
+    if (!std::ranges::lexicographical_compare(from, to)) return;
     Table& table = writable(family);
     const auto first = table.lower_bound(from);
     const auto last = table.lower_bound(to);
@@ -153,15 +164,7 @@ Result<void> MemoryEngine::write(const WriteBatch& batch, Sync sync) {
   const std::unique_lock lock{impl_->mutex};
   if (impl_->failure) return tl::unexpected(*impl_->failure);
   UndoOfWrite undo;
-  for (const auto& operation : batch.operations) {
-    if (const auto* put = std::get_if<WriteBatch::Put>(&operation)) {
-      impl_->put(put->family, put->key, put->value, undo);
-    } else if (const auto* erase = std::get_if<WriteBatch::Erase>(&operation)) {
-      impl_->erase(erase->family, erase->key, undo);
-    } else if (const auto* range = std::get_if<WriteBatch::EraseRange>(&operation)) {
-      impl_->erase_range(range->family, range->from, range->to, undo);
-    }
-  }
+  for (const WriteBatch::Operation& operation : batch) impl_->perform(operation, undo);
   if (sync == Sync::durable) {
     impl_->unsynced.clear();
   } else {

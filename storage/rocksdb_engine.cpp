@@ -225,27 +225,37 @@ Result<void> RocksEngine::write(const WriteBatch& batch, Sync sync) {
   return written;
 }
 
+namespace {
+
+rocksdb::Status add(rocksdb::WriteBatch& batch, rocksdb::ColumnFamilyHandle* to,
+                    const WriteBatch::Operation& operation) {
+  const rocksdb::Slice key = slice(operation.key);
+  const rocksdb::Slice value = slice(operation.value);
+  switch (operation.kind) {
+    case WriteBatch::Operation::Kind::put:
+      return batch.Put(to, key, value);
+    case WriteBatch::Operation::Kind::erase:
+      return batch.Delete(to, key);
+    case WriteBatch::Operation::Kind::erase_range:
+      break;
+  }
+  return key.compare(value) < 0 ? batch.DeleteRange(to, key, value) : rocksdb::Status::OK();
+}
+
+}  // namespace
+
 Result<void> RocksEngine::perform(const WriteBatch& batch, Sync sync) {
   if (const auto failed = background_->first()) return tl::unexpected(blame(*failed));
   constexpr std::size_t most_kept_bytes = 8U << 20;
   rocksdb::WriteBatch& operations = operations_;
   if (operations.Data().capacity() > most_kept_bytes) operations = rocksdb::WriteBatch{};
   operations.Clear();
-  for (const auto& operation : batch.operations) {
-    const Family family = std::visit([](const auto& one) { return one.family; }, operation);
-    const FamilyHandle of = handle(family);
-    if (!of) return tl::unexpected(missing(family));
-    rocksdb::Status status;
-    if (const auto* put = std::get_if<WriteBatch::Put>(&operation)) {
-      status = operations.Put(of.get(), slice(put->key), slice(put->value));
-    } else if (const auto* erase = std::get_if<WriteBatch::Erase>(&operation)) {
-      status = operations.Delete(of.get(), slice(erase->key));
-    } else if (const auto* range = std::get_if<WriteBatch::EraseRange>(&operation)) {
-      if (range->from < range->to) {
-        status = operations.DeleteRange(of.get(), slice(range->from), slice(range->to));
-      }
+  for (const WriteBatch::Operation& operation : batch) {
+    const FamilyHandle of = handle(operation.family);
+    if (!of) return tl::unexpected(missing(operation.family));
+    if (auto status = add(operations, of.get(), operation); !status.ok()) {
+      return tl::unexpected(classify(status, where_));
     }
-    if (!status.ok()) return tl::unexpected(classify(status, where_));
   }
   rocksdb::WriteOptions options;
   options.sync = sync == Sync::durable && operations.Count() > 0;

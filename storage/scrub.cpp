@@ -72,10 +72,10 @@ Result<std::size_t> Scrub::check_bucket(const StateView& view, const Digests& di
       highest = std::max(highest, to_key(name));
     } else if (!*value) {
       report.damage.push_back(of_pair(name, "it is in the list of its bucket and is missing"));
-    } else if (hash_of(name, **value) != listed) {
+    } else if (const Digest digest = pair_digest(space_of(name), key_of(name), **value); pair_hash(digest) != listed) {
       report.damage.push_back(of_pair(name, "its value is not the one in the list of its bucket"));
     } else {
-      hash.add(pair_element(space_of(name), key_of(name), **value));
+      hash.add(LtHash::of(digest));
     }
   }
   if (report.damage.size() == findings && leaf_digest(hash) != digests.buckets[bucket]) {

@@ -23,6 +23,12 @@ Bytes encode_before(const std::optional<BytesView>& value) {
   return writer.take();
 }
 
+void put_before(WriteBatch& batch, std::uint64_t interval, const Before& before) {
+  const std::uint8_t present = before.value ? 1 : 0;
+  batch.put_parts(Family::undo, {undo_prefix(interval), before.name},
+                  {BytesView{&present, 1}, before.value.value_or(BytesView{})});
+}
+
 std::optional<Before> decode_before(BytesView key, BytesView value) {
   FieldReader keys{key};
   static_cast<void>(keys.u64());

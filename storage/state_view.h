@@ -36,6 +36,7 @@ struct Before {
   BytesView name;
   std::optional<BytesView> value;
 };
+void put_before(WriteBatch& batch, std::uint64_t interval, const Before& before);
 // Nothing where key and value are no entry of undo. Views into both.
 [[nodiscard]] std::optional<Before> decode_before(BytesView key, BytesView value);
 

@@ -53,8 +53,12 @@ Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& 
                                     const VisitChanged& first_change) const {
   struct Pair {
     Change at;
-    Bytes name;
     bool fresh;  // not saved yet
+  };
+  Bytes name{static_cast<std::uint8_t>(name_space)};
+  const auto name_it = [&name](BytesView key) {
+    name.resize(1);
+    name.insert(name.end(), key.begin(), key.end());
   };
   // Read in one call: no more than are sure to fit, where each has some 32 KiB.
   const std::size_t at_once = std::clamp<std::size_t>(options.write_bytes >> 15U, 1, 32);
@@ -65,10 +69,10 @@ Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& 
   std::size_t bytes = piece.bytes;
   for (; at != end && pairs.size() < std::min(most, at_once) && bytes < options.write_bytes; ++at) {
     bytes += at->second.value ? at->second.value->size() : 0;
-    Bytes name = pair_name(name_space, at->first);
+    name_it(at->first);
     const bool is_fresh = !saved.contains(as_text(name));
     if (is_fresh) fresh.emplace_back(at->first);
-    pairs.push_back({at, std::move(name), is_fresh});
+    pairs.push_back({at, is_fresh});
   }
   piece.pairs += pairs.size();
   const auto found = engine->get_many(family, fresh);
@@ -80,9 +84,11 @@ Result<void> Store::Impl::write_few(Piece& piece, Namespace name_space, Change& 
     if (pair.fresh) {
       const std::optional<Bytes>& had = *before++;
       if (had == value) continue;
-      piece.bytes += pair.name.size() + (had ? had->size() : 0);
-      piece.batch.put(Family::undo, undo_key(interval.value, pair.name), encode_before(had));
-      first_change({pair.name, had ? std::optional<BytesView>{*had} : std::nullopt}, value);
+      name_it(key);
+      piece.bytes += name.size() + (had ? had->size() : 0);
+      const Before first{name, as_view(had)};
+      put_before(piece.batch, interval.value, first);
+      first_change(first, value);
     }
     piece.bytes += key.size() + (value ? value->size() : 0);
     if (value) {

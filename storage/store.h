@@ -18,7 +18,7 @@
 
 namespace pbft::storage {
 
-inline constexpr std::uint32_t format_version = 4;
+inline constexpr std::uint32_t format_version = 5;
 
 struct StoreIdentity {
   ClusterId cluster;

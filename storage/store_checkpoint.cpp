@@ -35,13 +35,14 @@ Result<void> Store::Impl::visit_changes(const VisitChanged& each) const {
   });
 }
 
-void Store::Impl::list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value) {
-  Bytes key = index_key(DigestTree::bucket_of(name), name);
+void Store::Impl::put_listed(WriteBatch& batch, BytesView name, const std::optional<BytesView>& value) {
+  const Bytes listed = index_key(DigestTree::bucket_of(name), name);
   if (value) {
-    const PairHash hash = hash_of(name, *value);
-    batch.put(Family::buckets, std::move(key), {hash.bytes.begin(), hash.bytes.end()});
+    batch.put(family_of(space_of(name)), key_of(name), *value);
+    batch.put(Family::buckets, listed, hash_of(name, *value).view());
   } else {
-    batch.erase(Family::buckets, std::move(key));
+    batch.erase(family_of(space_of(name)), key_of(name));
+    batch.erase(Family::buckets, listed);
   }
 }
 
@@ -61,22 +62,9 @@ void Store::Impl::weigh(const Before& before) {
 }
 
 // Takes out what the pair had at the last checkpoint and puts in what it has now; the list of its bucket follows.
-void Store::Impl::follow(Lists& lists, const Before& before, const std::optional<Bytes>& now) {
+void Store::Impl::follow(ListChanges& lists, const Before& before, const std::optional<Bytes>& now) {
   const std::uint32_t bucket = DigestTree::bucket_of(before.name);
-  tree.replace(bucket, before.name, before.value, as_view(now));
-  lists.emplace_back(index_key(bucket, before.name), now ? std::optional{hash_of(before.name, *now)} : std::nullopt);
-}
-
-// In the order of their keys, which is the cheapest to write.
-void Store::Impl::put_lists(WriteBatch& batch, Lists lists) {
-  std::ranges::sort(lists);
-  for (auto& [key, hash] : lists) {
-    if (hash) {
-      batch.put(Family::buckets, std::move(key), {hash->bytes.begin(), hash->bytes.end()});
-    } else {
-      batch.erase(Family::buckets, std::move(key));
-    }
-  }
+  lists.add(bucket, before.name, tree.replace(bucket, before.name, before.value, as_view(now)));
 }
 
 Result<CheckpointSummary> Store::take_checkpoint(SequenceNumber n, Epoch epoch, const Digest& plugin) {
@@ -151,7 +139,7 @@ Result<void> Store::Impl::write_some(std::size_t pairs) {
 // How many it were. The last ones are written with all that makes the checkpoint.
 Result<std::size_t> Store::Impl::write_piece(std::size_t most) {
   Piece piece{begun->changes};
-  Lists lists;
+  ListChanges lists;
   const auto changed = [&](const Before& before, const std::optional<Bytes>& now) { follow(lists, before, now); };
   // What was written in the course of the interval is in undo already.
   const bool first = !begun->marked;
@@ -166,7 +154,7 @@ Result<std::size_t> Store::Impl::write_piece(std::size_t most) {
     give_up(done.error());  // the tree is half-way
     return tl::unexpected(done.error());
   }
-  put_lists(piece.batch, std::move(lists));
+  lists.put_into(piece.batch);
   if (!piece.last) {
     if (first) piece.batch.put(Family::meta, writing_key, {});
     begun->marked = true;
@@ -228,16 +216,7 @@ Result<void> Store::Impl::roll_back() {
   WriteBatch batch;
   std::size_t bytes = 0;
   auto visited = view().visit_undo(interval, [&](std::uint64_t, const Before& before) -> Result<void> {
-    const Family family = family_of(space_of(before.name));
-    const BytesView key = key_of(before.name);
-    std::optional<Bytes> value;
-    if (before.value) value.emplace(before.value->begin(), before.value->end());
-    list(batch, before.name, value);
-    if (value) {
-      batch.put(family, {key.begin(), key.end()}, std::move(*value));
-    } else {
-      batch.erase(family, {key.begin(), key.end()});
-    }
+    put_listed(batch, before.name, before.value);
     bytes += 4 * before.name.size() + (before.value ? before.value->size() : 0);
     if (bytes < options.write_bytes) return {};
     bytes = 0;

@@ -17,14 +17,14 @@ class Bulk {
   Bulk(std::size_t write_bytes, std::function<Result<void>(const WriteBatch&)> write)
       : write_bytes_(write_bytes), write_(std::move(write)) {}
 
-  [[nodiscard]] Result<void> put(Family family, Bytes key, BytesView value) {
+  [[nodiscard]] Result<void> put(Family family, BytesView key, BytesView value) {
     bytes_ += key.size() + value.size();
-    batch_.put(family, std::move(key), {value.begin(), value.end()});
+    batch_.put(family, key, value);
     return bytes_ < write_bytes_ ? Result<void>{} : flush();
   }
   [[nodiscard]] Result<void> flush() {
     auto written = write_(batch_);
-    batch_ = {};
+    batch_.clear();
     bytes_ = 0;
     return written;
   }
@@ -53,7 +53,7 @@ Result<void> Store::Impl::mark_damaged(const StorageError& found) {
   if (failure) return tl::unexpected(*failure);
   if (auto noted = engine->note_damage(); !noted) return noted;
   WriteBatch batch;
-  batch.put(Family::meta, damaged_key, {0});
+  batch.put(Family::meta, damaged_key, Bytes{0});
   batch.erase(Family::meta, writing_key);
   const auto marker = engine->get(Family::staging, installing_key());
   if (marker && *marker) batch.erase(Family::staging, installing_key());
@@ -195,7 +195,7 @@ Result<void> Store::Impl::restore(Namespace name_space) {
       engine->scan(Family::staging, salvaged_key(Bytes{tag}), salvaged_key(Bytes{static_cast<std::uint8_t>(tag + 1)}));
   for (; entries->valid(); entries->next()) {
     const BytesView key = entries->key().subspan(2);
-    if (auto put = bulk.put(family_of(name_space), {key.begin(), key.end()}, entries->value()); !put) return put;
+    if (auto put = bulk.put(family_of(name_space), key, entries->value()); !put) return put;
   }
   if (auto status = entries->status(); !status) return status;
   return bulk.flush();
@@ -224,7 +224,7 @@ Result<void> Store::Impl::derive() {
   put_rows(batch, DigestTree::bucket_count, SIZE_MAX, interval);
   batch.erase(Family::staging, salvaged_key({}), Bytes{'k' + 1});
   batch.erase(Family::staging, salvage_done_key());
-  batch.put(Family::meta, damaged_key, {1});
+  batch.put(Family::meta, damaged_key, Bytes{1});
   if (auto written = write(batch, options.durability); !written) return written;
   rebuilt = true;
   return {};

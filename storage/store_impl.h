@@ -9,6 +9,7 @@
 #include "storage/digest_tree.h"
 #include "storage/fields.h"
 #include "storage/leave_down.h"
+#include "storage/list_changes.h"
 #include "storage/meta.h"
 #include "storage/scrub.h"
 #include "storage/serving_session.h"
@@ -113,16 +114,14 @@ struct Store::Impl {
   [[nodiscard]] Result<void> visit_changes(const VisitChanged& each) const;
 
   // Checkpoints.
-  using Lists = std::vector<std::pair<Bytes, std::optional<PairHash>>>;
-  void follow(Lists& lists, const Before& before, const std::optional<Bytes>& now);
+  void follow(ListChanges& lists, const Before& before, const std::optional<Bytes>& now);
   [[nodiscard]] Result<void> write_some(std::size_t pairs);
   [[nodiscard]] Result<std::size_t> write_piece(std::size_t most);
   [[nodiscard]] Result<void> finish_checkpoint();
   [[nodiscard]] CheckpointSummary conclude(WriteBatch& batch);
   [[nodiscard]] Result<void> roll_back();
-  // Keeps the list of the pair's bucket.
-  static void list(WriteBatch& batch, BytesView name, const std::optional<Bytes>& value);
-  static void put_lists(WriteBatch& batch, Lists lists);
+  // The pair as it has to be, or its end, with its entry in the list of its bucket.
+  static void put_listed(WriteBatch& batch, BytesView name, const std::optional<BytesView>& value);
   static void put_row(WriteBatch& batch, std::uint32_t bucket, const LtHash* hash);
   void weigh(const Before& before);
   void put_rows(WriteBatch& batch, std::size_t turns, std::size_t most, SequenceNumber n);
@@ -143,7 +142,7 @@ struct Store::Impl {
                                       const Digest& digest) const;
   [[nodiscard]] Result<void> add_view(Turn& turn, ViewKind kind, View view, const SharedBytes& message) const;
   static void add_rejoin(Turn& turn, const PersistRejoin& record);
-  [[nodiscard]] static WriteBatch::Put rejoin_record(const PersistRejoin& record);
+  [[nodiscard]] static Bytes encode_rejoin(const PersistRejoin& record);
   [[nodiscard]] Result<ViewRecord> view_record(ViewKind kind) const;
   template <class Message>
   [[nodiscard]] Result<std::optional<Message>> view_message(ViewKind kind) const;

@@ -163,20 +163,11 @@ Result<void> Store::Impl::install_bucket(std::uint32_t bucket) {
   WriteBatch batch;
   std::size_t bytes = 0;
   auto visited = visit_staged(view(), bucket, [&](BytesView name, std::optional<BytesView> value) -> Result<void> {
-    const Family family = family_of(space_of(name));
-    const BytesView key = key_of(name);
-    if (value) {
-      batch.put(family, {key.begin(), key.end()}, {value->begin(), value->end()});
-      const PairHash hash = hash_of(name, *value);
-      batch.put(Family::buckets, index_key(bucket, name), {hash.bytes.begin(), hash.bytes.end()});
-    } else {
-      batch.erase(family, {key.begin(), key.end()});
-      batch.erase(Family::buckets, index_key(bucket, name));
-    }
+    put_listed(batch, name, value);
     bytes += 2 * name.size() + (value ? value->size() : 0);
     if (bytes < options.write_bytes) return {};
     auto written = write(batch, Sync::no);
-    batch = {};
+    batch.clear();
     bytes = 0;
     return written;
   });
@@ -201,9 +192,13 @@ Result<void> Store::Impl::conclude_install(const PersistStable& stable,
     put_row(batch, bucket, now->find(bucket));
   }
   batch.put(Family::meta, tree_rows_key, TreeRows{summary.n}.encode());
-  auto listed =
-      visit_changes([&](const Before& before, const std::optional<Bytes>& value) { list(batch, before.name, value); });
+  ListChanges lists;
+  auto listed = visit_changes([&](const Before& before, const std::optional<Bytes>& value) {
+    const auto hash = value ? std::optional{hash_of(before.name, *value)} : std::nullopt;
+    lists.add(DigestTree::bucket_of(before.name), before.name, hash);
+  });
   if (!listed) return listed;
+  lists.put_into(batch);
   batch.erase_all(Family::undo);
   batch.erase_all(Family::staging);
   batch.put(Family::meta, executed_key, encode_executed({summary.n, summary.time, summary.ledger_head}));

@@ -4,13 +4,6 @@
 #include "storage/store_impl.h"
 
 namespace pbft::storage {
-namespace {
-
-Bytes to_vector(const Digest& digest) {
-  return {digest.bytes.begin(), digest.bytes.end()};
-}
-
-}  // namespace
 
 // One vote per view and sequence number is what all of the protocol's safety stands on; so it is checked here once
 // more.
@@ -31,7 +24,7 @@ Result<void> Store::Impl::add_mark(Turn& turn, JournalKind kind, View view, Sequ
                   " after " + to_hex(earlier->view()));
   }
   turn.marks.emplace(key, digest);
-  turn.batch.operations.emplace_back(WriteBatch::Put{Family::journal, std::move(key), to_vector(digest)});
+  turn.batch.put(Family::journal, key, digest.view());
   return {};
 }
 
@@ -71,22 +64,22 @@ Result<void> Store::Impl::add_view(Turn& turn, ViewKind kind, View view, const S
   turn.views[kind] = ViewRecord{view, message};
   FieldWriter writer;
   writer.u64(view.value).raw(message.view());
-  turn.batch.operations.emplace_back(WriteBatch::Put{Family::journal, view_key(kind), writer.take()});
+  turn.batch.put(Family::journal, view_key(kind), writer.take());
   return {};
 }
 
 void Store::Impl::add_rejoin(Turn& turn, const PersistRejoin& record) {
   if (record.done) {
-    turn.batch.operations.emplace_back(WriteBatch::Erase{Family::journal, rejoin_key()});
+    turn.batch.erase(Family::journal, rejoin_key());
     return;
   }
-  turn.batch.operations.emplace_back(rejoin_record(record));
+  turn.batch.put(Family::journal, rejoin_key(), encode_rejoin(record));
 }
 
-WriteBatch::Put Store::Impl::rejoin_record(const PersistRejoin& record) {
+Bytes Store::Impl::encode_rejoin(const PersistRejoin& record) {
   FieldWriter writer;
   writer.u64(record.view.value).u64(record.above.value).u8(record.known ? 1 : 0);
-  return {Family::journal, rejoin_key(), writer.take()};
+  return writer.take();
 }
 
 Result<void> Store::persist(const std::vector<JournalRecord>& records) {
@@ -101,10 +94,8 @@ Result<void> Store::persist(const std::vector<JournalRecord>& records) {
     Result<void> operator()(const PersistBatch& record) const {
       const Digest& digest = record.batch->digest;
       if (digest == null_batch_digest()) return {};  // known without being kept
-      auto& operations = turn.batch.operations;
-      operations.emplace_back(
-          WriteBatch::Put{Family::batches, batch_key(record.n, digest), wire::encode_batch(*record.batch)});
-      operations.emplace_back(WriteBatch::Put{Family::journal, held_key(record.n, digest), {}});
+      turn.batch.put(Family::batches, batch_key(record.n, digest), wire::encode_batch(*record.batch));
+      turn.batch.put(Family::journal, held_key(record.n, digest), {});
       return {};
     }
     Result<void> operator()(const PersistAccepted& record) const {
@@ -133,7 +124,7 @@ Result<void> Store::persist(const std::vector<JournalRecord>& records) {
   for (const JournalRecord& record : records) {
     if (auto added = std::visit(add, record); !added) return added;
   }
-  if (turn.batch.operations.empty()) return {};
+  if (turn.batch.empty()) return {};
   return impl.write(turn.batch, impl.options.durability);
 }
 

@@ -17,13 +17,13 @@ Result<void> Store::create(Engine& engine, const StoreIdentity& identity, bool f
                                                                  "directory, if you mean to start anew"});
   }
   WriteBatch batch;
-  batch.operations.emplace_back(WriteBatch::Put{Family::meta, identity_key, encode_identity(identity)});
+  batch.put(Family::meta, identity_key, encode_identity(identity));
   const ExecutedRecord genesis{SequenceNumber{0}, Timestamp{0}, genesis_ledger_head()};
-  batch.operations.emplace_back(WriteBatch::Put{Family::meta, executed_key, encode_executed(genesis)});
-  batch.operations.emplace_back(WriteBatch::Put{Family::meta, interval_key, number_key(0)});
-  batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept({})});
-  batch.operations.emplace_back(WriteBatch::Put{Family::meta, tree_rows_key, TreeRows{}.encode()});
-  if (forgot) batch.operations.emplace_back(Impl::rejoin_record(PersistRejoin{}));
+  batch.put(Family::meta, executed_key, encode_executed(genesis));
+  batch.put(Family::meta, interval_key, number_key(0));
+  batch.put(Family::meta, kept_key, encode_kept({}));
+  batch.put(Family::meta, tree_rows_key, TreeRows{}.encode());
+  if (forgot) batch.put(Family::journal, rejoin_key(), Impl::encode_rejoin(PersistRejoin{}));
   return engine.write(batch, Sync::durable);
 }
 

@@ -17,7 +17,7 @@ Result<void> Store::Impl::prune(WriteBatch& batch, std::uint64_t from, std::uint
     const auto committed = ledger(n);
     if (!committed) return tl::unexpected(committed.error());
     if (*committed && (*committed)->batch != digest) {
-      batch.operations.emplace_back(WriteBatch::Erase{Family::batches, batch_key(n, digest)});
+      batch.erase(Family::batches, batch_key(n, digest));
     }
   }
   return entries->status();
@@ -33,9 +33,7 @@ Result<void> Store::truncate(SequenceNumber n) {
     kept.stable = n;
   }
   WriteBatch batch;
-  const auto erase = [&](Family family, Bytes from, Bytes to) {
-    batch.operations.emplace_back(WriteBatch::EraseRange{family, std::move(from), std::move(to)});
-  };
+  const auto erase = [&](Family family, Bytes from, Bytes to) { batch.erase(family, std::move(from), std::move(to)); };
 
   // A slot whose execution is not written yet keeps its batches.
   const std::uint64_t executed = impl.stored.n.value;
@@ -69,7 +67,7 @@ Result<void> Store::truncate(SequenceNumber n) {
   erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, impl.interval.value)));
 
   if (kept == impl.kept) return {};
-  batch.operations.emplace_back(WriteBatch::Put{Family::meta, kept_key, encode_kept(kept)});
+  batch.put(Family::meta, kept_key, encode_kept(kept));
   if (auto written = impl.write(batch, Sync::no); !written) return written;
   impl.kept = kept;
   if (!impl.damage) impl.undo_erased = needed;

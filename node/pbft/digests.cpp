@@ -108,15 +108,21 @@ const Digest& empty_bucket_digest() {
   return digest;
 }
 
-PairHash pair_hash(Namespace name_space, BytesView key, BytesView value) {
-  const Digest digest = Hasher{"pbft/pair/1"}
-                            .add(static_cast<std::uint64_t>(name_space))
-                            .add(std::uint64_t{key.size()})
-                            .add(key)
-                            .add(value)
-                            .finish();
+// Lengths first, so that no two pairs have the same bytes. Hashed piece by piece: values may be large.
+Digest pair_digest(Namespace name_space, BytesView key, BytesView value) {
+  const auto space = static_cast<std::uint8_t>(name_space);
+  return Hasher{"pbft/element/1"}
+      .add(BytesView{&space, 1})
+      .add(std::uint64_t{key.size()})
+      .add(key)
+      .add(std::uint64_t{value.size()})
+      .add(value)
+      .finish();
+}
+
+PairHash pair_hash(const Digest& pair) {
   PairHash hash;
-  std::copy_n(digest.bytes.begin(), PairHash::size, hash.bytes.begin());
+  std::copy_n(pair.bytes.begin(), PairHash::size, hash.bytes.begin());
   return hash;
 }
 

@@ -26,7 +26,13 @@ inline constexpr std::uint32_t tree_fan_out = 16;
 [[nodiscard]] Digest tree_node(std::span<const Digest> children);
 [[nodiscard]] Digest tree_root(const std::vector<Digest>& leaves);  // Limits::tree_buckets of them
 [[nodiscard]] const Digest& empty_bucket_digest();                  // the leaf of a bucket that holds nothing
-[[nodiscard]] PairHash pair_hash(Namespace name_space, BytesView key, BytesView value);
+// Names a pair of the state with its value: what it adds to its bucket follows from this, and its first bytes name it
+// to others.
+[[nodiscard]] Digest pair_digest(Namespace name_space, BytesView key, BytesView value);
+[[nodiscard]] PairHash pair_hash(const Digest& pair);
+[[nodiscard]] inline PairHash pair_hash(Namespace name_space, BytesView key, BytesView value) {
+  return pair_hash(pair_digest(name_space, key, value));
+}
 
 [[nodiscard]] Digest checkpoint_root(const CheckpointSummary& summary);
 [[nodiscard]] Digest reply_digest(ReplyStatus status, BytesView result);

@@ -17,12 +17,8 @@ class CountedWrites final : public storage::testing::ForwardingEngine {
 
   [[nodiscard]] std::size_t client_bytes() const { return client_bytes_; }
   [[nodiscard]] storage::Result<void> write(const storage::WriteBatch& batch, storage::Sync sync) override {
-    for (const auto& operation : batch.operations) {
-      const auto* put = std::get_if<storage::WriteBatch::Put>(&operation);
-      if (put != nullptr && put->family == storage::Family::clients)
-        client_bytes_ += put->key.size() + put->value.size();
-      const auto* erase = std::get_if<storage::WriteBatch::Erase>(&operation);
-      if (erase != nullptr && erase->family == storage::Family::clients) client_bytes_ += erase->key.size();
+    for (const storage::WriteBatch::Operation& operation : batch) {
+      if (operation.family == storage::Family::clients) client_bytes_ += operation.key.size() + operation.value.size();
     }
     return ForwardingEngine::write(batch, sync);
   }

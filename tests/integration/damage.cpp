@@ -33,7 +33,7 @@ int change_value(const fs::path& data, const std::string& key, const std::string
   if (!before) return fail(before.error().message);
   if (!*before) return fail("there is no key " + key);
   storage::WriteBatch batch;
-  batch.operations.emplace_back(storage::WriteBatch::Put{storage::Family::state, to_bytes(key), to_bytes(value)});
+  batch.put(storage::Family::state, to_bytes(key), to_bytes(value));
   if (auto written = (*engine)->write(batch, storage::Sync::durable); !written) return fail(written.error().message);
   return 0;
 }

@@ -190,9 +190,9 @@ BUGS = (
          "    if (planted(\"client_table_not_in_checkpoint\") && space_of(before.name) == Namespace::clients) return {};\n"
          "    const auto now = value_at_checkpoint(before.name);"),
         ("storage/store.cpp",
-         "      first_change({pair.name, ",
+         "      first_change(first, value);",
          "      if (!planted(\"client_table_not_in_checkpoint\") || name_space != Namespace::clients) "
-         "first_change({pair.name, "),
+         "first_change(first, value);"),
         ("storage/store.cpp",
          "    auto added = Impl::add_all(tree, name_space, *impl_->scan(name_space, {}, {}));\n",
          "    if (planted(\"client_table_not_in_checkpoint\") && name_space == Namespace::clients) continue;\n"

@@ -10,8 +10,8 @@ using namespace pbft::storage::testing;
 
 namespace {
 
-WriteBatch::Put entry(Family family, std::string_view key, std::string_view value) {
-  return {family, to_bytes(key), to_bytes(value)};
+void put(WriteBatch& batch, Family family, std::string_view key, std::string_view value) {
+  batch.put(family, as_bytes(key), as_bytes(value));
 }
 
 std::string walk(std::unique_ptr<Iterator> at) {
@@ -25,8 +25,8 @@ std::string walk(std::unique_ptr<Iterator> at) {
 
 void fill(Engine& engine) {
   WriteBatch batch;
-  for (const char* key : {"a", "ab", "b", "c"}) batch.operations.emplace_back(entry(Family::state, key, key));
-  batch.operations.emplace_back(entry(Family::meta, "a", "other family"));
+  for (const char* key : {"a", "ab", "b", "c"}) put(batch, Family::state, key, key);
+  put(batch, Family::meta, "a", "other family");
   must(engine.write(batch, Sync::no));
 }
 
@@ -81,8 +81,8 @@ TEMPLATE_TEST_CASE("a scan gives a range in byte order", "[engine]", MemoryDisk,
   const auto engine = disk.engine();
   fill(*engine);
   WriteBatch batch;
-  batch.operations.emplace_back(WriteBatch::Put{Family::state, Bytes{0xff, 0}, to_bytes("high")});
-  batch.operations.emplace_back(WriteBatch::Put{Family::state, Bytes{}, to_bytes("empty")});
+  batch.put(Family::state, Bytes{0xff, 0}, to_bytes("high"));
+  batch.put(Family::state, Bytes{}, to_bytes("empty"));
   must(engine->write(batch, Sync::durable));
   CHECK(walk(engine->scan(Family::state, as_bytes("ab"), as_bytes("c"))) == "ab=ab b=b ");
   CHECK(walk(engine->scan(Family::state, as_bytes("bb"), as_bytes("d"))) == "c=c ");
@@ -100,12 +100,12 @@ TEMPLATE_TEST_CASE("the operations of a batch act in order", "[engine]", MemoryD
   const auto engine = disk.engine();
   fill(*engine);
   WriteBatch batch;
-  batch.operations.emplace_back(entry(Family::state, "bb", "gone"));
-  batch.operations.emplace_back(WriteBatch::EraseRange{Family::state, to_bytes("ab"), to_bytes("c")});
-  batch.operations.emplace_back(entry(Family::state, "b", "new"));
-  batch.operations.emplace_back(WriteBatch::Erase{Family::state, to_bytes("a")});
-  batch.operations.emplace_back(WriteBatch::Erase{Family::state, to_bytes("never there")});
-  batch.operations.emplace_back(WriteBatch::EraseRange{Family::state, to_bytes("z"), to_bytes("a")});
+  put(batch, Family::state, "bb", "gone");
+  batch.erase(Family::state, to_bytes("ab"), to_bytes("c"));
+  put(batch, Family::state, "b", "new");
+  batch.erase(Family::state, to_bytes("a"));
+  batch.erase(Family::state, to_bytes("never there"));
+  batch.erase(Family::state, to_bytes("z"), to_bytes("a"));
   must(engine->write(batch, Sync::no));
   CHECK(walk(engine->scan(Family::state, {}, {})) == "b=new c=c ");
   CHECK(walk(engine->scan(Family::meta, {}, {})) == "a=other family ");
@@ -117,9 +117,9 @@ TEMPLATE_TEST_CASE("a scan sees the state at its creation", "[engine]", MemoryDi
   fill(*engine);
   auto scan = engine->scan(Family::state, {}, {});
   WriteBatch batch;
-  batch.operations.emplace_back(WriteBatch::EraseRange{Family::state, to_bytes("a"), to_bytes("c")});
-  batch.operations.emplace_back(entry(Family::state, "c", "changed"));
-  batch.operations.emplace_back(entry(Family::state, "d", "new"));
+  batch.erase(Family::state, to_bytes("a"), to_bytes("c"));
+  put(batch, Family::state, "c", "changed");
+  put(batch, Family::state, "d", "new");
   must(engine->write(batch, Sync::no));
   CHECK(walk(std::move(scan)) == "a=a ab=ab b=b c=c ");
   CHECK(walk(engine->scan(Family::state, {}, {})) == "c=changed d=new ");
@@ -149,8 +149,8 @@ TEMPLATE_TEST_CASE("reads go on beside writes", "[engine]", MemoryDisk, RocksDis
   bool written = true;
   for (int i = 0; i < 300; ++i) {
     WriteBatch batch;
-    batch.operations.emplace_back(entry(Family::clients, "x", std::to_string(i)));
-    batch.operations.emplace_back(entry(Family::clients, "y", std::to_string(i)));
+    put(batch, Family::clients, "x", std::to_string(i));
+    put(batch, Family::clients, "y", std::to_string(i));
     written = written && engine->write(batch, Sync::no).has_value();
   }
   done = true;
@@ -163,23 +163,23 @@ TEST_CASE("a loss of power keeps the synced writes and a prefix of the others", 
   for (std::size_t kept = 0; kept <= 4; ++kept) {
     MemoryEngine engine;
     WriteBatch synced;
-    synced.operations.emplace_back(entry(Family::state, "a", "synced"));
-    synced.operations.emplace_back(entry(Family::state, "b", "synced"));
+    put(synced, Family::state, "a", "synced");
+    put(synced, Family::state, "b", "synced");
     must(engine.write(synced, Sync::no));
     must(engine.write({}, Sync::durable));  // also makes durable what was written before
     CHECK(engine.unsynced_writes() == 0);
 
     std::vector<std::string> states{walk(engine.scan(Family::state, {}, {}))};
-    const auto write = [&](auto operation) {
+    const auto write = [&](const auto& add) {
       WriteBatch batch;
-      batch.operations.emplace_back(operation);
+      add(batch);
       must(engine.write(batch, Sync::no));
       states.push_back(walk(engine.scan(Family::state, {}, {})));
     };
-    write(entry(Family::state, "a", "changed"));
-    write(WriteBatch::EraseRange{Family::state, to_bytes("a"), to_bytes("c")});
-    write(entry(Family::state, "b", "again"));
-    write(WriteBatch::Erase{Family::state, to_bytes("b")});
+    write([](WriteBatch& batch) { put(batch, Family::state, "a", "changed"); });
+    write([](WriteBatch& batch) { batch.erase(Family::state, to_bytes("a"), to_bytes("c")); });
+    write([](WriteBatch& batch) { put(batch, Family::state, "b", "again"); });
+    write([](WriteBatch& batch) { batch.erase(Family::state, to_bytes("b")); });
     CHECK(engine.unsynced_writes() == 4);
 
     engine.lose_power(kept);
@@ -194,7 +194,7 @@ TEST_CASE("a failed write changes nothing and lets none follow", "[engine]") {
   MemoryEngine engine;
   engine.fail_writes(StorageError{StorageError::Kind::no_space, "the disk is full"});
   WriteBatch batch;
-  batch.operations.emplace_back(entry(Family::state, "a", "1"));
+  put(batch, Family::state, "a", "1");
   CHECK(refusal(engine.write(batch, Sync::durable)).kind == StorageError::Kind::no_space);
   CHECK(refusal(engine.write(batch, Sync::no)).message == "the disk is full");
   CHECK(must(engine.get(Family::state, as_bytes("a"))) == std::nullopt);

@@ -27,7 +27,7 @@ PersistPrepared prepared(std::uint64_t view, std::uint64_t n, const BatchPtr& ba
 
 void erase_key(Engine& engine, Family family, const Bytes& key) {
   WriteBatch batch;
-  batch.operations.emplace_back(WriteBatch::Erase{family, key});
+  batch.erase(family, key);
   must(engine.write(batch, Sync::no));
 }
 
@@ -154,13 +154,12 @@ TEMPLATE_TEST_CASE("a mark without its batch is corruption, by name", "[journal]
   }
   SECTION("the bytes are those of another batch") {
     WriteBatch write;
-    write.operations.emplace_back(
-        WriteBatch::Put{Family::batches, batch_key(n, batch->digest), wire::encode_batch(*make_batch(10, "other"))});
+    write.put(Family::batches, batch_key(n, batch->digest), wire::encode_batch(*make_batch(10, "other")));
     must(engine.write(write, Sync::no));
   }
   SECTION("the bytes are no batch") {
     WriteBatch write;
-    write.operations.emplace_back(WriteBatch::Put{Family::batches, batch_key(n, batch->digest), to_bytes("junk")});
+    write.put(Family::batches, batch_key(n, batch->digest), to_bytes("junk"));
     must(engine.write(write, Sync::no));
   }
   const StorageError error = refusal(fixture.store->recover());

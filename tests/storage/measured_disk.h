@@ -11,8 +11,8 @@ class MeasuredEngine final : public ForwardingEngine {
   using ForwardingEngine::ForwardingEngine;
   [[nodiscard]] Result<void> write(const WriteBatch& batch, Sync sync) override {
     std::size_t bytes = 0;
-    for (const auto& operation : batch.operations) {
-      if (const auto* put = std::get_if<WriteBatch::Put>(&operation)) bytes += put->value.size();
+    for (const WriteBatch::Operation& operation : batch) {
+      if (operation.kind == WriteBatch::Operation::Kind::put) bytes += operation.value.size();
     }
     largest = std::max(largest, bytes);
     return ForwardingEngine::write(batch, sync);

@@ -13,7 +13,7 @@ namespace {
 
 void overwrite(Engine& engine, Family family, const Bytes& key, const Bytes& value) {
   WriteBatch batch;
-  batch.operations.emplace_back(WriteBatch::Put{family, key, value});
+  batch.put(family, key, value);
   must(engine.write(batch, Sync::durable));
 }
 
@@ -74,13 +74,13 @@ TEMPLATE_TEST_CASE("the store of another cluster, replica or format is refused",
     overwrite(*disk.engine(), Family::meta, identity_key, encode_identity(identity(), format_version + 1));
     const StorageError error = open_error(disk.engine());
     CHECK(error.kind == Kind::newer_format);
-    CHECK_THAT(error.message, Contains("format version 5"));
+    CHECK_THAT(error.message, Contains("format version 6"));
   }
   SECTION("older format") {
     overwrite(*disk.engine(), Family::meta, identity_key, encode_identity(identity(), format_version - 1));
     const StorageError error = open_error(disk.engine());
     CHECK(error.kind == Kind::older_format);
-    CHECK_THAT(error.message, Contains("format version 3") && Contains("earlier version") && Contains("--rejoin"));
+    CHECK_THAT(error.message, Contains("format version 4") && Contains("earlier version") && Contains("--rejoin"));
   }
   SECTION("a format that never was") {
     overwrite(*disk.engine(), Family::meta, identity_key, encode_identity(identity(), 0));
@@ -111,7 +111,7 @@ TEST_CASE("damaged records are refused at the opening", "[open]") {
   }
   SECTION("the identity record is missing") {
     WriteBatch batch;
-    batch.operations.emplace_back(WriteBatch::Erase{Family::meta, identity_key});
+    batch.erase(Family::meta, identity_key);
     must(engine->write(batch, Sync::no));
     CHECK(open_error(engine).kind == Kind::corrupt);
   }
@@ -119,7 +119,7 @@ TEST_CASE("damaged records are refused at the opening", "[open]") {
     for (const Bytes& key : {executed_key, interval_key, kept_key}) {
       const Bytes value = must(engine->get(Family::meta, key)).value();
       WriteBatch batch;
-      batch.operations.emplace_back(WriteBatch::Erase{Family::meta, key});
+      batch.erase(Family::meta, key);
       must(engine->write(batch, Sync::no));
       const StorageError error = open_error(engine);
       CHECK(error.kind == Kind::corrupt);

@@ -2,14 +2,17 @@
 #include "storage/rocksdb_engine.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <fstream>
+#include <mutex>
 
 #include "storage/synced_mark.h"
 #include "tests/storage/support.h"
@@ -25,7 +28,7 @@ namespace {
 
 WriteBatch one_put(std::string_view key, std::string_view value) {
   WriteBatch batch;
-  batch.operations.emplace_back(WriteBatch::Put{Family::state, to_bytes(key), to_bytes(value)});
+  batch.put(Family::state, to_bytes(key), to_bytes(value));
   return batch;
 }
 
@@ -63,20 +66,29 @@ class FailingFile final : public rocksdb::FSWritableFileOwnerWrapper {
 
 class FailingFileSystem final : public rocksdb::FileSystemWrapper {
  public:
-  explicit FailingFileSystem(const std::atomic<bool>& failing)
-      : FileSystemWrapper(rocksdb::FileSystem::Default()), failing_(failing) {}
+  enum class Of { all, compactions };
+  explicit FailingFileSystem(const std::atomic<bool>& failing, Of of = Of::all)
+      : FileSystemWrapper(rocksdb::FileSystem::Default()), failing_(failing), of_(of) {}
   const char* Name() const override { return "FailingFileSystem"; }
   rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
                                     rocksdb::IODebugContext* context) override {
     std::unique_ptr<rocksdb::FSWritableFile> made;
     auto status = FileSystemWrapper::NewWritableFile(name, options, &made, context);
-    if (status.ok()) *file = std::make_unique<FailingFile>(std::move(made), failing_);
+    if (status.ok() && concerned()) made = std::make_unique<FailingFile>(std::move(made), failing_);
+    *file = std::move(made);
     return status;
   }
 
  private:
+  [[nodiscard]] bool concerned() const {
+    std::array<char, 16> thread{};
+    pthread_getname_np(pthread_self(), thread.data(), thread.size());
+    return of_ == Of::all || std::string_view{thread.data()} == "rocksdb:low";
+  }
+
   const std::atomic<bool>& failing_;
+  Of of_;
 };
 
 }  // namespace
@@ -278,6 +290,34 @@ TEST_CASE("a failed sync stops all later writes", "[rocksdb]") {
   must(engine->write(one_put("d", "4"), Sync::durable));
 }
 
+TEST_CASE("who asked for it is told of a compaction that the disk fails before RocksDB goes on", "[rocksdb]") {
+  const TemporaryDirectory directory;
+  std::atomic<bool> failing{false};
+  const auto environment =
+      rocksdb::NewCompositeEnv(std::make_shared<FailingFileSystem>(failing, FailingFileSystem::Of::compactions));
+  std::mutex mutex;
+  std::vector<StorageError> told;
+  RocksOptions options{.write_buffer_bytes = 64U << 10, .env = environment.get()};
+  options.on_failed_compaction = [&](const StorageError& error) {
+    const std::lock_guard lock{mutex};
+    told.push_back(error);
+  };
+  const fs::path path = directory.path() / "store";
+  const auto engine = must(open_rocksdb(path, OpenMode::create, options));
+  failing = true;
+  // Until the tables are so many that RocksDB makes one of some.
+  StorageError refused{};
+  for (int i = 0; i < 100'000 && refused.message.empty(); ++i) {
+    const auto written = engine->write(one_put(std::to_string(i % 50), std::string(4'000, 'x')), Sync::no);
+    if (!written) refused = written.error();
+  }
+  const std::lock_guard lock{mutex};
+  REQUIRE_FALSE(told.empty());
+  CHECK(told.front().kind == Kind::io);
+  CHECK_THAT(told.front().message, Contains("the sync failed") && Contains(path.string()));
+  CHECK_THAT(refused.message, Contains("the sync failed"));
+}
+
 TEST_CASE("what a family took is given back once all of it has gone for good", "[rocksdb]") {
   RocksDisk disk{{.write_buffer_bytes = 1U << 20}};
   const auto taken = [&] {
@@ -293,8 +333,9 @@ TEST_CASE("what a family took is given back once all of it has gone for good", "
     Bytes value(128U << 10);
     std::ranges::generate(value, [&] { return static_cast<std::uint8_t>(random()); });
     WriteBatch batch;
-    batch.put(Family::staging, {static_cast<std::uint8_t>(i)}, value);
-    batch.put(Family::state, {static_cast<std::uint8_t>(i)}, to_bytes("stays"));
+    const Bytes key{static_cast<std::uint8_t>(i)};
+    batch.put(Family::staging, key, value);
+    batch.put(Family::state, key, to_bytes("stays"));
     must(disk.engine()->write(batch, Sync::no));
   }
   CHECK(taken() > 16U << 20);

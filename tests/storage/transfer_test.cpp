@@ -56,7 +56,7 @@ TEMPLATE_TEST_CASE("a staged bucket that cannot be read is fetched again", "[tra
   {
     const auto staged = pair.to.engine().scan(Family::staging, from, {});
     REQUIRE(staged->valid());
-    batch.put(Family::staging, {staged->key().begin(), staged->key().end()}, {2});
+    batch.put(Family::staging, staged->key(), Bytes{2});
   }
   must(pair.to.engine().write(batch, Sync::durable));
   must(pair.to.store->mark_damaged());

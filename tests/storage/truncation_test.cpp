@@ -227,7 +227,7 @@ TEST_CASE("a ledger range is whole or not given", "[truncation]") {
   REQUIRE(range);
   CHECK(range->summary == summary);
   WriteBatch hole;
-  hole.operations.emplace_back(WriteBatch::Erase{Family::ledger, number_key(3)});
+  hole.erase(Family::ledger, number_key(3));
   must(fixture.disk.engine()->write(hole, Sync::no));
   CHECK_FALSE(fixture.range(1, 8));
   CHECK(fixture.range(4, 8));

@@ -26,11 +26,12 @@ class MemoryMedium final : public Medium {
 
 bool holds_promise(const storage::WriteBatch& batch) {
   using storage::Family;
-  return std::any_of(batch.operations.begin(), batch.operations.end(), [](const auto& operation) {
-    const auto* put = std::get_if<storage::WriteBatch::Put>(&operation);
-    return put != nullptr &&
-           (put->family == Family::journal || put->family == Family::batches || put->family == Family::checkpoints);
-  });
+  for (const storage::WriteBatch::Operation& operation : batch) {
+    const bool promise = operation.family == Family::journal || operation.family == Family::batches ||
+                         operation.family == Family::checkpoints;
+    if (promise && operation.kind == storage::WriteBatch::Operation::Kind::put) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -60,8 +61,7 @@ storage::WriteBatch Disk::image() const {
   for (std::size_t i = 0; i < static_cast<std::size_t>(storage::Family::count_); ++i) {
     const auto family = static_cast<storage::Family>(i);
     for (const auto at = engine.scan(family, {}, {}); at->valid(); at->next()) {
-      image.operations.emplace_back(storage::WriteBatch::Put{
-          family, {at->key().begin(), at->key().end()}, {at->value().begin(), at->value().end()}});
+      image.put(family, {at->key().begin(), at->key().end()}, {at->value().begin(), at->value().end()});
     }
   }
   return image;
