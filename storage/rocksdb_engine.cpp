@@ -15,12 +15,18 @@ namespace pbft::storage {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// What RocksDB calls it where the disk cannot read a sector: to it that is an I/O error.
+constexpr std::string_view unreadable_sector = "Input/output error";
+
+}  // namespace
+
 StorageError classify(const rocksdb::Status& status, const std::string& where, std::optional<Family> family) {
   using Kind = StorageError::Kind;
   const std::string text = status.ToString();
   const bool unreadable = status.IsCorruption() || status.IsPathNotFound();
-  // A sector that the disk cannot read is an I/O error to RocksDB.
-  if (family && is_repairable(*family) && (unreadable || text.find("Input/output error") != std::string::npos)) {
+  if (family && is_repairable(*family) && (unreadable || text.find(unreadable_sector) != std::string::npos)) {
     return {Kind::damaged, where + ": family " + to_string(*family) + " is damaged (" + text + "); " + repair};
   }
   if (unreadable) return {Kind::corrupt, where + ": the store is corrupt (" + text + "); " + leave_down};
@@ -39,10 +45,11 @@ void BackgroundErrors::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb
 }
 
 void BackgroundErrors::OnTableFileCreated(const rocksdb::TableFileCreationInfo& info) {
-  const bool compaction = info.reason == rocksdb::TableFileCreationReason::kCompaction;
-  if (compaction && info.status.IsIOError() && on_failed_compaction_) {
-    on_failed_compaction_(classify(info.status, where_));
-  }
+  if (info.reason != rocksdb::TableFileCreationReason::kCompaction || !info.status.IsIOError()) return;
+  // What it read may have failed as well: that is no reason for RocksDB to go wrong, but for a note of the damage.
+  const std::string name = std::filesystem::path{info.file_path}.filename().string();
+  const bool of_the_new_table = info.status.ToString().find(name) != std::string::npos;
+  if (of_the_new_table && on_failed_compaction_) on_failed_compaction_(classify(info.status, where_));
 }
 
 std::optional<rocksdb::Status> BackgroundErrors::first() const {
@@ -269,7 +276,7 @@ Result<void> RocksEngine::perform(const WriteBatch& batch, Sync sync) {
 // A write fails with what a compaction has found earlier. RocksDB names the file, and so the family.
 StorageError RocksEngine::blame(const rocksdb::Status& status) const {
   const std::string text = status.ToString();
-  if (!status.IsCorruption()) return classify(status, where_);
+  if (!status.IsCorruption() && text.find(unreadable_sector) == std::string::npos) return classify(status, where_);
   std::vector<rocksdb::LiveFileMetaData> files;
   database_->GetLiveFilesMetaData(&files);
   for (const rocksdb::LiveFileMetaData& file : files) {

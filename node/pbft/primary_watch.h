@@ -1,5 +1,5 @@
 // Whether the primary is to be trusted for longer (OSDI 1999, section 4.4, on timers; Aardvark, NSDI 2009, sections 4.3
-// and 4.4, on primaries that are slow on purpose). Three reasons to suspect it (what follows: view_changer.h):
+// and 4.4, on primaries that are slow on purpose). Four reasons to suspect it (what follows: view_changer.h):
 //   1. something that is known here waits, and nothing new was executed for the view timeout. That is a reason for the
 //      primary itself, too: backups that have executed its slots have none, and it may be the one that makes up f+1;
 //   2. the oldest request of some client waits for longer than several timeouts, whatever progress others make, and
@@ -8,7 +8,9 @@
 //   3. requests wait here, and what takes effect stays below a floor that rises towards what earlier views achieved. As
 //      long as fewer than f+1 views have been measured, any primary under which requests always wait is slow. Where
 //      f+1 primaries in a row were below the floor, one of them was correct: the floor is forgotten for a while, and
-//      for twice as long the next time.
+//      for twice as long the next time;
+//   4. somebody has given up the view for a slot that is executed here, and nothing moves (retransmission.h):
+//      what a vote there rested on may be lost, and in the next view it is voted on anew.
 // Of each client the first few bundles count, in the order in which they wait here: the others have no claim to be
 // next. Only what this replica still holds itself, waiting or in a slot, counts as waiting: what it had no room for,
 // pushed out or dropped is nothing to hold against the primary, and its client asks again. A client whose MACs hold at
@@ -74,9 +76,10 @@ class PrimaryWatch {
   struct Standing {
     bool watching = true;      // false: this replica is behind the others, or hears too few of them
     bool slot_waits = false;   // something is accepted here and not executed
-    bool primary = false;      // it is the primary itself: only the first reason counts, and only for its slots
+    bool primary = false;      // it is the primary itself: only reasons 1, for its slots, and 4 count
     Ticks primary_silent = 0;  // since so many ticks nothing has come from the primary
     bool suspected = false;    // there has been a reason in this view: it is not looked for another one
+    bool stuck = false;        // reason 4
   };
   // Once a tick. Why the primary is not to be trusted any more; nothing: there is no new reason.
   [[nodiscard]] std::optional<const char*> on_tick(const Standing& standing);

@@ -94,7 +94,6 @@ struct Replica::Parts {
   void entered_view();
 
   [[nodiscard]] PrimaryWatch::Standing standing() const;
-  void look_for_stuck();
   [[nodiscard]] bool slot_waits() const;
   [[nodiscard]] std::string waiting_for(std::vector<ReplicaId>& from) const;
   [[nodiscard]] std::string waiting_at(const Slot& slot, std::vector<ReplicaId>& from) const;
@@ -122,7 +121,6 @@ struct Replica::Parts {
   RequestIntake intake;
   Ticks now = 0;
   View entered;  // the last view that was active here
-  std::optional<Ticks> stuck_since;
   bool resumed = false;
 };
 
@@ -132,7 +130,6 @@ void Replica::Parts::on(const Tick& tick) {
   ++now;
   normal.set_time(now, tick.wall_clock);
   normal.vote_for_vouched(out);
-  look_for_stuck();
   view_changer.on_tick(now, standing(), out);
   intake.on_tick(now, out);
   retransmission.on_tick(now, out);
@@ -228,23 +225,7 @@ void Replica::Parts::entered_view() {
 
 // ---- The primary's standing --------------------------------------------------------------------------
 
-// Somebody has given up the view for a slot that is executed here, and f+1 have not executed it who could tell: what a
-// vote there rested on may be lost. In the next view it is voted on anew. Liars can say so only as long as no f+1
-// correct replicas are level; and what they say has to hold for longer than statuses take.
-void Replica::Parts::look_for_stuck() {
-  bool stuck = false;
-  for (std::uint32_t i = 0; i < cluster.replicas; ++i) {
-    const ReplicaId other{i};
-    if (other == local.self || !view_changer.has_given_up(other)) continue;
-    const SequenceNumber executed = retransmission.executed_by(other);
-    stuck = stuck || (executed < delivery.delivered() && retransmission.executed_by_weak_quorum() <= executed);
-  }
-  if (!stuck) stuck_since.reset();
-  if (stuck && !stuck_since) stuck_since = now;
-}
-
 bool Replica::Parts::slot_waits() const {
-  if (stuck_since && now - *stuck_since >= 3 * local.idle_status_interval_ticks) return true;
   if (delivery.delivered() < view.opening.end()) return true;
   const auto& slots = log.slots();
   return std::any_of(slots.upper_bound(delivery.delivered()), slots.end(),
@@ -261,6 +242,7 @@ PrimaryWatch::Standing Replica::Parts::standing() const {
   standing.primary = normal.is_primary();
   standing.suspected = view_changer.suspects();
   standing.slot_waits = slot_waits();
+  standing.stuck = retransmission.others_are_stuck();
   standing.primary_silent = retransmission.silence_of(view.primary(), now);
   return standing;
 }

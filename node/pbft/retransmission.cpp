@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 namespace pbft {
 
@@ -55,6 +56,16 @@ SequenceNumber Retransmission::executed_by_weak_quorum() const {
   return executed[quorum_.weak() - 1];
 }
 
+void Retransmission::look_for_stuck() {
+  bool stuck = false;
+  for (std::uint32_t i = 0; i < cluster_.replicas; ++i) {
+    if (ReplicaId{i} == local_.self || !view_changer_.has_given_up(ReplicaId{i})) continue;
+    stuck = stuck || (peers_[i].executed < delivery_.delivered() && executed_by_weak_quorum() <= peers_[i].executed);
+  }
+  if (!stuck) stuck_since_.reset();
+  if (stuck && (!stuck_since_ || moved_ > *stuck_since_)) stuck_since_ = now_;
+}
+
 // What is executed here without having prepared (a quorum of COMMITs proved it) lacks nothing for this replica. But it
 // has no vote there, and a peer may need just that vote where others are gone: so it asks for what a vote takes.
 void Retransmission::add_unprepared(Status& status) const {
@@ -70,8 +81,10 @@ void Retransmission::add_uncommitted(Status& status, SequenceNumber reached) con
   SequenceNumber top = reached;
   if (!log_.slots().empty()) top = std::max(top, log_.slots().rbegin()->first);
   // Perhaps only one other knows of the last ones: a proposal that reached nobody is known from what its primary lacks,
-  // what one alone has executed from that.
-  for (const Peer& peer : peers_) top = std::max({top, peer.highest, peer.executed});
+  // what one alone has executed from that. As long as anything moves they are just on their way.
+  if (now_ - moved_ >= slot_patience_ticks) {
+    for (const Peer& peer : peers_) top = std::max({top, peer.proposed, peer.executed});
+  }
   top = std::min(top, log_.high());
   for (SequenceNumber n = delivery_.next(); n <= top && status.lacks.size() < Limits::max_status_slots; n = n.next()) {
     const Slot* slot = log_.find(n);
@@ -91,6 +104,8 @@ void Retransmission::add_uncommitted(Status& status, SequenceNumber reached) con
 
 void Retransmission::on_tick(Ticks now, Outbox& out) {
   now_ = now;
+  if (std::exchange(delivered_at_last_tick_, delivery_.delivered()) != delivery_.delivered()) moved_ = now_;
+  look_for_stuck();
   fetch_missing_batches(out);
   if (cluster_.replicas == 1) return;
   const Ticks since = now_ - last_status_;
@@ -131,7 +146,10 @@ void Retransmission::on_status(ReplicaId sender, const Status& status, Outbox& o
   Peer& peer = peers_[sender.value];
   peer.view = status.view;
   peer.executed = status.executed;
-  peer.highest = status.lacks.empty() ? SequenceNumber{} : status.lacks.back().n;
+  // Who lacks the batch may know of the slot from others only, who may know of it from this one.
+  const auto has_batch = [&](const Status::Lack& lack) { return status.active && !lack.batch; };
+  const auto proposed = std::find_if(status.lacks.rbegin(), status.lacks.rend(), has_batch);
+  peer.proposed = proposed == status.lacks.rend() ? SequenceNumber{} : proposed->n;
   if (peer.answered == now_) return out.reject(Reject::rate_limited, sender);
   peer.answered = now_;
 

@@ -47,6 +47,12 @@ class Retransmission {
   void on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out);
   // As last told by the peers; own entry unused.
   [[nodiscard]] SequenceNumber executed_by(ReplicaId replica) const { return peers_[replica.value].executed; }
+  // Somebody has given up the view for a slot that is executed here, and it is not executed by f+1 who could tell; and
+  // nothing has moved here for longer than statuses take, and then for the timeout. Liars can say so only as long as no
+  // f+1 correct replicas are level.
+  [[nodiscard]] bool others_are_stuck() const {
+    return stuck_since_ && now_ - *stuck_since_ >= 3 * local_.idle_status_interval_ticks + local_.view_timeout_ticks;
+  }
   // The highest sequence number that f+1 replicas say they have executed: at least one correct one did.
   [[nodiscard]] SequenceNumber executed_by_weak_quorum() const;
   // Ticks since the last message of this replica; since the start, where there was none.
@@ -61,7 +67,7 @@ class Retransmission {
     View view;
     std::optional<Ticks> heard;
     SequenceNumber executed;
-    SequenceNumber highest;         // slot that it says it lacks something of
+    SequenceNumber proposed;        // the highest slot that it has a batch of and lacks something else of
     std::optional<Ticks> answered;  // tick in which its last status was answered
     Ticks fetch_tick = 0;           // tick in which it asked for `fetched`
     std::set<std::pair<SequenceNumber, Digest>> fetched;
@@ -72,6 +78,7 @@ class Retransmission {
   // `reached`: executed by a weak quorum.
   void add_uncommitted(Status& status, SequenceNumber reached) const;
   void resend(ReplicaId to, const Status::Lack& lack, ByteBudget& budget, Outbox& out) const;
+  void look_for_stuck();
   void fetch_missing_batches(Outbox& out);
   void fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out);
   [[nodiscard]] std::vector<ReplicaId> voters(const std::vector<std::optional<Vote>>& votes, const Vote& vote) const;
@@ -93,6 +100,9 @@ class Retransmission {
   Ticks last_status_ = 0;
   Ticks last_unprepared_ = 0;
   SequenceNumber delivered_at_last_status_;
+  SequenceNumber delivered_at_last_tick_;
+  Ticks moved_ = 0;  // when that last changed
+  std::optional<Ticks> stuck_since_;
   bool sent_status_ = false;
   bool told_suspicion_ = false;  // and nothing has taken it back since
 };

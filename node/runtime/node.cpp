@@ -53,6 +53,17 @@ bus::NodeBusOptions bus_options(const NodeConfig& config) {
   return options;
 }
 
+storage::RocksOptions rocks_options(const NodeConfig& config, const StartOptions& start) {
+  storage::RocksOptions options;
+  options.block_cache_bytes = config.block_cache_bytes;
+  if (start.on_lost_store) {
+    options.on_failed_compaction = [lost = start.on_lost_store](const storage::StorageError& error) {
+      lost(error.message);
+    };
+  }
+  return options;
+}
+
 std::vector<std::string> names_of(const NodeConfig& config) {
   std::vector<std::string> names;
   for (const ReplicaAddress& replica : config.replicas) names.push_back(replica.name);
@@ -114,7 +125,7 @@ Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs, StartOptions options
   if (options.repair) inputs.config.local.repair = true;
   std::unique_ptr<Node> node{new Node{std::move(inputs)}};
   if (options.rejoin) {
-    if (auto made = node->make_store_for_rejoining(); !made) return tl::unexpected(made.error());
+    if (auto made = node->make_store_for_rejoining(options); !made) return tl::unexpected(made.error());
   }
   if (auto opened = node->open_store(options); !opened) return tl::unexpected(opened.error());
   if (auto opened = node->open_bus(); !opened) return tl::unexpected(opened.error());
@@ -125,7 +136,7 @@ Loaded<std::unique_ptr<Node>> Node::open(NodeInputs inputs, StartOptions options
 
 // Only where there is none: a replica that has its memory must not throw it away. One that was made for this and is not
 // done yet is gone on with.
-Loaded<void> Node::make_store_for_rejoining() const {
+Loaded<void> Node::make_store_for_rejoining(const StartOptions& start) const {
   const NodeConfig& config = inputs_.config;
   if (config.genesis.parameters.replicas == 1) {
     return tl::unexpected<std::string>("--rejoin: a cluster of one replica has nobody to learn its state from");
@@ -138,7 +149,8 @@ Loaded<void> Node::make_store_for_rejoining() const {
     return {};
   }
   if (made.error().kind != storage::StorageError::Kind::exists) return tl::unexpected(made.error().message);
-  auto present = storage::open_rocksdb(config.data_directory, storage::OpenMode::existing);
+  auto present =
+      storage::open_rocksdb(config.data_directory, storage::OpenMode::existing, rocks_options(config, start));
   if (!present) return tl::unexpected(present.error().message);
   auto store = storage::Store::open(*present, identity, {});
   if (!store) return tl::unexpected(store.error().message);
@@ -153,14 +165,7 @@ Loaded<void> Node::make_store_for_rejoining() const {
 
 Loaded<void> Node::open_store(const StartOptions& start) {
   const NodeConfig& config = inputs_.config;
-  storage::RocksOptions rocks;
-  rocks.block_cache_bytes = config.block_cache_bytes;
-  if (start.on_lost_store) {
-    rocks.on_failed_compaction = [lost = start.on_lost_store](const storage::StorageError& error) {
-      lost(error.message);
-    };
-  }
-  auto engine = storage::open_rocksdb(config.data_directory, storage::OpenMode::existing, rocks);
+  auto engine = storage::open_rocksdb(config.data_directory, storage::OpenMode::existing, rocks_options(config, start));
   if (!engine) return tl::unexpected(engine.error().message);
   engine_ = std::move(*engine);
   storage::StoreOptions options;

@@ -75,7 +75,7 @@ class Node final : private bus::NodeBusHandler {
   using Clock = std::chrono::steady_clock;
 
   explicit Node(NodeInputs inputs);
-  [[nodiscard]] Loaded<void> make_store_for_rejoining() const;
+  [[nodiscard]] Loaded<void> make_store_for_rejoining(const StartOptions& options) const;
   [[nodiscard]] Loaded<void> open_store(const StartOptions& options);
   [[nodiscard]] Loaded<void> open_bus();
   void wire();

@@ -49,44 +49,72 @@ fs::path newest(const fs::path& directory, std::string_view suffix) {
 // Files whose sync fails while the switch is on.
 class FailingFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  FailingFile(std::unique_ptr<rocksdb::FSWritableFile> file, const std::atomic<bool>& failing)
-      : FSWritableFileOwnerWrapper(std::move(file)), failing_(failing) {}
+  FailingFile(std::unique_ptr<rocksdb::FSWritableFile> file, std::string name, const std::atomic<bool>& failing)
+      : FSWritableFileOwnerWrapper(std::move(file)), name_(std::move(name)), failing_(failing) {}
   rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
-    if (failing_) return rocksdb::IOStatus::IOError("the sync failed");
+    if (failing_) return failure();
     return FSWritableFileOwnerWrapper::Sync(options, context);
   }
   rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
-    if (failing_) return rocksdb::IOStatus::IOError("the sync failed");
+    if (failing_) return failure();
     return FSWritableFileOwnerWrapper::Fsync(options, context);
   }
 
  private:
+  [[nodiscard]] rocksdb::IOStatus failure() const { return rocksdb::IOStatus::IOError("the sync failed: " + name_); }
+
+  std::string name_;
+  const std::atomic<bool>& failing_;
+};
+
+[[nodiscard]] bool in_compaction() {
+  std::array<char, 16> thread{};
+  pthread_getname_np(pthread_self(), thread.data(), thread.size());
+  return std::string_view{thread.data()} == "rocksdb:low";
+}
+
+// A table that compactions cannot read while the switch is on.
+class UnreadableFile final : public rocksdb::FSRandomAccessFileOwnerWrapper {
+ public:
+  UnreadableFile(std::unique_ptr<rocksdb::FSRandomAccessFile> file, std::string name, const std::atomic<bool>& failing)
+      : FSRandomAccessFileOwnerWrapper(std::move(file)), name_(std::move(name)), failing_(failing) {}
+  rocksdb::IOStatus Read(std::uint64_t offset, std::size_t count, const rocksdb::IOOptions& options,
+                         rocksdb::Slice* result, char* scratch, rocksdb::IODebugContext* context) const override {
+    if (failing_ && in_compaction()) {
+      return rocksdb::IOStatus::IOError("While pread: " + name_, "Input/output error");
+    }
+    return FSRandomAccessFileOwnerWrapper::Read(offset, count, options, result, scratch, context);
+  }
+
+ private:
+  std::string name_;
   const std::atomic<bool>& failing_;
 };
 
 class FailingFileSystem final : public rocksdb::FileSystemWrapper {
  public:
-  enum class Of { all, compactions };
-  explicit FailingFileSystem(const std::atomic<bool>& failing, Of of = Of::all)
+  enum class Of { all_syncs, syncs_of_compactions, reads_of_compactions };
+  explicit FailingFileSystem(const std::atomic<bool>& failing, Of of = Of::all_syncs)
       : FileSystemWrapper(rocksdb::FileSystem::Default()), failing_(failing), of_(of) {}
   const char* Name() const override { return "FailingFileSystem"; }
   rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
                                     rocksdb::IODebugContext* context) override {
-    std::unique_ptr<rocksdb::FSWritableFile> made;
-    auto status = FileSystemWrapper::NewWritableFile(name, options, &made, context);
-    if (status.ok() && concerned()) made = std::make_unique<FailingFile>(std::move(made), failing_);
-    *file = std::move(made);
+    auto status = FileSystemWrapper::NewWritableFile(name, options, file, context);
+    const bool fails = of_ == Of::all_syncs || (of_ == Of::syncs_of_compactions && in_compaction());
+    if (status.ok() && fails) *file = std::make_unique<FailingFile>(std::move(*file), name, failing_);
+    return status;
+  }
+  rocksdb::IOStatus NewRandomAccessFile(const std::string& name, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
+                                        rocksdb::IODebugContext* context) override {
+    auto status = FileSystemWrapper::NewRandomAccessFile(name, options, file, context);
+    const bool fails = of_ == Of::reads_of_compactions;
+    if (status.ok() && fails) *file = std::make_unique<UnreadableFile>(std::move(*file), name, failing_);
     return status;
   }
 
  private:
-  [[nodiscard]] bool concerned() const {
-    std::array<char, 16> thread{};
-    pthread_getname_np(pthread_self(), thread.data(), thread.size());
-    return of_ == Of::all || std::string_view{thread.data()} == "rocksdb:low";
-  }
-
   const std::atomic<bool>& failing_;
   Of of_;
 };
@@ -290,32 +318,58 @@ TEST_CASE("a failed sync stops all later writes", "[rocksdb]") {
   must(engine->write(one_put("d", "4"), Sync::durable));
 }
 
-TEST_CASE("who asked for it is told of a compaction that the disk fails before RocksDB goes on", "[rocksdb]") {
-  const TemporaryDirectory directory;
-  std::atomic<bool> failing{false};
-  const auto environment =
-      rocksdb::NewCompositeEnv(std::make_shared<FailingFileSystem>(failing, FailingFileSystem::Of::compactions));
-  std::mutex mutex;
-  std::vector<StorageError> told;
-  RocksOptions options{.write_buffer_bytes = 64U << 10, .env = environment.get()};
-  options.on_failed_compaction = [&](const StorageError& error) {
-    const std::lock_guard lock{mutex};
-    told.push_back(error);
-  };
-  const fs::path path = directory.path() / "store";
-  const auto engine = must(open_rocksdb(path, OpenMode::create, options));
-  failing = true;
-  // Until the tables are so many that RocksDB makes one of some.
-  StorageError refused{};
-  for (int i = 0; i < 100'000 && refused.message.empty(); ++i) {
-    const auto written = engine->write(one_put(std::to_string(i % 50), std::string(4'000, 'x')), Sync::no);
-    if (!written) refused = written.error();
+namespace {
+
+// A store under which compactions fail, and what comes of it.
+struct FailedCompaction {
+  explicit FailedCompaction(FailingFileSystem::Of of)
+      : environment(rocksdb::NewCompositeEnv(std::make_shared<FailingFileSystem>(failing, of))) {
+    RocksOptions options{.write_buffer_bytes = 64U << 10, .env = environment.get()};
+    options.on_failed_compaction = [&](const StorageError& error) {
+      const std::lock_guard lock{mutex};
+      told_.push_back(error);
+    };
+    engine = must(open_rocksdb(path, OpenMode::create, options));
+    // Until the tables are so many that RocksDB makes one of some.
+    for (int i = 0; i < 100'000 && refused.message.empty(); ++i) {
+      const auto written = engine->write(one_put(std::to_string(i % 50), std::string(4'000, 'x')), Sync::no);
+      if (!written) refused = written.error();
+    }
   }
-  const std::lock_guard lock{mutex};
+  [[nodiscard]] std::vector<StorageError> told() {
+    const std::lock_guard lock{mutex};
+    return told_;
+  }
+
+  TemporaryDirectory directory;
+  fs::path path = directory.path() / "store";
+  std::atomic<bool> failing{true};
+  std::mutex mutex;
+  std::vector<StorageError> told_;
+  std::unique_ptr<rocksdb::Env> environment;
+  std::shared_ptr<Engine> engine;
+  StorageError refused{};
+};
+
+}  // namespace
+
+TEST_CASE("who asked for it is told of a table that the disk fails for a compaction before RocksDB goes on",
+          "[rocksdb]") {
+  FailedCompaction failed{FailingFileSystem::Of::syncs_of_compactions};
+  const auto told = failed.told();
   REQUIRE_FALSE(told.empty());
   CHECK(told.front().kind == Kind::io);
-  CHECK_THAT(told.front().message, Contains("the sync failed") && Contains(path.string()));
-  CHECK_THAT(refused.message, Contains("the sync failed"));
+  CHECK_THAT(told.front().message, Contains("the sync failed") && Contains(failed.path.string()) && Contains(".sst"));
+  CHECK_THAT(failed.refused.message, Contains("the sync failed"));
+  CHECK_FALSE(failed.engine->damage_noted());
+}
+
+TEST_CASE("a sector that a compaction cannot read is damage, which is noted", "[rocksdb]") {
+  FailedCompaction failed{FailingFileSystem::Of::reads_of_compactions};
+  CHECK(failed.told().empty());
+  CHECK(failed.refused.kind == Kind::damaged);
+  CHECK_THAT(failed.refused.message, Contains("Input/output error") && Contains("family state"));
+  CHECK(failed.engine->damage_noted());
 }
 
 TEST_CASE("what a family took is given back once all of it has gone for good", "[rocksdb]") {
