@@ -43,7 +43,9 @@ struct Room {
   std::uint64_t votes;     // entries of a Q set, above which clause 6 holds
 
   [[nodiscard]] static Room of(const ClusterParameters& cluster) {
-    return {cluster.window, cluster.checkpoint_interval, Limits::votes_with_room(cluster.replicas, cluster.window)};
+    const std::uint64_t votes =
+        cluster.crowded_above > 0 ? cluster.crowded_above : Limits::votes_with_room(cluster.replicas, cluster.window);
+    return {cluster.window, cluster.checkpoint_interval, votes};
   }
 };
 

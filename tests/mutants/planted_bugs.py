@@ -220,6 +220,10 @@ BUGS = (
         ("node/pbft/reads.h",
          "    waiting_.push_back({highest_prepared,",
          "    waiting_.push_back({planted(\"read_before_prepared\") ? SequenceNumber{} : highest_prepared,")),
+    bug("crowded_views_not_filled", "votes are never cleared away where nobody has anything ordered",
+        ("node/pbft/new_view_rules.cpp",
+         "  if (!crowded) return bound;",
+         "  if (!crowded || planted(\"crowded_views_not_filled\")) return bound;")),
     bug("vouch_not_in_q", "a vouched vote is missing from Q",
         ("node/pbft/normal_operation.cpp",
          "  if (batch->time.value > wall_clock_.value + cluster_.max_clock_skew_us) return;\n"

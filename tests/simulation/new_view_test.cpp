@@ -22,7 +22,9 @@ struct SentViewChanges {
     if (low > 0) change.stable = StableCheckpoint{SequenceNumber{low}, {}, {}};
     sent.push_back({ReplicaId{static_cast<std::uint32_t>(sent.size())}, std::move(change)});
   }
-  [[nodiscard]] std::optional<OpenedView> open() const { return open_view(sent, 4, 8); }
+  [[nodiscard]] std::optional<OpenedView> open(std::uint64_t crowded_above = 0) const {
+    return open_view(sent, {4, 8, 4, crowded_above});
+  }
 };
 
 }  // namespace
@@ -44,6 +46,20 @@ TEST_CASE_METHOD(SentViewChanges, "what a quorum may have prepared is carried ov
   REQUIRE(open());
   CHECK(open()->slots ==
         std::map<std::uint64_t, Digest>{{1, null_batch_digest()}, {2, null_batch_digest()}, {3, digest("d")}});
+}
+
+TEST_CASE_METHOD(SentViewChanges, "with many votes in a view-change null batches follow up to a checkpoint") {
+  add({mark(1, "d", 0)}, {mark(1, "d", 0), mark(1, "e", 1), mark(5, "f", 1)});
+  add({}, {mark(1, "d", 0)});
+  add({}, {});
+  REQUIRE(open());
+  for (const std::uint64_t above : {0U, 3U}) {
+    CHECK(open(above)->slots == std::map<std::uint64_t, Digest>{{1, digest("d")}});
+    CHECK_FALSE(open(above)->crowded);
+  }
+  CHECK(open(2)->crowded);
+  REQUIRE(open(2)->slots.size() == 8);
+  for (std::uint64_t n = 2; n <= 8; ++n) CHECK(open(2)->slots.at(n) == null_batch_digest());
 }
 
 TEST_CASE_METHOD(SentViewChanges, "the later view wins (A1)") {

@@ -177,6 +177,9 @@ Plan draw_plan(std::uint64_t seed, const Shares& shares) {
   }
   Random transfers = Random::stream(seed, "transfers");
   plan.local.transfer_bytes_per_tick = transfers.chance(500) ? transfers.between(32, 4'000) : 0;
+  // A VIEW-CHANGE of these windows always has room; so it is taken to have none.
+  Random crowds = Random::stream(seed, "crowds");
+  if (crowds.chance(300)) plan.cluster.crowded_above = crowds.between(1, plan.cluster.window / 2);
   lay_over(plan, shares);
   return plan;
 }
@@ -207,6 +210,9 @@ std::string describe(const Plan& plan) {
       "up to {} bytes of changes wait for a checkpoint, which writes {} pairs in a turn, {} bytes at once, and "
       "{} rows of the tree, or one for {} pairs; {} bytes of large results are kept\n",
       plan.gather_bytes, plan.checkpoint_pairs, plan.write_bytes, plan.tree_rows, plan.pairs_per_row, plan.table_bytes);
+  if (plan.cluster.crowded_above > 0) {
+    text += fmt::format("a view is crowded with more than {} votes in a view-change\n", plan.cluster.crowded_above);
+  }
   if (plan.rocksdb) text += "stores on RocksDB, on a simulated file system\n";
   if (plan.pace > 1) {
     text += fmt::format("hours of it, with faults {} times as rare; rests of up to {} s after {} of 1000 answers\n",

@@ -55,6 +55,7 @@ void each_sometimes(Some& sometimes, const Visit& visit) {
   visit("bad source of a transfer", sometimes.bad_source);
   visit("rejoined", sometimes.rejoined);
   visit("gap filled by a new view", sometimes.gap_filled);
+  visit("crowded view filled", sometimes.view_crowded);
   visit("vote again on what was run", sometimes.voted_again);
   visit("view left unopened", sometimes.view_skipped);
   visit("batch fetched between views", sometimes.fetched_between_views);

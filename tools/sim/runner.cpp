@@ -210,6 +210,7 @@ RunResult Run::result() const {
   result.sometimes = world_.sometimes;
   result.sometimes.carried = world_.checkers.promises.carried();
   result.sometimes.gap_filled = world_.checkers.promises.filled();
+  result.sometimes.view_crowded = world_.checkers.promises.crowded();
   result.simulated_us = world_.scheduler.now();
   result.events = world_.trace.events();
   result.frames = world_.network.frames();

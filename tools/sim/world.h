@@ -59,6 +59,7 @@ struct Sometimes {
   std::uint64_t bad_source = 0;
   std::uint64_t rejoined = 0;
   std::uint64_t gap_filled = 0;    // a null batch that an honest primary's new-view put where nothing was bound
+  std::uint64_t view_crowded = 0;  // an honest primary's new-view was filled up to a checkpoint because of many votes
   std::uint64_t voted_again = 0;   // a vote, in a later view, on a slot that had been executed here
   std::uint64_t view_skipped = 0;  // a view was left that had not been opened
   std::uint64_t fetched_between_views = 0;  // a batch was asked for by a replica without an active view

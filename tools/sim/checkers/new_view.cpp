@@ -63,14 +63,29 @@ std::size_t quorum_of(std::uint32_t replicas) {
   return (replicas + (replicas - 1) / 3) / 2 + 1;
 }
 
-std::optional<OpenedView> open_view(const Sent& view_changes, std::uint32_t replicas, std::uint64_t window) {
-  const std::uint32_t f = (replicas - 1) / 3;
-  const Chooser chooser{view_changes, quorum_of(replicas), f + 1};
+namespace {
+
+// The first checkpoint at or above all that anybody has voted on, and above the start; no further than the window.
+std::uint64_t checkpoint_above(const Sent& view_changes, std::uint64_t start, const OpeningRules& rules) {
+  std::uint64_t highest = start + 1;
+  for (const NewView::Signed& one : view_changes) {
+    for (const SlotMark& mark : one.message.voted) highest = std::max(highest, mark.n.value);
+  }
+  std::uint64_t checkpoint = start;
+  while (checkpoint < highest && checkpoint < start + rules.window) checkpoint += rules.interval;
+  return checkpoint;
+}
+
+}  // namespace
+
+std::optional<OpenedView> open_view(const Sent& view_changes, const OpeningRules& rules) {
+  const std::uint32_t f = (rules.replicas - 1) / 3;
+  const Chooser chooser{view_changes, quorum_of(rules.replicas), f + 1};
   if (view_changes.size() < chooser.quorum) return std::nullopt;
   OpenedView opened;
   for (const NewView::Signed& one : view_changes) opened.start = std::max(opened.start, one.message.low().value);
   std::uint64_t last = opened.start;
-  for (std::uint64_t n = opened.start + 1; n <= opened.start + window; ++n) {
+  for (std::uint64_t n = opened.start + 1; n <= opened.start + rules.window; ++n) {
     if (const auto digest = chooser.bound(n)) {
       opened.slots[n] = *digest;
       last = n;
@@ -80,6 +95,9 @@ std::optional<OpenedView> open_view(const Sent& view_changes, std::uint32_t repl
       return std::nullopt;
     }
   }
+  const auto many = [&](const ViewChange& change) { return change.voted.size() > rules.crowded_above; };
+  opened.crowded = rules.crowded_above > 0 && count(view_changes, many) > 0;
+  if (opened.crowded) last = std::max(last, checkpoint_above(view_changes, opened.start, rules));
   opened.slots.erase(opened.slots.upper_bound(last), opened.slots.end());
   return opened;
 }

@@ -14,7 +14,15 @@ namespace pbft::sim {
 
 struct OpenedView {
   std::uint64_t start = 0;
-  std::map<std::uint64_t, Digest> slots;  // of start + 1 .. the last one that is bound
+  std::map<std::uint64_t, Digest> slots;  // of start + 1 .. the last one that is bound, or filled where it is crowded
+  bool crowded = false;                   // with votes: null batches fill it up to a checkpoint
+};
+
+struct OpeningRules {
+  std::uint32_t replicas = 4;
+  std::uint64_t window = 8;
+  std::uint64_t interval = 4;       // between checkpoints
+  std::uint64_t crowded_above = 0;  // votes in a view-change; 0: never
 };
 
 // The smallest number of replicas of which any two sets share a correct one.
@@ -22,6 +30,6 @@ struct OpenedView {
 
 // Nothing: the view-changes do not allow a decision.
 [[nodiscard]] std::optional<OpenedView> open_view(const std::vector<NewView::Signed>& view_changes,
-                                                  std::uint32_t replicas, std::uint64_t window);
+                                                  const OpeningRules& rules);
 
 }  // namespace pbft::sim

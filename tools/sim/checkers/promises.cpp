@@ -150,7 +150,7 @@ void PromiseChecker::tells_all(ReplicaId replica, const ViewChange& change) {
 
 void PromiseChecker::new_view(ReplicaId replica, const NewView& view) {
   if (!once(replica, said_[replica.value].new_views, "NEW-VIEWs", view.view, view.signed_bytes)) return;
-  const auto opened = open_view(view.view_changes, replicas_, window_);
+  const auto opened = open_view(view.view_changes, opening_);
   if (!opened || view.view.value % replicas_ != replica.value) {
     return findings_.report({"new-view",
                              0,
@@ -158,6 +158,7 @@ void PromiseChecker::new_view(ReplicaId replica, const NewView& view) {
                              fmt::format("its NEW-VIEW for view {} follows from nothing", view.view.value)});
   }
   ++new_views_;
+  if (opened->crowded) ++crowded_;
   decided_[view.view.value] = {opened->slots, replica.value};
   for (const auto& [n, digest] : opened->slots) {
     ++(digest == null_batch_digest() ? filled_ : carried_);

@@ -22,7 +22,10 @@ namespace pbft::sim {
 class PromiseChecker {
  public:
   PromiseChecker(Findings& findings, const ClusterParameters& cluster)
-      : findings_(findings), replicas_(cluster.replicas), window_(cluster.window), said_(cluster.replicas) {}
+      : findings_(findings),
+        replicas_(cluster.replicas),
+        opening_{cluster.replicas, cluster.window, cluster.checkpoint_interval, cluster.crowded_above},
+        said_(cluster.replicas) {}
 
   // The message leaves the replica. The digest of a checkpoint is its root.
   void sent(ReplicaId replica, const PeerMessage& message);
@@ -36,6 +39,8 @@ class PromiseChecker {
   // Slots with a batch that new-views took over from earlier views, and null batches between them.
   [[nodiscard]] std::uint64_t carried() const { return carried_; }
   [[nodiscard]] std::uint64_t filled() const { return filled_; }
+  // New-views that are filled up to a checkpoint because of many votes.
+  [[nodiscard]] std::uint64_t crowded() const { return crowded_; }
 
  private:
   using Slot = std::pair<std::uint64_t, std::uint64_t>;  // n, view
@@ -77,13 +82,14 @@ class PromiseChecker {
 
   Findings& findings_;
   const std::uint32_t replicas_;
-  const std::uint64_t window_;
+  const OpeningRules opening_;
   std::vector<Said> said_;
   std::map<std::uint64_t, Decided> decided_;  // by view, as honest primaries decided
   std::uint64_t audited_ = 0;
   std::uint64_t new_views_ = 0;
   std::uint64_t carried_ = 0;
   std::uint64_t filled_ = 0;
+  std::uint64_t crowded_ = 0;
 };
 
 }  // namespace pbft::sim
