@@ -47,9 +47,10 @@ void BackgroundErrors::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb
 void BackgroundErrors::OnTableFileCreated(const rocksdb::TableFileCreationInfo& info) {
   if (info.reason != rocksdb::TableFileCreationReason::kCompaction || !info.status.IsIOError()) return;
   // What it read may have failed as well: that is no reason for RocksDB to go wrong, but for a note of the damage.
-  const std::string name = std::filesystem::path{info.file_path}.filename().string();
-  const bool of_the_new_table = info.status.ToString().find(name) != std::string::npos;
-  if (of_the_new_table && on_failed_compaction_) on_failed_compaction_(classify(info.status, where_));
+  const std::string text = info.status.ToString();
+  const bool of_another_table = text.find(".sst") != std::string::npos &&
+                                text.find(fs::path{info.file_path}.filename().string()) == std::string::npos;
+  if (!of_another_table && on_failed_compaction_) on_failed_compaction_(classify(info.status, where_));
 }
 
 std::optional<rocksdb::Status> BackgroundErrors::first() const {

@@ -18,7 +18,7 @@ struct ClusterParameters {
   std::uint64_t max_clock_skew_us = 5'000'000;  // a batch's time may be ahead of a backup's clock by this
   Epoch epoch{1};
   // With more votes in a VIEW-CHANGE than this a new view is filled up to a checkpoint (new_view_rules.h, clause 6). 0:
-  // as many as leave room in a message; a simulation takes fewer, to see it done.
+  // as many as leave room in a message; a simulation takes fewer, to see it done. No part of the genesis: 0 there.
   std::uint64_t crowded_above = 0;
   // Where clients are open: clients without a session that are remembered, so that what opened their last one cannot be
   // played again. Beyond it those go whose last session is the oldest.

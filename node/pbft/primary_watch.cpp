@@ -109,6 +109,13 @@ void PrimaryWatch::left() {
 // ---- Judging ---------------------------------------------------------------------------------------
 
 std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
+  const auto reason = judge(standing);
+  const bool stuck = standing.stuck && standing.watching && !standing.suspected;
+  return !reason && stuck ? "others cannot execute what is executed here" : reason;
+}
+
+// Reasons 1 to 3.
+std::optional<const char*> PrimaryWatch::judge(const Standing& standing) {
   ++now_;
   unsigned_reasons_.clear();
   half_way_ = false;
@@ -121,7 +128,6 @@ std::optional<const char*> PrimaryWatch::on_tick(const Standing& standing) {
   const bool waits = (!standing.primary && !waiting_.empty()) || standing.slot_waits;
   if (!waits || !standing.watching) stalled_since_.reset();
   const bool slow = too_slow(waits && standing.watching && !standing.primary && !standing.suspected);
-  if (standing.stuck && standing.watching && !standing.suspected) return "others cannot execute what is executed here";
   if (!waits || !standing.watching) return std::nullopt;
   if (!stalled_since_) stalled_since_ = now_;
   half_way_ = now_ - *stalled_since_ == timeout_ / 2;

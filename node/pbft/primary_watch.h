@@ -103,6 +103,7 @@ class PrimaryWatch {
   void invariants() const;
 
  private:
+  [[nodiscard]] std::optional<const char*> judge(const Standing& standing);
   static constexpr std::size_t most_clients = 10'000;
   static constexpr std::size_t most_reasons = 8;
   static constexpr std::size_t most_half_starved = 64;

@@ -130,6 +130,7 @@ void Replica::Parts::on(const Tick& tick) {
   ++now;
   normal.set_time(now, tick.wall_clock);
   normal.vote_for_vouched(out);
+  retransmission.look_for_stuck(now);
   view_changer.on_tick(now, standing(), out);
   intake.on_tick(now, out);
   retransmission.on_tick(now, out);

@@ -56,13 +56,15 @@ SequenceNumber Retransmission::executed_by_weak_quorum() const {
   return executed[quorum_.weak() - 1];
 }
 
-void Retransmission::look_for_stuck() {
+void Retransmission::look_for_stuck(Ticks now) {
+  now_ = now;
+  if (std::exchange(delivered_at_last_tick_, delivery_.delivered()) != delivery_.delivered()) moved_ = now_;
   bool stuck = false;
   for (std::uint32_t i = 0; i < cluster_.replicas; ++i) {
     if (ReplicaId{i} == local_.self || !view_changer_.has_given_up(ReplicaId{i})) continue;
     stuck = stuck || (peers_[i].executed < delivery_.delivered() && executed_by_weak_quorum() <= peers_[i].executed);
   }
-  if (!stuck) stuck_since_.reset();
+  if (!stuck || !connected() || std::exchange(stuck_in_, view_.view) != view_.view) stuck_since_.reset();
   if (stuck && (!stuck_since_ || moved_ > *stuck_since_)) stuck_since_ = now_;
 }
 
@@ -104,8 +106,6 @@ void Retransmission::add_uncommitted(Status& status, SequenceNumber reached) con
 
 void Retransmission::on_tick(Ticks now, Outbox& out) {
   now_ = now;
-  if (std::exchange(delivered_at_last_tick_, delivery_.delivered()) != delivery_.delivered()) moved_ = now_;
-  look_for_stuck();
   fetch_missing_batches(out);
   if (cluster_.replicas == 1) return;
   const Ticks since = now_ - last_status_;

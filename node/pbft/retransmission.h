@@ -42,14 +42,17 @@ class Retransmission {
   // Something authentic came from this replica.
   void heard(ReplicaId sender) { peers_[sender.value].heard = now_; }
   // Sends the own status when it is due, and asks for batches that are proven, or part of a new view, but missing.
+  // Once a tick, before the primary is judged.
+  void look_for_stuck(Ticks now);
   void on_tick(Ticks now, Outbox& out);
   void on_status(ReplicaId sender, const Status& status, Outbox& out);
   void on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out);
   // As last told by the peers; own entry unused.
   [[nodiscard]] SequenceNumber executed_by(ReplicaId replica) const { return peers_[replica.value].executed; }
   // Somebody has given up the view for a slot that is executed here, and it is not executed by f+1 who could tell; and
-  // nothing has moved here for longer than statuses take, and then for the timeout. Liars can say so only as long as no
-  // f+1 correct replicas are level.
+  // in this view nothing has moved for longer than statuses take, and then for the timeout, while a quorum was heard.
+  // Liars can say so only as long as no f+1 correct replicas are level. One that says to be level can keep it from
+  // being said, and a slot open for as long as nothing else is asked for.
   [[nodiscard]] bool others_are_stuck() const {
     return stuck_since_ && now_ - *stuck_since_ >= 3 * local_.idle_status_interval_ticks + local_.view_timeout_ticks;
   }
@@ -78,7 +81,6 @@ class Retransmission {
   // `reached`: executed by a weak quorum.
   void add_uncommitted(Status& status, SequenceNumber reached) const;
   void resend(ReplicaId to, const Status::Lack& lack, ByteBudget& budget, Outbox& out) const;
-  void look_for_stuck();
   void fetch_missing_batches(Outbox& out);
   void fetch(SequenceNumber n, const Digest& digest, const std::vector<ReplicaId>& holders, Outbox& out);
   [[nodiscard]] std::vector<ReplicaId> voters(const std::vector<std::optional<Vote>>& votes, const Vote& vote) const;
@@ -103,6 +105,7 @@ class Retransmission {
   SequenceNumber delivered_at_last_tick_;
   Ticks moved_ = 0;  // when that last changed
   std::optional<Ticks> stuck_since_;
+  View stuck_in_;
   bool sent_status_ = false;
   bool told_suspicion_ = false;  // and nothing has taken it back since
 };

@@ -10,7 +10,7 @@ using namespace pbft::storage::testing;
 
 namespace {
 
-void put(WriteBatch& batch, Family family, std::string_view key, std::string_view value) {
+void put_text(WriteBatch& batch, Family family, std::string_view key, std::string_view value) {
   batch.put(family, as_bytes(key), as_bytes(value));
 }
 
@@ -25,8 +25,8 @@ std::string walk(std::unique_ptr<Iterator> at) {
 
 void fill(Engine& engine) {
   WriteBatch batch;
-  for (const char* key : {"a", "ab", "b", "c"}) put(batch, Family::state, key, key);
-  put(batch, Family::meta, "a", "other family");
+  for (const char* key : {"a", "ab", "b", "c"}) put_text(batch, Family::state, key, key);
+  put_text(batch, Family::meta, "a", "other family");
   must(engine.write(batch, Sync::no));
 }
 
@@ -100,9 +100,9 @@ TEMPLATE_TEST_CASE("the operations of a batch act in order", "[engine]", MemoryD
   const auto engine = disk.engine();
   fill(*engine);
   WriteBatch batch;
-  put(batch, Family::state, "bb", "gone");
+  put_text(batch, Family::state, "bb", "gone");
   batch.erase(Family::state, to_bytes("ab"), to_bytes("c"));
-  put(batch, Family::state, "b", "new");
+  put_text(batch, Family::state, "b", "new");
   batch.erase(Family::state, to_bytes("a"));
   batch.erase(Family::state, to_bytes("never there"));
   batch.erase(Family::state, to_bytes("z"), to_bytes("a"));
@@ -118,8 +118,8 @@ TEMPLATE_TEST_CASE("a scan sees the state at its creation", "[engine]", MemoryDi
   auto scan = engine->scan(Family::state, {}, {});
   WriteBatch batch;
   batch.erase(Family::state, to_bytes("a"), to_bytes("c"));
-  put(batch, Family::state, "c", "changed");
-  put(batch, Family::state, "d", "new");
+  put_text(batch, Family::state, "c", "changed");
+  put_text(batch, Family::state, "d", "new");
   must(engine->write(batch, Sync::no));
   CHECK(walk(std::move(scan)) == "a=a ab=ab b=b c=c ");
   CHECK(walk(engine->scan(Family::state, {}, {})) == "c=changed d=new ");
@@ -149,8 +149,8 @@ TEMPLATE_TEST_CASE("reads go on beside writes", "[engine]", MemoryDisk, RocksDis
   bool written = true;
   for (int i = 0; i < 300; ++i) {
     WriteBatch batch;
-    put(batch, Family::clients, "x", std::to_string(i));
-    put(batch, Family::clients, "y", std::to_string(i));
+    put_text(batch, Family::clients, "x", std::to_string(i));
+    put_text(batch, Family::clients, "y", std::to_string(i));
     written = written && engine->write(batch, Sync::no).has_value();
   }
   done = true;
@@ -163,8 +163,8 @@ TEST_CASE("a loss of power keeps the synced writes and a prefix of the others", 
   for (std::size_t kept = 0; kept <= 4; ++kept) {
     MemoryEngine engine;
     WriteBatch synced;
-    put(synced, Family::state, "a", "synced");
-    put(synced, Family::state, "b", "synced");
+    put_text(synced, Family::state, "a", "synced");
+    put_text(synced, Family::state, "b", "synced");
     must(engine.write(synced, Sync::no));
     must(engine.write({}, Sync::durable));  // also makes durable what was written before
     CHECK(engine.unsynced_writes() == 0);
@@ -176,9 +176,9 @@ TEST_CASE("a loss of power keeps the synced writes and a prefix of the others", 
       must(engine.write(batch, Sync::no));
       states.push_back(walk(engine.scan(Family::state, {}, {})));
     };
-    write([](WriteBatch& batch) { put(batch, Family::state, "a", "changed"); });
+    write([](WriteBatch& batch) { put_text(batch, Family::state, "a", "changed"); });
     write([](WriteBatch& batch) { batch.erase(Family::state, to_bytes("a"), to_bytes("c")); });
-    write([](WriteBatch& batch) { put(batch, Family::state, "b", "again"); });
+    write([](WriteBatch& batch) { put_text(batch, Family::state, "b", "again"); });
     write([](WriteBatch& batch) { batch.erase(Family::state, to_bytes("b")); });
     CHECK(engine.unsynced_writes() == 4);
 
@@ -194,7 +194,7 @@ TEST_CASE("a failed write changes nothing and lets none follow", "[engine]") {
   MemoryEngine engine;
   engine.fail_writes(StorageError{StorageError::Kind::no_space, "the disk is full"});
   WriteBatch batch;
-  put(batch, Family::state, "a", "1");
+  put_text(batch, Family::state, "a", "1");
   CHECK(refusal(engine.write(batch, Sync::durable)).kind == StorageError::Kind::no_space);
   CHECK(refusal(engine.write(batch, Sync::no)).message == "the disk is full");
   CHECK(must(engine.get(Family::state, as_bytes("a"))) == std::nullopt);

@@ -61,7 +61,9 @@ class FailingFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 
  private:
-  [[nodiscard]] rocksdb::IOStatus failure() const { return rocksdb::IOStatus::IOError("the sync failed: " + name_); }
+  [[nodiscard]] rocksdb::IOStatus failure() const {
+    return rocksdb::IOStatus::IOError("While the sync failed: " + name_, "Input/output error");
+  }
 
   std::string name_;
   const std::atomic<bool>& failing_;
@@ -80,7 +82,8 @@ class UnreadableFile final : public rocksdb::FSRandomAccessFileOwnerWrapper {
       : FSRandomAccessFileOwnerWrapper(std::move(file)), name_(std::move(name)), failing_(failing) {}
   rocksdb::IOStatus Read(std::uint64_t offset, std::size_t count, const rocksdb::IOOptions& options,
                          rocksdb::Slice* result, char* scratch, rocksdb::IODebugContext* context) const override {
-    if (failing_ && in_compaction()) {
+    // Not the first block: a compaction has begun its table by then.
+    if (failing_ && offset > 0 && in_compaction()) {
       return rocksdb::IOStatus::IOError("While pread: " + name_, "Input/output error");
     }
     return FSRandomAccessFileOwnerWrapper::Read(offset, count, options, result, scratch, context);

@@ -96,8 +96,11 @@ std::optional<OpenedView> open_view(const Sent& view_changes, const OpeningRules
     }
   }
   const auto many = [&](const ViewChange& change) { return change.voted.size() > rules.crowded_above; };
-  opened.crowded = rules.crowded_above > 0 && count(view_changes, many) > 0;
-  if (opened.crowded) last = std::max(last, checkpoint_above(view_changes, opened.start, rules));
+  if (rules.crowded_above > 0 && count(view_changes, many) > 0) {
+    const std::uint64_t filled = checkpoint_above(view_changes, opened.start, rules);
+    opened.crowded = filled > last;
+    last = std::max(last, filled);
+  }
   opened.slots.erase(opened.slots.upper_bound(last), opened.slots.end());
   return opened;
 }

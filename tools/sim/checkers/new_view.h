@@ -15,7 +15,7 @@ namespace pbft::sim {
 struct OpenedView {
   std::uint64_t start = 0;
   std::map<std::uint64_t, Digest> slots;  // of start + 1 .. the last one that is bound, or filled where it is crowded
-  bool crowded = false;                   // with votes: null batches fill it up to a checkpoint
+  bool crowded = false;                   // with votes, and so null batches have been put above that one
 };
 
 struct OpeningRules {
