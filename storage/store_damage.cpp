@@ -209,10 +209,10 @@ Result<void> Store::Impl::derive() {
   for (const Namespace name_space : {Namespace::state, Namespace::clients}) {
     const auto entries = engine->scan(family_of(name_space), {}, {});
     for (; entries->valid(); entries->next()) {
-      tree.add(name_space, entries->key(), entries->value());
       const Bytes name = pair_name(name_space, entries->key());
-      const PairHash hash = hash_of(name, entries->value());
-      auto put = bulk.put(Family::buckets, index_key(DigestTree::bucket_of(name), name), hash.view());
+      const std::uint32_t bucket = DigestTree::bucket_of(name);
+      const auto hash = tree.replace(bucket, name, std::nullopt, entries->value());
+      auto put = bulk.put(Family::buckets, index_key(bucket, name), hash->view());
       if (!put) return put;
     }
     if (auto status = entries->status(); !status) return status;

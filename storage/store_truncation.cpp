@@ -33,17 +33,16 @@ Result<void> Store::truncate(SequenceNumber n) {
     kept.stable = n;
   }
   WriteBatch batch;
-  const auto erase = [&](Family family, Bytes from, Bytes to) { batch.erase(family, std::move(from), std::move(to)); };
 
   // A slot whose execution is not written yet keeps its batches.
   const std::uint64_t executed = impl.stored.n.value;
   kept.pruned = std::max(kept.pruned, std::min(n.value, executed));
   if (auto pruned = impl.prune(batch, impl.kept.pruned + 1, kept.pruned); !pruned) return pruned;
   const SequenceNumber origin{0};
-  erase(Family::journal, journal_key(JournalKind::batch, origin),
-        journal_key(JournalKind::batch, SequenceNumber{kept.pruned + 1}));
+  batch.erase(Family::journal, journal_key(JournalKind::batch, origin),
+              journal_key(JournalKind::batch, SequenceNumber{kept.pruned + 1}));
   for (const JournalKind kind : {JournalKind::accepted, JournalKind::prepared}) {
-    erase(Family::journal, journal_key(kind, origin), journal_key(kind, n.next()));
+    batch.erase(Family::journal, journal_key(kind, origin), journal_key(kind, n.next()));
   }
 
   // The entry of the batch that was executed last always stays: opening checks it.
@@ -51,20 +50,20 @@ Result<void> Store::truncate(SequenceNumber n) {
   if (keep != 0 && n.value > keep && executed > 0) {
     const std::uint64_t first = std::min(n.value - keep, impl.sessions.lowest().value_or(n).value) + 1;
     kept.first_ledger = std::max(kept.first_ledger, std::min(first, executed));
-    erase(Family::ledger, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
-    erase(Family::batches, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
+    batch.erase(Family::ledger, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
+    batch.erase(Family::batches, number_key(impl.kept.first_ledger), number_key(kept.first_ledger));
     const std::uint64_t first_summary = std::min(kept.first_ledger, kept.previous.value);
-    erase(Family::checkpoints, own_summary_key(0), own_summary_key(first_summary));
+    batch.erase(Family::checkpoints, own_summary_key(0), own_summary_key(first_summary));
   }
 
   // The current interval's undo is what the digest is updated from, earlier ones' is what leads there from the rows of
   // the tree.
   kept.first_undo = std::max(kept.first_undo, std::min(kept.previous.value, impl.interval.value));
   const std::uint64_t needed = std::min(kept.first_undo, impl.rows.lowest());
-  if (!impl.damage) erase(Family::undo, number_key(impl.undo_erased), number_key(needed));
+  if (!impl.damage) batch.erase(Family::undo, number_key(impl.undo_erased), number_key(needed));
 
   // An entry that stood for the head of the ledger where a state was installed; an opening may lead back to it.
-  erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, impl.interval.value)));
+  batch.erase(Family::ledger, {}, number_key(std::min(kept.first_ledger, impl.interval.value)));
 
   if (kept == impl.kept) return {};
   batch.put(Family::meta, kept_key, encode_kept(kept));

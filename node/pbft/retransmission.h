@@ -41,9 +41,9 @@ class Retransmission {
 
   // Something authentic came from this replica.
   void heard(ReplicaId sender) { peers_[sender.value].heard = now_; }
-  // Sends the own status when it is due, and asks for batches that are proven, or part of a new view, but missing.
   // Once a tick, before the primary is judged.
   void look_for_stuck(Ticks now);
+  // Sends the own status when it is due, and asks for batches that are proven, or part of a new view, but missing.
   void on_tick(Ticks now, Outbox& out);
   void on_status(ReplicaId sender, const Status& status, Outbox& out);
   void on_fetch_batch(ReplicaId sender, const FetchBatch& message, Outbox& out);

@@ -18,8 +18,10 @@ struct OnlyOneKnows {
     for (std::uint32_t i = 0; i < 3; ++i) REQUIRE(executed(i) == (i == knowing_));
   }
   bool executed(std::uint32_t id) { return cluster.node(id).executed.contains(SequenceNumber{2}); }
-  // Who votes again has lost nothing, so everybody but the wiped one is there.
-  void settle(std::uint32_t wiped) {
+  // One loses its memory, 3 comes back. Who votes again has lost nothing, so everybody but the wiped one has it then.
+  void settle_without(std::uint32_t wiped) {
+    cluster.wipe(wiped);
+    cluster.restart(3);
     for (int round = 0; round < 200; ++round) cluster.settle(20);
     const auto& digest = cluster.node(knowing_).executed.at(SequenceNumber{2});
     for (std::uint32_t i = 0; i < 4; ++i) {
@@ -39,29 +41,20 @@ struct OnlyOneKnows {
 
 TEST_CASE("what only the primary has executed is executed by all, where one that prepared it has lost its memory") {
   OnlyOneKnows at{0};
-  const bool later = GENERATE(false, true);
-  if (later) at.cluster.clock_us += 60'000'000;
-  at.cluster.wipe(2);
-  at.cluster.restart(3);
-  at.settle(2);
+  if (GENERATE(false, true)) at.cluster.clock_us += 60'000'000;
+  at.settle_without(2);
 }
 
 TEST_CASE("what only a backup has executed is executed by all, where another one has lost its memory") {
   OnlyOneKnows at{1};
-  const bool later = GENERATE(false, true);
-  if (later) at.cluster.clock_us += 60'000'000;
-  at.cluster.wipe(2);
-  at.cluster.restart(3);
-  at.settle(2);
+  if (GENERATE(false, true)) at.cluster.clock_us += 60'000'000;
+  at.settle_without(2);
 }
 
 TEST_CASE("what only a backup has executed is executed by all, where the primary has lost its memory") {
   OnlyOneKnows at{1};
-  const bool later = GENERATE(false, true);
-  if (later) at.cluster.clock_us += 60'000'000;
-  at.cluster.wipe(0);
-  at.cluster.restart(3);
-  at.settle(0);
+  if (GENERATE(false, true)) at.cluster.clock_us += 60'000'000;
+  at.settle_without(0);
 }
 
 TEST_CASE("who has left a view alone, with one that has lost its memory since, is followed where it lacks a slot") {
@@ -72,9 +65,7 @@ TEST_CASE("who has left a view alone, with one that has lost its memory since, i
   for (int i = 0; i < 1'000 && events_of<ViewLeft>(at.cluster.node(1)).empty(); ++i) at.cluster.settle(1, only_to_one);
   REQUIRE_FALSE(events_of<ViewLeft>(at.cluster.node(1)).empty());
   REQUIRE(events_of<ViewLeft>(at.cluster.node(2)).empty());
-  at.cluster.wipe(2);
-  at.cluster.restart(3);
-  at.settle(2);
+  at.settle_without(2);
 }
 
 TEST_CASE("one liar that has given up every view, and is always a slot behind, makes nobody leave it after a load") {

@@ -150,7 +150,8 @@ TEST_CASE("twins: the first primary has a twin; three rounds of every way to par
   CHECK(totals.schedules == 729);
   // Schedules in which the copies never differ would show nothing.
   CHECK(totals.two_proposals > 100);
-  CHECK(10 * totals.views_opened >= 9 * totals.schedules);
+  // About one each: in a few of them what was parted comes together without a new view.
+  CHECK(totals.views_opened + 4 >= totals.schedules);
   CHECK(totals.carried > 100);
 }
 

@@ -61,7 +61,7 @@ storage::WriteBatch Disk::image() const {
   for (std::size_t i = 0; i < static_cast<std::size_t>(storage::Family::count_); ++i) {
     const auto family = static_cast<storage::Family>(i);
     for (const auto at = engine.scan(family, {}, {}); at->valid(); at->next()) {
-      image.put(family, {at->key().begin(), at->key().end()}, {at->value().begin(), at->value().end()});
+      image.put(family, at->key(), at->value());
     }
   }
   return image;
